@@ -1,0 +1,119 @@
+// `npm run bench -- [scenario…]`: starts a private fabric of two cells (or takes the one on --data), measures, writes the results.
+
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { attach, type BenchFabric, startPrivate } from './fabric.ts';
+import { benchLimits } from './limits.ts';
+import { type Bench, gather, measure } from './measure.ts';
+import { describeProfiles } from './profile.ts';
+import { type BenchReport, describeRun, holds, type ScenarioReport, table, write } from './report.ts';
+import { type Scenario, type Sizes, scenarios } from './scenarios.ts';
+import { sealCost } from './seal-cost.ts';
+import { BenchUsers } from './users.ts';
+
+interface Options {
+  readonly data?: string;
+  readonly portBase?: number;
+  readonly seconds: number;
+  readonly cells: string;
+  readonly nodes: number;
+  readonly reset: boolean;
+  readonly profile?: string;
+  readonly smoke: boolean;
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const whole = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`a whole number from 1, not ${text}`);
+  return value;
+};
+
+function command(): Command {
+  const names = [...scenarios.map(({ name }) => name), 'seal'];
+  return new Command('bench')
+    .argument('[scenario...]', `which to run, all when none is named: ${names.join(', ')}`)
+    .option('--data <dir>', 'use the fabric that runs on this data folder instead of a private one')
+    .option('--port-base <n>', 'first port of the private fabric', whole)
+    .option('--seconds <n>', 'measured time of each scenario', whole, benchLimits.measuredSecondsDefault)
+    .option('--cells <names>', 'cells of the private fabric', 'eu-1,eu-2')
+    .option('--nodes <n>', 'nodes of a cell, all taking connections', whole, 1)
+    .option('--reset', 'begin with empty stores instead of what earlier runs left', false)
+    .option('--profile <dir>', 'write CPU profiles of the private nodes there and say where their time goes')
+    .option('--smoke', 'a tiny run of every scenario that asserts no number', false);
+}
+
+function chosen(names: readonly string[]): { readonly loads: readonly Scenario[]; readonly seal: boolean } {
+  const unknown = names.filter((name) => name !== 'seal' && !scenarios.some((scenario) => scenario.name === name));
+  if (unknown.length > 0)
+    throw new Error(`no scenario ${unknown.join(', ')}; there are ${scenarios.map(({ name }) => name).join(', ')}, seal`);
+  if (names.length === 0) return { loads: scenarios, seal: true };
+  return { loads: scenarios.filter(({ name }) => names.includes(name)), seal: names.includes('seal') };
+}
+
+function sealReport(smoke: boolean): ScenarioReport {
+  const costs = [1, 12, 100].map((entries) => sealCost(entries, smoke ? 50 : 1_000));
+  const figures = costs.map((cost) => ({
+    name: `${cost.entriesPerFrame} a frame`,
+    value: cost.usPerMessage,
+    unit: 'µs a message',
+    better: 'less' as const,
+  }));
+  return { name: 'seal', title: 'sealing and opening between cells, CPU of one core', figures, wrong: [], notes: [], detail: costs };
+}
+
+async function run(names: readonly string[], options: Options): Promise<number> {
+  const { loads, seal } = chosen(names);
+  const sizes: Sizes = options.smoke
+    ? { warmUpMs: 200, measuredMs: 400, scale: 0.01 }
+    : { warmUpMs: benchLimits.warmUpMs, measuredMs: options.seconds * 1_000, scale: 1 };
+  const reports: ScenarioReport[] = seal ? [sealReport(options.smoke)] : [];
+  for (const line of reports.flatMap(table)) say(line);
+  if (loads.length > 0) {
+    await using fabric = await open(options);
+    const bench: Bench = { fabric, sizes, nodes: options.nodes, users: new BenchUsers(fabric.dataDir, say) };
+    // All users before the first scenario: signing up would heat the machine while another measures.
+    await gather(bench, loads);
+    for (const scenario of loads) {
+      const report = await measure(bench, scenario);
+      reports.push(report);
+      for (const line of table(report)) say(line);
+    }
+  }
+  const fabric = options.data === undefined ? `private ${options.cells}, ${options.nodes} node(s) a cell` : `running on ${options.data}`;
+  const report: BenchReport = { ...describeRun(fabric, options.smoke), scenarios: reports };
+  if (options.profile !== undefined) for (const line of describeProfiles(options.profile)) say(line);
+  if (!options.smoke) say(`written to ${write(report)}`);
+  return verdict(report);
+}
+
+function open({ data, portBase, cells, nodes, reset, profile, smoke }: Options): Promise<BenchFabric> | BenchFabric {
+  if (data !== undefined) return attach(data);
+  const layout = { cells: cells.split(','), nodesPerCell: nodes, temporary: smoke, reset, say };
+  return startPrivate({
+    ...layout,
+    ...(profile === undefined ? {} : { profiles: resolve(profile) }),
+    ...(portBase === undefined ? {} : { portBase }),
+  });
+}
+
+/** 1: something was wrong. 2: only numbers were missed; a smoke run has none. */
+function verdict({ scenarios: done, smoke }: BenchReport): number {
+  if (done.some(({ wrong }) => wrong.length > 0)) return 1;
+  const missed = done.flatMap(({ name, figures }) =>
+    figures.filter((figure) => holds(figure) === false).map((figure) => `${name} ${figure.name}`),
+  );
+  if (smoke || missed.length === 0) return 0;
+  say(`missed: ${missed.join(', ')}`);
+  return 2;
+}
+
+if (import.meta.main) {
+  const program = command().parse();
+  try {
+    process.exitCode = await run(program.args, program.opts<Options>());
+  } catch (error) {
+    say(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}

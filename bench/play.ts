@@ -1,0 +1,120 @@
+// Plays one thread: whoever's turn it is sends all lines of the turn; the other answers when the last of them was shown there.
+
+import type { Conversation } from '@weft/client/conversation.ts';
+import type { Actor, Troupe } from './actors.ts';
+import { type Thread, turnsOf } from './cast.ts';
+import type { Line } from './data-set.ts';
+import type { Latency } from './latency.ts';
+import { replayLimits } from './limits.ts';
+
+export interface Played {
+  readonly thread: Thread;
+  readonly log: bigint;
+}
+
+/** What all threads of a replay add to. */
+export interface Score {
+  readonly shown: Latency;
+  /** Messages by directed link, such as "eu-1 → us-2". */
+  readonly links: Map<string, number>;
+  messages: number;
+  /** Shown more than once on one device. */
+  twice: number;
+}
+
+/** One person's side of a thread: what the other wrote and was not shown yet. */
+class Side {
+  readonly actor: Actor;
+  readonly conversation: Conversation;
+  readonly #waiting = new Map<bigint, number>();
+  readonly #seen = new Set<number>();
+  readonly #score: Score;
+  #allShown: (() => void) | undefined;
+  readonly stop: () => void;
+
+  constructor(actor: Actor, conversation: Conversation, score: Score) {
+    this.actor = actor;
+    this.conversation = conversation;
+    this.#score = score;
+    this.stop = conversation.subscribe(
+      (entry) => {
+        if (entry.kind !== 'text') return;
+        if (this.#seen.has(entry.seq)) score.twice += 1;
+        this.#seen.add(entry.seq);
+        if (entry.author !== actor.user) this.#shown(entry.id);
+      },
+      { from: 1 },
+    );
+  }
+
+  /** The other has just sent this. */
+  expect(id: bigint): void {
+    this.#waiting.set(id, performance.now());
+  }
+
+  #shown(id: bigint): void {
+    const sentAt = this.#waiting.get(id);
+    if (sentAt === undefined) return;
+    this.#waiting.delete(id);
+    this.#score.shown.add(performance.now() - sentAt);
+    if (this.#waiting.size === 0) this.#allShown?.();
+  }
+
+  /** Resolves when everything expected was shown; rejects after shownMsMax. */
+  async everythingShown(): Promise<void> {
+    if (this.#waiting.size === 0) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#allShown = resolve;
+    const { person, weft } = this.actor;
+    const timer = setTimeout(() => {
+      const { name, reason } = weft.state;
+      reject(
+        new Error(
+          `${person.name} in ${person.cell} was not shown ${this.#waiting.size} messages in ${replayLimits.shownMsMax} ms (connection: ${name} ${reason})`,
+        ),
+      );
+    }, replayLimits.shownMsMax);
+    await promise.finally(() => clearTimeout(timer));
+    this.#allShown = undefined;
+  }
+}
+
+/** Plays a thread to its end. Throws when a message is refused or not shown in time. */
+export async function play(thread: Thread, troupe: Troupe, score: Score): Promise<Played> {
+  const [a, b] = [troupe.actor(thread.people[0]), troupe.actor(thread.people[1])];
+  const ours = await open(a, b);
+  const theirs = await open(b, a);
+  if (ours.log !== theirs.log)
+    throw new Error(`${a.person.name} and ${b.person.name} have two conversations: ${ours.log} and ${theirs.log}`);
+  const sides = [new Side(a, ours.conversation, score), new Side(b, theirs.conversation, score)] as const;
+  try {
+    for (const turn of turnsOf(thread.lines)) await playTurn(turn, sides, score);
+  } finally {
+    for (const side of sides) side.stop();
+  }
+  return { thread, log: ours.log };
+}
+
+async function playTurn(turn: readonly Line[], [a, b]: readonly [Side, Side], score: Score): Promise<void> {
+  const [writer, reader] = turn[0]?.sender === a.actor.person.name ? [a, b] : [b, a];
+  const link = `${writer.actor.person.cell} → ${reader.actor.person.cell}`;
+  const decided = turn.map(({ text }) => {
+    const sent = writer.conversation.send(text);
+    reader.expect(sent.id);
+    return sent.accepted;
+  });
+  // Refused means that nobody will ever be shown it: no need to wait for that.
+  await Promise.all([...decided, reader.everythingShown()]);
+  score.messages += turn.length;
+  score.links.set(link, (score.links.get(link) ?? 0) + turn.length);
+}
+
+/** The direct conversation of two people as one of them has it; asked again while the pair's cell is away. */
+async function open(me: Actor, peer: Actor): Promise<{ readonly conversation: Conversation; readonly log: bigint }> {
+  const until = performance.now() + replayLimits.shownMsMax;
+  while (performance.now() < until) {
+    const conversation = await me.weft.openDirect(peer.user);
+    if (conversation.log !== undefined) return { conversation, log: conversation.log };
+  }
+  throw new Error(`${me.person.name} could not open the conversation with ${peer.person.name}`);
+}

@@ -1,0 +1,129 @@
+// `npm run replay`: 7,168 real conversations through the running fabric, then every one read back from both members' cells.
+
+import { dataDirDefault } from '@weft/local/defaults.ts';
+import { readFabric } from '@weft/local/fabric-file.ts';
+import { Command } from 'commander';
+import { Troupe } from './actors.ts';
+import { type Cast, castTalks, isSilent } from './cast.ts';
+import { Chaos } from './chaos.ts';
+import { fetchDataSet, readDataSet } from './data-set.ts';
+import { Latency } from './latency.ts';
+import { replayLimits } from './limits.ts';
+import { inParallel } from './load-client.ts';
+import { type Played, play, type Score } from './play.ts';
+import { readBack, type Verdict } from './read-back.ts';
+
+interface Options {
+  readonly data: string;
+  readonly conversations?: number;
+  readonly kill: boolean;
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const seconds = (ms: number): string => (ms / 1_000).toFixed(1);
+const count = (value: number): string => value.toLocaleString('en-US');
+
+/** A line at once and then every progressMs, until disposed. */
+function progress(line: () => string): Disposable {
+  const timer = setInterval(() => say(line()), replayLimits.progressMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+async function prepare(options: Options, cells: readonly string[]): Promise<Cast> {
+  const { talks, leftOut } = await readDataSet(await fetchDataSet(say), options.conversations);
+  const cast = castTalks(talks, cells);
+  if (cast.people.length > replayLimits.peopleMax) throw new Error(`${cast.people.length} people are more than ${replayLimits.peopleMax}`);
+  const messages = cast.threads.reduce((sum, { lines }) => sum + lines.length, 0);
+  const silent = cast.people.filter(isSilent).length;
+  say(
+    `${count(talks.length)} conversations, ${count(messages)} messages, ${count(cast.people.length - silent)} people in ${cells.join(', ')}: ${count(cast.threads.length)} pairs`,
+  );
+  if (cast.unanswered > 0)
+    say(`${count(cast.unanswered)} conversations have one writer only; ${silent} silent users, one in a cell, are the other side`);
+  if (leftOut.tooLong + leftOut.withNul > 0)
+    say(`left out: ${leftOut.tooLong} messages above 16 KiB, ${leftOut.withNul} with a NUL character`);
+  return cast;
+}
+
+async function enact(cast: Cast, troupe: Troupe, score: Score): Promise<Played[]> {
+  const start = performance.now();
+  const total = cast.threads.reduce((sum, { lines }) => sum + lines.length, 0);
+  let before = 0;
+  using _progress = progress(() => {
+    const { p50, p95 } = score.shown.table();
+    const rate = Math.round((score.messages - before) / (replayLimits.progressMs / 1_000));
+    before = score.messages;
+    return `${count(score.messages)} of ${count(total)} messages, ${count(rate)}/s, send → shown p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms`;
+  });
+  const played = await inParallel(cast.threads, replayLimits.pairsActiveMax, (thread) => play(thread, troupe, score));
+  const ms = performance.now() - start;
+  const { p50, p95, p99, max } = score.shown.table();
+  say(`replayed ${count(score.messages)} messages in ${seconds(ms)} s: ${count(Math.round((score.messages / ms) * 1_000))} messages/s`);
+  say(`send → shown: p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(0)} ms`);
+  for (const [link, messages] of [...score.links].sort(([a], [b]) => (a < b ? -1 : 1)))
+    say(`  ${link.padEnd(16)} ${count(messages).padStart(9)}`);
+  return played;
+}
+
+function conclude(verdict: Verdict, score: Score): number {
+  for (const difference of verdict.differences) say(`  ${difference}`);
+  if (score.twice > 0) say(`${score.twice} messages were shown twice on a device`);
+  say(`missing ${verdict.missing}, doubled ${verdict.doubled + score.twice}, reordered ${verdict.reordered}`);
+  return verdict.missing + verdict.doubled + verdict.reordered + score.twice === 0 && verdict.differences.length === 0 ? 0 : 1;
+}
+
+async function run(options: Options): Promise<number> {
+  const fabric = readFabric(options.data);
+  const cast = await prepare(
+    options,
+    fabric.cells.map(({ name }) => name),
+  );
+  let ready = 0;
+  const gathering = progress(() => `${count(ready)} of ${count(cast.people.length)} people signed up`);
+  const start = performance.now();
+  await using troupe = await Troupe.gather(cast.people, fabric, () => {
+    ready += 1;
+  }).finally(() => gathering[Symbol.dispose]());
+  say(`${count(ready)} people signed up and connected in ${seconds(performance.now() - start)} s`);
+  const score: Score = { shown: new Latency(), links: new Map(), messages: 0, twice: 0 };
+  const chaos = new Chaos(options.data, say);
+  const killing = options.kill ? chaos.run() : Promise.resolve();
+  // Rejections are met below; until then they must not end the process.
+  killing.catch(() => undefined);
+  const played = await enact(cast, troupe, score).finally(() => chaos.stop());
+  await killing;
+  const conversations = 2 * played.length;
+  let read = 0;
+  using _progress = progress(() => `${count(read)} of ${count(conversations)} read back`);
+  const verdict = await readBack(played, troupe, () => {
+    read += 1;
+  });
+  say(
+    `read back ${count(verdict.read)} conversations, each from both members’ cells${options.kill ? `; ${chaos.kills.length} processes were killed meanwhile` : ''}`,
+  );
+  return conclude(verdict, score);
+}
+
+function command(): Command {
+  const whole = (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1) throw new Error(`a whole number from 1, not ${text}`);
+    return value;
+  };
+  return new Command('replay')
+    .option('--data <dir>', 'data folder of the running fabric', dataDirDefault())
+    .option('--port-base <n>', 'accepted for symmetry; the ports are read from the data folder', whole)
+    .option('--conversations <n>', 'only the first n of the data set', whole)
+    .option('--kill', 'kill a node, a nats-server and a PostgreSQL at random moments', false);
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await run(command().parse().opts<Options>());
+  } catch (error) {
+    say(`replay: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+  // The connections are closed; a timer of a library must not hold the process.
+  process.exit();
+}

@@ -1,0 +1,372 @@
+// The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
+
+import { faults, WeftError } from '@weft/proto/faults.ts';
+import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { LinkBeat, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { laneOf, lanes } from '@weft/proto/ids.ts';
+import { limits as wire } from '@weft/proto/limits.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { Log } from '@weft/runtime/log.ts';
+import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
+import type pg from 'pg';
+import { Applier, laneOfTarget } from './delivery/applier.ts';
+import { type Entry, kinds } from './delivery/entry.ts';
+import { IntakeRelay } from './delivery/intake-relay.ts';
+import { type Commit, Lane, type Submission } from './delivery/lane.ts';
+import { pairKey, pairOf } from './delivery/log-state.ts';
+import type { AppendOperation, Outcome } from './delivery/operations.ts';
+import { PullServer } from './delivery/pull-server.ts';
+import { Puller } from './delivery/puller.ts';
+import { Relay } from './delivery/relay.ts';
+import { acceptedLog } from './edge/requests.ts';
+import { cellLimits } from './limits.ts';
+import { Beats, beatSignal } from './link/beats.ts';
+import { MarkService } from './link/mark-service.ts';
+import type { SealedLink } from './link/sealed-link.ts';
+import type { CellMetrics } from './metrics.ts';
+import type { Peers } from './peers.ts';
+import { Hub, type Origin } from './push/hub.ts';
+import { NodePushes } from './push/node-pushes.ts';
+import { parkFrame } from './store/cell-tables.ts';
+import type { SqlLogStore } from './store/sql-log-store.ts';
+import { fromWire, toWire } from './wire/entry-codec.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+
+export interface CellDeliveryOptions {
+  readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
+  readonly node: { readonly number: number; readonly startMs: number };
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly pool: pg.Pool;
+  readonly store: SqlLogStore;
+  readonly link: SealedLink;
+  readonly cellBus: CellBus;
+  readonly peers: Peers;
+  readonly metrics: () => CellMetrics;
+  readonly freshId: () => bigint;
+  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
+}
+
+export class CellDelivery implements AsyncDisposable {
+  readonly hub: Hub;
+  readonly relay: Relay;
+  readonly intakeRelay: IntakeRelay;
+  readonly applier: Applier;
+  readonly puller: Puller;
+  readonly marks: MarkService;
+  readonly beats: Beats;
+  readonly pushes: NodePushes;
+  readonly #options: CellDeliveryOptions;
+  readonly #lanes: readonly Lane[];
+  readonly #pullServer: PullServer;
+  readonly #owned = new AsyncDisposableStack();
+
+  constructor(options: CellDeliveryOptions) {
+    const { store, link, clock, cell } = options;
+    this.#options = options;
+    const failed = (what: string) => (error: unknown) => options.log.warn({ err: error }, what);
+    this.hub = new Hub({
+      readRange: (log, from, limit) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, limit),
+      readHeads: (logs) => store.heads(logs),
+      failed: failed('a hole of a watched log could not be read'),
+      fillEntriesMax: cellLimits.fillEntriesMax,
+      heldRunsMax: cellLimits.heldRunsMax,
+    });
+    this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
+    this.relay = new Relay({
+      store,
+      link,
+      clock,
+      generation: cell.generation,
+      limits: cellLimits,
+      encode: (entries) => encodeRuns(runsOf(entries)),
+      failed: failed('a frame could not be sent'),
+      counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
+    });
+    this.intakeRelay = new IntakeRelay({
+      store,
+      link,
+      clock,
+      limits: { ...cellLimits, frameEntriesMax: wire.frameEntriesMax, frameBytesMax: wire.fabricFrameBytesMax },
+      freshId: options.freshId,
+      laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
+      failed: failed('intake could not be sent'),
+    });
+    this.applier = this.#owned.use(this.#openApplier(failed));
+    this.puller = this.#openPuller(failed);
+    this.#pullServer = new PullServer({
+      cell: cell.number,
+      store,
+      limits: cellLimits,
+      toWire,
+      refused: (src) => this.#rejected(src, 'request', 'not-a-replica'),
+    });
+    this.beats = new Beats({ link, clock, generation: cell.generation, limits: cellLimits });
+    this.marks = this.#openMarks();
+    this.pushes = this.#openPushes();
+    this.#hearLink();
+  }
+
+  /** Operations that wait for a transaction. */
+  get waiting(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
+  }
+
+  /** False when the lane is full. */
+  submit(submission: Submission & { readonly operation: AppendOperation }): boolean {
+    return (this.#lanes[laneOfTarget(submission.operation.target)] as Lane).submit(submission);
+  }
+
+  append(operation: AppendOperation): Promise<Outcome> {
+    return new Promise((resolve) => {
+      if (!this.submit({ operation, settle: resolve })) resolve({ type: 'fault', code: 'busy', afterMs: 500 });
+    });
+  }
+
+  /** Asks the birthplace to open the conversation and waits until its first entry has come here. */
+  async openAway(opener: bigint, peer: bigint, clientEntryId: bigint): Promise<bigint> {
+    const { link, peers, store, clock } = this.#options;
+    const pair = pairOf(opener, peer);
+    const request = OpenRequest.encode({ opener, peer, peerHome: peers.homeOf(peer), clientEntryId }).finish();
+    const answer = OpenAnswer.decode(await link.request(peers.birthplace(pair), 'open', request));
+    if (answer.result?.$case !== 'log') throw new WeftError('peer_away', 'the other cell did not open the conversation', 1_000);
+    const log = answer.result.value;
+    for (const until = clock.monotonic() + cellLimits.requestMsMax; clock.monotonic() < until; await clock.sleep(openPollMs)) {
+      if ((await store.findPairs([pair])).size > 0) return log;
+    }
+    this.puller.want(log, peers.birthplace(pair));
+    throw new WeftError('peer_away', 'the conversation is open but has not come here yet', 500);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+    await Promise.all(this.#lanes.map((lane) => lane.drain()));
+  }
+
+  #openLane(lane: number): Lane {
+    const { store, clock, cell, peers, freshId, log } = this.#options;
+    return new Lane({
+      lane,
+      store,
+      clock,
+      freshLog: () => this.#freshIdOf(lane),
+      context: () => ({
+        cell: cell.number,
+        generation: cell.generation,
+        nowMs: clock.now(),
+        homeOf: peers.homeOf,
+        birthplace: peers.birthplace,
+        freshId,
+        limits: {
+          openIntakePerUserMax: wire.openIntakePerUserMax,
+          frameEntriesMax: wire.frameEntriesMax,
+          frameBytesMax: wire.fabricFrameBytesMax - frameOverheadBytes,
+        },
+      }),
+      limits: {
+        batchEntriesMax: cellLimits.batchEntriesMax,
+        batchBytesMax: cellLimits.batchBytesMax,
+        queueMax: cellLimits.laneQueueMax,
+        queueBytesMax: cellLimits.laneQueueBytesMax,
+        retryMsMax: cellLimits.laneRetryMsMax,
+        retryPauseMs: cellLimits.laneRetryPauseMs,
+      },
+      committed: (commit) => this.#committed(commit),
+      failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
+    });
+  }
+
+  /** A new log keeps the lane of the pair it was opened by. */
+  #freshIdOf(lane: number): bigint {
+    for (;;) {
+      const id = this.#options.freshId();
+      if (laneOf(id) === lane) return id;
+    }
+  }
+
+  /** After the commit: answers and pushes here, then the other nodes, then the other cells. */
+  #committed({ submissions, decision }: Commit): void {
+    const { writes, outcomes } = decision;
+    const runs = selfLogsFirst(runsOf(writes.entries));
+    const origins = new Map<Entry, Origin>();
+    const settled: (() => void)[] = [];
+    submissions.forEach((submission, i) => {
+      const outcome = outcomes[i] as Outcome;
+      const accept = (): void => submission.settle(outcome);
+      if (submission.origin && outcome.type === 'accepted' && outcome.fresh)
+        origins.set(outcome.entry, { receiver: submission.origin, accept });
+      else settled.push(accept);
+    });
+    this.#tellRuns(runs, origins);
+    for (const settle of settled) settle();
+    if (runs.length > 0) this.pushes.tellRuns(runs);
+    this.relay.publishCommitted(writes.outbox, writes.entries);
+    this.intakeRelay.sendCommitted(writes.intake);
+    this.beats.committed(
+      writes.outbox,
+      (log) => writes.rows.find((row) => row.log === log)?.epoch ?? writes.created.find((c) => c.row.log === log)?.row.epoch ?? 0n,
+    );
+    const metrics = this.#options.metrics();
+    metrics.transactions.inc({ what: 'committed' });
+    metrics.committed.inc({ kind: 'all' }, writes.entries.length);
+  }
+
+  #tellRuns(runs: readonly Run[], origins?: ReadonlyMap<Entry, Origin>): void {
+    this.hub.deliver(runs, origins);
+    for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
+  }
+
+  #tellRefused(entry: Entry): void {
+    const refused = Refused.decode(entry.body);
+    for (const receiver of this.hub.user(entry.log)?.receivers ?? []) receiver.tell({ $case: 'refused', value: refused });
+  }
+
+  #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
+    const { clock, link, peers, pool } = this.#options;
+    return new Applier({
+      clock,
+      link,
+      generationOf: peers.generationOf,
+      decodeRuns,
+      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
+      limits: cellLimits,
+      behind: (log, src) => this.puller.want(log, src),
+      marks: (src, marks) => this.marks.take(src, marks),
+      park: async (frame, why) => {
+        await parkFrame((statement) => pool.query(statement), { ...frame, bytes: frame.plain }, why, clock.now());
+        this.#rejected(frame.src, 'frame', 'unreadable');
+      },
+      rejected: (src, why) => this.#rejected(src, 'operation', why),
+      failed: failed('a frame could not be applied'),
+      applied: (src, entries) => this.#options.metrics().applied.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
+    });
+  }
+
+  #openPuller(failed: (what: string) => (error: unknown) => void): Puller {
+    const { cell, store, link, clock, peers } = this.#options;
+    return new Puller({
+      cell: cell.number,
+      store,
+      link,
+      clock,
+      atOnceMax: cellLimits.pullsAtOnceMax,
+      waitingMax: cellLimits.earlyMax,
+      apply: (operation) => this.applier.apply(operation),
+      fromWire,
+      pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
+      failed: failed('a log could not be pulled'),
+    });
+  }
+
+  #openMarks(): MarkService {
+    const { cell, pool, link, freshId, peers, store } = this.#options;
+    return new MarkService({
+      cell: cell.number,
+      pool,
+      link,
+      freshId,
+      homeOf: peers.homeOf,
+      stateOf: (log) => store.state(log),
+      moved: (marks) => {
+        this.#tellMarks(marks);
+        this.pushes.tellMarks(marks);
+      },
+      limits: cellLimits,
+    });
+  }
+
+  /** To every member of the log who is online here. */
+  #tellMarks(marks: readonly MarkMoved[]): void {
+    for (const mark of marks) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
+  }
+
+  #openPushes(): NodePushes {
+    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    return this.#owned.use(
+      new NodePushes({
+        bus: cellBus,
+        clock,
+        node: node.number,
+        start: node.startMs,
+        onRuns: (runs) => {
+          for (const run of runs) if (run.entries.some((e) => e.kind >= kinds.created)) store.forgetState(run.log);
+          this.#tellRuns(runs);
+        },
+        onMarks: (marks) => this.#tellMarks(marks),
+        onSessionsEnded,
+        onHole: () => {
+          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
+        },
+      }),
+    );
+  }
+
+  #hearLink(): void {
+    const { link } = this.#options;
+    this.#owned.use(link.hearAcks((src, bytes) => this.relay.acknowledged(src, bytes)));
+    this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
+    this.#owned.use(link.serve((src, method, bytes) => this.#serve(src, method, bytes)));
+  }
+
+  /** Heads older than two seconds that are not here were lost on the way. */
+  #heardBeat(src: number, bytes: Uint8Array): void {
+    this.intakeRelay.heard(src);
+    const { heads } = LinkBeat.decode(bytes);
+    if (heads.length === 0) return;
+    this.#options.store
+      .heads(heads.map((h) => h.log))
+      .then((found) => {
+        const mine = new Map(found.map((h) => [h.log, h.head]));
+        for (const head of heads) if ((mine.get(head.log) ?? 0) < Number(head.seq)) this.puller.want(head.log, src);
+      })
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
+  }
+
+  async #serve(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
+    if (method === 'pull') return this.#pullServer.answer(src, PullRequest.decode(bytes));
+    if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
+    throw new WeftError('unknown_request', method);
+  }
+
+  async #open(src: number, { opener, peer, clientEntryId }: OpenRequest): Promise<OpenAnswer> {
+    const { peers, cell } = this.#options;
+    const pair = pairOf(opener, peer);
+    if (peers.homeOf(opener) !== src) {
+      this.#rejected(src, 'request', 'foreign-author');
+      return openFault('not_allowed');
+    }
+    if (peers.birthplace(pair) !== cell.number || opener === peer) return openFault('bad_request');
+    const known = (await this.#options.store.findPairs([pair])).get(pairKey(pair));
+    if (known !== undefined) return { result: { $case: 'log', value: known } };
+    const outcome = await this.append({
+      type: 'append',
+      target: { pair },
+      author: opener,
+      session: 0n,
+      clientEntryId,
+      kind: kinds.created,
+      body: new Uint8Array(),
+    });
+    return outcome.type === 'accepted' ? { result: { $case: 'log', value: acceptedLog(outcome) } } : openFault('busy');
+  }
+
+  #rejected(src: number, what: string, why: string): void {
+    const name = this.#options.peers.nameOf(src) ?? String(src);
+    this.#options.metrics().rejected.inc({ src: name, what, why });
+    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+  }
+}
+
+const openPollMs = 10;
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+const openFault = (code: keyof typeof faults): OpenAnswer => ({
+  result: { $case: 'fault', value: { code, text: faults[code].text, retry: 'RETRY_LATER', afterMs: 500 } },
+});
+
+/** A removal is seen before what follows it in any other log (R19). */
+function selfLogsFirst(runs: readonly Run[]): Run[] {
+  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
+  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
+}

@@ -1,0 +1,245 @@
+// Frames of other cells: opened, understood, given to the lanes, and acknowledged once everything in them is committed.
+// The order is always: commit, then acknowledge (R15, R16).
+
+import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import {
+  EnvelopesFrame,
+  FrameAcks,
+  type Intake,
+  IntakeFrame,
+  type IntakeRefused,
+  MarksFrame,
+} from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { laneOf } from '@weft/proto/ids.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import { Early } from './early.ts';
+import type { Entry } from './entry.ts';
+import type { Submission } from './lane.ts';
+import { type Stream, streamKey } from './log-state.ts';
+import type { ApplyOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
+import type { Link } from './ports.ts';
+
+export interface ArrivedFrame {
+  readonly src: number;
+  readonly cls: 'e' | 'i' | 'v' | 'm';
+  readonly id: bigint;
+  readonly plain: Uint8Array;
+  ack(): void;
+  nak(afterMs: number): void;
+}
+
+export interface ApplierOptions {
+  readonly clock: Clock;
+  readonly link: Link;
+  /** Generation of a sending cell, as the cell table has it. */
+  readonly generationOf: (cell: number) => number;
+  readonly decodeRuns: (bytes: Uint8Array) => readonly { readonly log: bigint; readonly entries: readonly Entry[] }[];
+  readonly submit: (lane: number, submission: Submission) => boolean;
+  readonly limits: { readonly earlyMs: number; readonly earlyMax: number };
+  /** A log is behind what is known to exist, and what is missing did not come. */
+  readonly behind: (log: bigint, src: number) => void;
+  readonly marks: (src: number, marks: readonly MarkMoved[]) => Promise<void>;
+  /** A frame that cannot be understood is kept for people to look at (R27). */
+  readonly park: (frame: ArrivedFrame, why: string) => Promise<void>;
+  /** A cell said what it may not say. */
+  readonly rejected: (src: number, why: string) => void;
+  readonly failed: (error: unknown) => void;
+  readonly applied: (src: number, entries: number) => void;
+}
+
+type EarlyThing = IntakeOperation | ApplyOperation;
+type Finished = 'committed' | 'again' | 'rejected';
+
+export class Applier {
+  readonly #options: ApplierOptions;
+  readonly #early: Early<EarlyThing>;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+    const { clock, limits } = options;
+    this.#early = new Early({
+      clock,
+      keepMs: limits.earlyMs,
+      max: limits.earlyMax,
+      release: (_, things, late) => this.#released(things, late),
+    });
+  }
+
+  /** Takes a frame; ends it with `ack` or `nak` some time later. */
+  take(frame: ArrivedFrame): void {
+    let operations: Operation[];
+    try {
+      if (frame.cls === 'm') return this.#takeMarks(frame);
+      operations = this.#understand(frame);
+    } catch (error) {
+      this.#park(frame, String(error));
+      return;
+    }
+    let waiting = operations.length;
+    let worst: Finished = 'committed';
+    const finish = (finished: Finished): void => {
+      if (finished !== 'committed') worst = worst === 'again' ? worst : finished;
+      waiting -= 1;
+      if (waiting <= 0) this.#finish(frame, worst);
+    };
+    if (waiting === 0) finish('committed');
+    for (const operation of operations) this.#submit(operation, finish);
+  }
+
+  /** A pulled page goes the same way as a frame. */
+  apply(operation: ApplyOperation): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const taken = this.#options.submit(laneOf(operation.log), { operation, settle: resolve });
+      if (!taken) resolve({ type: 'fault', code: 'busy' });
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#early[Symbol.dispose]();
+  }
+
+  #understand(frame: ArrivedFrame): Operation[] {
+    if (frame.cls === 'e')
+      return this.#options.decodeRuns(frame.plain).map(({ log, entries }) => ({ type: 'apply', src: frame.src, log, entries }));
+    if (frame.cls === 'i') {
+      const generation = this.#options.generationOf(frame.src);
+      return IntakeFrame.decode(frame.plain).intakes.map((intake) => intakeOperation(intake, frame.src, generation));
+    }
+    return EnvelopesFrame.decode(frame.plain).envelopes.flatMap((envelope): Operation[] => {
+      if (envelope.notice?.$case === 'refused') return [refusedOperation(envelope.notice.value, frame.src)];
+      // Another owner has what we miss: the log is looked at again.
+      if (envelope.notice?.$case === 'stale') this.#options.behind(envelope.notice.value.log, envelope.notice.value.owner);
+      return [];
+    });
+  }
+
+  #submit(operation: Operation, finish: (finished: Finished) => void): void {
+    const settle = (outcome: Outcome): void => finish(this.#settled(operation, outcome));
+    if (!this.#options.submit(laneOfOperation(operation), { operation, settle })) finish('again');
+  }
+
+  #settled(operation: Operation, outcome: Outcome): Finished {
+    switch (outcome.type) {
+      case 'fault':
+        return 'again';
+      case 'rejected':
+        this.#options.rejected('src' in operation ? operation.src : 0, outcome.why);
+        if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
+        return 'rejected';
+      case 'early':
+        if (operation.type === 'intake') this.#early.keep(earlyKey(operation), operation);
+        return 'committed';
+      case 'applied':
+        this.#options.applied(operation.type === 'apply' ? operation.src : 0, operation.type === 'apply' ? operation.entries.length : 0);
+        if (operation.type === 'apply' && outcome.behind) this.#keepBeyond(operation);
+        else if (operation.type === 'apply') this.#early.progressed(earlyKey(operation));
+        return 'committed';
+      default:
+        if (operation.type === 'intake') this.#early.progressed(earlyKey(operation));
+        return 'committed';
+    }
+  }
+
+  #keepBeyond(operation: ApplyOperation): void {
+    // `behind` is in SQL already: what is kept here only saves the pull when the missing frame is right behind.
+    if (!this.#early.keep(earlyKey(operation), operation)) this.#options.behind(operation.log, operation.src);
+  }
+
+  #released(things: readonly EarlyThing[], late: boolean): void {
+    for (const thing of [...things].sort((a, b) => position(a) - position(b))) {
+      if (!late) this.#submit(thing, () => undefined);
+      else if (thing.type === 'apply') this.#options.behind(thing.log, thing.src);
+    }
+  }
+
+  #takeMarks(frame: ArrivedFrame): void {
+    const { marks } = MarksFrame.decode(frame.plain);
+    this.#options.marks(frame.src, marks).then(
+      () => this.#finish(frame, 'committed'),
+      (error: unknown) => {
+        this.#options.failed(error);
+        frame.nak(1_000);
+      },
+    );
+  }
+
+  #finish(frame: ArrivedFrame, finished: Finished): void {
+    if (finished === 'again') return frame.nak(500);
+    frame.ack();
+    // Intake is acknowledged by its decision.
+    if (frame.cls !== 'i') this.#acknowledge(frame, finished);
+  }
+
+  #acknowledge(frame: ArrivedFrame, finished: Finished): void {
+    const ids = [frame.id];
+    const generation = BigInt(this.#options.generationOf(frame.src));
+    const acks: FrameAcks = {
+      generation,
+      committed: finished === 'committed' ? ids : [],
+      rejected: finished === 'rejected' ? ids : [],
+      afterMs: 0,
+    };
+    this.#options.link.acknowledge(frame.src, FrameAcks.encode(acks).finish());
+  }
+
+  #park(frame: ArrivedFrame, why: string): void {
+    this.#options.park(frame, why).then(
+      () => this.#finish(frame, 'rejected'),
+      (error: unknown) => {
+        this.#options.failed(error);
+        frame.nak(1_000);
+      },
+    );
+  }
+}
+
+const position = (thing: EarlyThing): number => (thing.type === 'intake' ? thing.n : (thing.entries[0]?.seq ?? 0));
+
+const earlyKey = (operation: Operation): string => {
+  if (operation.type === 'intake') return `i:${operation.src}:${streamKey(operation.stream)}`;
+  return operation.type === 'apply' ? `a:${operation.log}` : '';
+};
+
+/** Intake and its log's other operations share a lane, so that a batch decides them in order. */
+function laneOfOperation(operation: Operation): number {
+  if (operation.type === 'apply') return laneOf(operation.log);
+  if (operation.type === 'refused') return laneOf(operation.author);
+  return laneOfTarget(operation.target);
+}
+
+export const laneOfTarget = (target: Target): number =>
+  'log' in target ? laneOf(target.log) : laneOf(BigInt.asUintN(63, target.pair.low ^ target.pair.high));
+
+function intakeOperation(intake: Intake, src: number, generation: number): IntakeOperation {
+  const isPair = intake.low !== 0n;
+  const stream: Stream = isPair ? { a: intake.low, b: intake.high } : { a: intake.log, b: 0n };
+  if (intake.n < 1n || intake.kind < 9 || intake.kind > 23) throw new RangeError('not an intake');
+  return {
+    type: 'intake',
+    src,
+    generation,
+    // A direct conversation is addressed by its pair until both sides know its log, and always may be.
+    target: isPair ? { pair: { low: intake.low, high: intake.high } } : { log: intake.log },
+    stream,
+    n: Number(intake.n),
+    lowestOpen: Number(intake.lowestOpen),
+    author: intake.author,
+    clientEntryId: intake.clientEntryId,
+    kind: intake.kind,
+    body: intake.body,
+  };
+}
+
+function refusedOperation(refused: IntakeRefused, src: number): Operation {
+  const target: Target = refused.log === 0n ? { pair: { low: refused.low, high: refused.high } } : { log: refused.log };
+  return {
+    type: 'refused',
+    src,
+    target,
+    n: Number(refused.n),
+    author: refused.author,
+    clientEntryId: refused.clientEntryId,
+    code: refused.code,
+    text: refused.text,
+  };
+}

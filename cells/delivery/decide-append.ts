@@ -1,0 +1,206 @@
+// A person's append. At the owner it gets its seq, or a final fault; elsewhere it becomes numbered intake (R9).
+import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { limits } from '@weft/proto/limits.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
+import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
+import { isGroupPair, type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
+import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
+import type { LogRow } from './ports.ts';
+import { selfBody } from './self-entries.ts';
+import type { WorkingSet } from './working-set.ts';
+
+export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {
+  const order = `${operation.session}:${'log' in operation.target ? operation.target.log : `${operation.target.pair.low}:${operation.target.pair.high}`}`;
+  if (faulted.has(order)) return { type: 'fault', code: 'earlier_faulted' };
+  const outcome = chooseWay(operation, work);
+  if (outcome.type === 'fault' && (outcome.code === 'intake_full' || outcome.code === 'log_frozen')) faulted.add(order);
+  return outcome;
+}
+
+function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
+  const log = logOf(operation, work);
+  if (log === undefined) return openAndAppend(operation, work);
+  const state = work.state(log);
+  const row = work.row(log);
+  if (!state || !row) return { type: 'fault', code: 'unknown_log' };
+  const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
+  if (known) return { type: 'accepted', entry: known, fresh: false };
+  if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
+  if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
+  if (ownerOf(state) !== work.context.cell) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
+  return appendHere(operation, work, row, state);
+}
+
+/** The log of the target: as named, or as the pair is known or was opened earlier in this transaction. */
+function logOf(operation: AppendOperation | IntakeOperation, work: WorkingSet): bigint | undefined {
+  return 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
+}
+
+/** The first append to a log that does not exist yet: a new group, or a direct conversation. */
+function openAndAppend(operation: AppendOperation, work: WorkingSet): Outcome {
+  if ('pair' in operation.target) {
+    const { pair } = operation.target;
+    if (isGroupPair(pair)) return createHere(operation, work);
+    const birthplace = work.context.birthplace(pair);
+    if (birthplace !== work.context.cell) return asIntake(operation, work, { log: 0n, dst: birthplace, stream: streamOfPair(pair) });
+  }
+  return createHere(operation, work);
+}
+
+/** Creates the log at this cell and, unless the append itself is the creation, appends to it. */
+export function createHere(operation: AppendOperation | IntakeOperation, work: WorkingSet): Outcome {
+  const isCreation = operation.kind === kinds.created;
+  const log = operation.freshLog ?? work.context.freshId();
+  const pair = 'pair' in operation.target ? operation.target.pair : undefined;
+  const body = pair && !isGroupPair(pair) ? directBody(pair, work) : operation.body;
+  const first: Entry = {
+    log,
+    epoch: makeEpoch({ count: 1, cell: work.context.cell, generation: work.context.generation }),
+    seq: 1,
+    ts: work.context.nowMs,
+    author: operation.author,
+    clientEntryId: isCreation ? operation.clientEntryId : causedEntryId(log, 1),
+    ord: 0,
+    kind: kinds.created,
+    flags: 0,
+    body,
+  };
+  const state = stateAfterCreation(first);
+  if (!state?.members.has(operation.author)) return { type: 'fault', code: 'bad_request' };
+  if (state.members.size > state.membersMax) return { type: 'fault', code: 'group_full' };
+  const row: LogRow = { log: first.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' };
+  work.create(row, state, 0);
+  if (pair) work.addPair(pair, first.log);
+  work.push(first);
+  work.recordMembership(undefined, state, first, selfEntryWriter(work, state, first));
+  if (isCreation) return { type: 'accepted', entry: first, fresh: true };
+  return appendHere(operation, work, row, state);
+}
+
+const directBody = (pair: { low: bigint; high: bigint }, work: WorkingSet): Uint8Array =>
+  Created.encode({
+    kind: 'LOG_KIND_DIRECT',
+    title: '',
+    membersMax: 2,
+    members: [pair.low, pair.high].map((user) => ({ user, home: work.context.homeOf(user), from: 1n })),
+  }).finish();
+
+/** The owner's decision: permission, limit, then the next seq. The caller has checked membership and idempotency. */
+export function appendHere(operation: AppendOperation | IntakeOperation, work: WorkingSet, row: LogRow, state: LogState): Outcome {
+  if (operation.kind === kinds.created) {
+    // Opening what is open already: its first entry is the answer.
+    return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
+  }
+  const change = isState(operation.kind) ? checkChange(operation, work, state) : undefined;
+  if (change && 'type' in change) return change;
+  const entry: Entry = {
+    log: row.log,
+    epoch: row.epoch,
+    seq: row.head + 1,
+    ts: Math.max(work.context.nowMs, row.ts),
+    author: operation.author,
+    clientEntryId: operation.clientEntryId,
+    ord: row.ord + (isContent(operation.kind) ? 1 : 0),
+    kind: operation.kind,
+    flags: 0,
+    body: change ? change.body : operation.body,
+  };
+  work.push(entry);
+  if (change) {
+    const after = stateAfter(state, entry);
+    if (!after) return { type: 'fault', code: 'bad_request' };
+    work.changeState(after);
+    work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
+  }
+  return { type: 'accepted', entry, fresh: true };
+}
+
+const openedEntry = (row: LogRow, state: LogState): Entry => ({
+  log: row.log,
+  epoch: row.epoch,
+  seq: 1,
+  ts: row.ts,
+  author: state.creator,
+  clientEntryId: 0n,
+  ord: 0,
+  kind: kinds.created,
+  flags: 0,
+  body: new Uint8Array(),
+});
+
+/** Membership changes are checked under the lock, and written with the homes this cell knows. */
+function checkChange(operation: AppendOperation | IntakeOperation, work: WorkingSet, state: LogState): Outcome | { body: Uint8Array } {
+  if (state.kind !== 'group') return { type: 'fault', code: 'not_allowed' };
+  try {
+    return operation.kind === kinds.membersAdded ? checkAddition(operation.body, work, state) : checkRemoval(operation, state);
+  } catch {
+    return { type: 'fault', code: 'bad_request' };
+  }
+}
+
+function checkAddition(body: Uint8Array, work: WorkingSet, state: LogState): Outcome | { body: Uint8Array } {
+  const wanted = new Set(MembersAdded.decode(body).members.map((m) => m.user));
+  const users = [...wanted].filter((user) => !state.members.has(user));
+  if (users.length === 0) return { type: 'fault', code: 'bad_request', text: 'everybody named is a member already' };
+  if (users.length > limits.membersPerEntryMax) return { type: 'fault', code: 'too_many_members' };
+  if (state.members.size + users.length > state.membersMax) return { type: 'fault', code: 'group_full' };
+  const members = users.map((user) => ({ user, home: work.context.homeOf(user), from: 0n }));
+  return { body: MembersAdded.encode({ members }).finish() };
+}
+
+/** Whoever leaves may; the creator may remove anybody. */
+function checkRemoval(operation: AppendOperation | IntakeOperation, state: LogState): Outcome | { body: Uint8Array } {
+  const users = [...new Set(MembersRemoved.decode(operation.body).users)].filter((user) => state.members.has(user));
+  if (users.length === 0) return { type: 'fault', code: 'bad_request', text: 'nobody named is a member' };
+  if (users.length > limits.membersPerEntryMax) return { type: 'fault', code: 'too_many_members' };
+  const leaving = users.length === 1 && users[0] === operation.author;
+  if (!leaving && operation.author !== state.creator) return { type: 'fault', code: 'not_allowed' };
+  return { body: MembersRemoved.encode({ users }).finish() };
+}
+
+/** Stores the append here, numbered, for the owner to decide. */
+function asIntake(
+  operation: AppendOperation,
+  work: WorkingSet,
+  to: { log: bigint; dst: number; stream: { a: bigint; b: bigint } },
+): Outcome {
+  if (work.isWaiting(operation.author, operation.clientEntryId)) return { type: 'pending', log: to.log };
+  if (work.openIntake(operation.author) >= work.context.limits.openIntakePerUserMax)
+    return { type: 'fault', code: 'intake_full', afterMs: 1_000 };
+  work.takeIntakeNumber({
+    stream: to.stream,
+    log: to.log,
+    dst: to.dst,
+    author: operation.author,
+    clientEntryId: operation.clientEntryId,
+    kind: operation.kind,
+    body: operation.body,
+    createdMs: work.context.nowMs,
+  });
+  return { type: 'pending', log: to.log };
+}
+
+/** Writes the entry of a user's self log that a change of membership causes, in the same transaction (R19). */
+export function selfEntryWriter(work: WorkingSet, state: LogState, cause: Entry): (user: bigint, kind: number, from: number) => void {
+  return (user, kind, from) => {
+    const peer = state.kind === 'direct' ? (user === state.low ? state.high : state.low) : 0n;
+    writeSelfEntry(work, user, { kind, clientEntryId: causedEntryId(cause.log, cause.seq), body: selfBody(kind, state, peer, from) });
+  };
+}
+
+export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: number; clientEntryId: bigint; body: Uint8Array }): void {
+  const row = work.row(user);
+  if (!row) return; // Nobody of that id lives here.
+  work.push({
+    log: user,
+    epoch: row.epoch,
+    seq: row.head + 1,
+    ts: Math.max(work.context.nowMs, row.ts),
+    author: user,
+    clientEntryId: what.clientEntryId,
+    ord: row.ord,
+    kind: what.kind,
+    flags: 0,
+    body: what.body,
+  });
+}

@@ -1,0 +1,93 @@
+// A run of entries from the log's owner at a cell that keeps a replica (R16). A replica is one unbroken run: what
+// continues it is stored, what lies beyond is only noted, to be pulled.
+import { birthCell } from '@weft/proto/ids.ts';
+import { epochParts } from '@weft/proto/positions.ts';
+import { selfEntryWriter } from './decide-append.ts';
+import { type Entry, isState, kinds, sameHeader } from './entry.ts';
+import { type LogState, ownerOf, stateAfter, stateAfterCreation } from './log-state.ts';
+import type { ApplyOperation, Outcome } from './operations.ts';
+import type { LogRow } from './ports.ts';
+import type { WorkingSet } from './working-set.ts';
+
+export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcome {
+  const last = operation.entries.at(-1);
+  let row = work.row(operation.log);
+  if (!row || row.status === 'opening') {
+    const opened = openReplica(operation, work);
+    if (opened) return opened;
+    row = work.row(operation.log);
+  }
+  const state = work.state(operation.log);
+  if (!row || !state) return { type: 'rejected', why: 'unusable' };
+  if (ownerOf(state) === work.context.cell) return { type: 'rejected', why: 'not-owner' };
+  const before = row.head;
+  for (const entry of operation.entries) {
+    closeIntake(entry, work);
+    const wrong = applyOne(entry, operation, row, work);
+    if (wrong) return wrong;
+  }
+  const missing = last !== undefined && last.seq > row.head;
+  if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
+  else if (row.head > before || operation.snapshot) work.caughtUp(operation.log, row.head);
+  return { type: 'applied', head: row.head, behind: missing };
+}
+
+/** First sight of a log: its first entry or a pulled snapshot opens it; anything else makes a row to be pulled (R18). */
+function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
+  const { snapshot } = operation;
+  const first = operation.entries[0];
+  if (snapshot) {
+    if (ownerOf(snapshot.state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+    const { epoch, version } = snapshot.state;
+    work.create(
+      { log: operation.log, epoch, head: snapshot.start, ts: snapshot.ts, ord: snapshot.ord, version, status: 'open' },
+      snapshot.state,
+      snapshot.start,
+    );
+    if (snapshot.state.kind === 'direct') work.addPair({ low: snapshot.state.low, high: snapshot.state.high }, operation.log);
+    return undefined;
+  }
+  if (first?.seq !== 1) {
+    if (first) work.behind.push({ log: operation.log, known: operation.entries.at(-1)?.seq ?? first.seq, src: operation.src });
+    return { type: 'applied', head: 0, behind: true };
+  }
+  const state = stateAfterCreation(first);
+  const epoch = epochParts(first.epoch);
+  if (!state || epoch.cell !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  if (epoch.count === 1 && birthCell(operation.log) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  work.create({ log: operation.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' }, state, 0);
+  if (state.kind === 'direct') work.addPair({ low: state.low, high: state.high }, operation.log);
+  return undefined;
+}
+
+/** Undefined when the entry was stored, was known, or lies beyond the run. */
+function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const state = work.state(operation.log) as LogState;
+  if (entry.seq <= row.head) {
+    const stored = work.facts.stored(entry.log, entry.seq);
+    if (!stored || sameHeader(stored, entry)) return undefined;
+    row.status = 'frozen';
+    work.touch(row.log);
+    return { type: 'rejected', why: 'fork' };
+  }
+  if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
+  if (ownerOf(state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
+  const after = isState(entry.kind) && entry.kind !== kinds.created ? stateAfter(state, entry) : state;
+  if (!after) {
+    row.status = 'frozen';
+    work.touch(row.log);
+    return { type: 'rejected', why: 'unusable' };
+  }
+  work.push(entry);
+  if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
+  else if (after !== state) {
+    work.changeState(after);
+    work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
+  }
+  return undefined;
+}
+
+function closeIntake(entry: Entry, work: WorkingSet): void {
+  if (work.context.homeOf(entry.author) === work.context.cell) work.close(entry.author, entry.clientEntryId);
+}

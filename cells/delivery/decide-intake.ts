@@ -1,0 +1,107 @@
+// Pending appends of other cells at the owner (R10, R11), and the owner's refusals at home (R12).
+
+import { faults } from '@weft/proto/faults.ts';
+import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
+import { kinds } from './entry.ts';
+import { ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
+import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
+import { refusedBody } from './self-entries.ts';
+import type { WorkingSet } from './working-set.ts';
+
+export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outcome {
+  if (work.context.homeOf(operation.author) !== operation.src) return { type: 'rejected', why: 'foreign-author' };
+  const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
+  const stream = streamFor(operation, work, log);
+  if (!stream || streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
+  const key = { stream, cell: operation.src, generation: operation.generation };
+  const decided = Math.max(work.decided(key), operation.lowestOpen - 1);
+  if (operation.n <= decided) return answerAgain(operation, work, log);
+  if (operation.n > decided + 1) return { type: 'early' };
+  const outcome = decideFresh(operation, work, log);
+  if (outcome.type === 'fault') {
+    // A fault that may pass decides nothing: the number stays open and comes again.
+    if (faults[outcome.code].retry !== 'never') return { type: 'early' };
+    refuse(operation, work, log, outcome.code, outcome.text ?? '');
+  }
+  if (outcome.type === 'accepted') answer(operation, work, outcome.entry.log, outcome.entry.seq, outcome.fresh);
+  work.setDecided(key, operation.n);
+  return { type: 'decided' };
+}
+
+/** The stream the numbers belong to; undefined when this cell does not decide for it. */
+function streamFor(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Stream | undefined {
+  if ('pair' in operation.target) {
+    const { pair } = operation.target;
+    if (operation.author !== pair.low && operation.author !== pair.high) return undefined;
+    if (log === undefined) return work.context.birthplace(pair) === work.context.cell ? streamOfPair(pair) : undefined;
+  }
+  const state = log === undefined ? undefined : work.state(log);
+  return state && ownerOf(state) === work.context.cell ? streamOf(state) : undefined;
+}
+
+function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
+  if (operation.kind === kinds.created) return { type: 'fault', code: 'bad_request' };
+  if (log === undefined) return createHere(operation, work);
+  const state = work.state(log);
+  const row = work.row(log);
+  if (!state || !row) return { type: 'fault', code: 'unknown_log' };
+  const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
+  if (known) return { type: 'accepted', entry: known, fresh: false };
+  if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
+  if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen' };
+  return appendHere(operation, work, row, state);
+}
+
+/** A number decided before: the stored entry is the answer, else it was refused. */
+function answerAgain(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
+  const known = log === undefined ? undefined : work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
+  if (known) answer(operation, work, known.log, known.seq, false);
+  else refuse(operation, work, log, 'not_allowed', 'refused before');
+  return { type: 'decided' };
+}
+
+/** The entry itself is the answer. A fresh one travels to every cell of the log anyway. */
+function answer(operation: IntakeOperation, work: WorkingSet, log: bigint, seq: number, fresh: boolean): void {
+  const interval = work.state(log)?.cells.get(operation.src);
+  const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
+  if (!travels) work.resend.push({ dst: operation.src, log, seq });
+}
+
+function refuse(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined, code: string, text: string): void {
+  const pair = 'pair' in operation.target ? operation.target.pair : { low: 0n, high: 0n };
+  const payload = Envelope.encode({
+    notice: {
+      $case: 'refused',
+      value: {
+        log: log ?? 0n,
+        low: pair.low,
+        high: pair.high,
+        n: BigInt(operation.n),
+        author: operation.author,
+        clientEntryId: operation.clientEntryId,
+        code,
+        text,
+      },
+    },
+  }).finish();
+  work.envelopes.push({ dst: operation.src, payload });
+}
+
+/** At the author's home: the intake row goes, and the self log tells every device of the author. */
+export function decideRefused(operation: RefusedOperation, work: WorkingSet): Outcome {
+  if (work.context.homeOf(operation.author) !== work.context.cell) return { type: 'rejected', why: 'foreign-author' };
+  if (!work.facts.waiting(operation.author, operation.clientEntryId)) return { type: 'decided' };
+  work.close(operation.author, operation.clientEntryId);
+  const pair = 'pair' in operation.target ? operation.target.pair : undefined;
+  const peer = pair ? (pair.low === operation.author ? pair.high : pair.low) : 0n;
+  const body = refusedBody({
+    log: 'log' in operation.target ? operation.target.log : 0n,
+    clientEntryId: operation.clientEntryId,
+    code: operation.code,
+    text: operation.text,
+    peer,
+  });
+  writeSelfEntry(work, operation.author, { kind: kinds.appendRefused, clientEntryId: operation.clientEntryId, body });
+  return { type: 'decided' };
+}

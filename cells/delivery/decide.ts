@@ -1,0 +1,33 @@
+// The decision of one write transaction (R4): a pure function from operations and locked facts to outcomes and writes.
+import { decideAppend } from './decide-append.ts';
+import { decideApply } from './decide-apply.ts';
+import { decideIntake, decideRefused } from './decide-intake.ts';
+import type { Operation, Outcome } from './operations.ts';
+import type { Facts, Writes } from './ports.ts';
+import { type DecideContext, WorkingSet } from './working-set.ts';
+
+export interface Decision {
+  /** One per operation, in their order. */
+  readonly outcomes: readonly Outcome[];
+  readonly writes: Writes;
+}
+
+export function decide(operations: readonly Operation[], facts: Facts, context: DecideContext & { readonly lane: number }): Decision {
+  const work = new WorkingSet(facts, context);
+  const faulted = new Set<string>();
+  const outcomes = operations.map((operation) => decideOne(operation, work, faulted));
+  return { outcomes, writes: work.writes(context.lane) };
+}
+
+function decideOne(operation: Operation, work: WorkingSet, faulted: Set<string>): Outcome {
+  switch (operation.type) {
+    case 'append':
+      return decideAppend(operation, work, faulted);
+    case 'intake':
+      return decideIntake(operation, work);
+    case 'apply':
+      return decideApply(operation, work);
+    case 'refused':
+      return decideRefused(operation, work);
+  }
+}

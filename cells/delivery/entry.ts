@@ -1,0 +1,55 @@
+// An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
+import { mixId } from './mix.ts';
+
+export interface Entry {
+  readonly log: bigint;
+  readonly epoch: bigint;
+  readonly seq: number;
+  /** Unix milliseconds by the owner's clock, never falling within a log. */
+  readonly ts: number;
+  readonly author: bigint;
+  readonly clientEntryId: bigint;
+  /** Unread-worthy entries up to and including this one. */
+  readonly ord: number;
+  /** Field number of the body in the Entry message. */
+  readonly kind: number;
+  /** Bit 0: unreadable. */
+  readonly flags: number;
+  readonly body: Uint8Array;
+}
+
+/** Field numbers of `Entry.body` in client.proto. */
+export const kinds = {
+  text: 9,
+  data: 10,
+  created: 16,
+  membersAdded: 17,
+  membersRemoved: 18,
+  logJoined: 24,
+  logLeft: 25,
+  appendRefused: 26,
+} as const;
+
+export const unreadableFlag = 1;
+
+/** What people write, and what counts as unread. */
+export const isContent = (kind: number): boolean => kind === kinds.text || kind === kinds.data;
+
+/** What changes who may read and write: replicas must understand it. */
+export const isState = (kind: number): boolean => kind >= kinds.created && kind < kinds.logJoined;
+
+/** Same header: the same entry. Bodies may be emptied later, so they do not count. */
+export function sameHeader(a: Entry, b: Entry): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.seq === b.seq &&
+    a.ts === b.ts &&
+    a.author === b.author &&
+    a.clientEntryId === b.clientEntryId &&
+    a.kind === b.kind &&
+    a.ord === b.ord
+  );
+}
+
+/** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
+export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);

@@ -1,0 +1,102 @@
+// Pending appends to the cells that decide them (R9). Intake rows are their own outbox: sent at commit, again after 2, 4
+// … 60 s, until closed by the decision. The broker's answer means nothing here, and there is no acknowledgement but the
+// decision.
+import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { IntakeRow, Link, LogStore } from './ports.ts';
+
+export interface IntakeRelayOptions {
+  readonly store: LogStore;
+  readonly link: Link;
+  readonly clock: Clock;
+  readonly limits: {
+    readonly resendAfterMs: number;
+    readonly resendAfterMsMax: number;
+    readonly frameEntriesMax: number;
+    readonly frameBytesMax: number;
+  };
+  /** A new id for a frame. */
+  readonly freshId: () => bigint;
+  readonly laneOf: (row: IntakeRow) => number;
+  readonly failed: (error: unknown) => void;
+}
+
+export class IntakeRelay {
+  readonly #options: IntakeRelayOptions;
+  /** Per destination: when open intake goes out again, and after how long then. */
+  readonly #due = new Map<number, { atMs: number; waitMs: number }>();
+
+  readonly #heardMs = new Map<number, number>();
+
+  constructor(options: IntakeRelayOptions) {
+    this.#options = options;
+  }
+
+  /** Rows of a transaction that has just committed. Their lower numbers are under way already: none is named decided. */
+  sendCommitted(rows: readonly IntakeRow[]): void {
+    if (rows.length > 0) this.#send(rows.map((row) => ({ row, lowestOpen: 0 }))).catch(this.#options.failed);
+  }
+
+  /** Sends again what is open for one destination, oldest numbers of each stream first. */
+  async resend(dst: number): Promise<void> {
+    const { store, clock, limits } = this.#options;
+    const due = this.#due.get(dst);
+    if (due && clock.monotonic() < due.atMs) return;
+    const open = await store.openIntake(dst, clock.now() - limits.resendAfterMs, limits.frameEntriesMax);
+    const waitMs =
+      open.length === 0 ? limits.resendAfterMs / 2 : Math.min((due?.waitMs ?? limits.resendAfterMs / 2) * 2, limits.resendAfterMsMax);
+    this.#due.set(dst, { atMs: clock.monotonic() + waitMs, waitMs });
+    await this.#send(open);
+  }
+
+  /** The destination was heard. After a silence its intake goes out at once. */
+  heard(dst: number): void {
+    const { clock, limits } = this.#options;
+    const now = clock.monotonic();
+    const lastMs = this.#heardMs.get(dst);
+    this.#heardMs.set(dst, now);
+    if (lastMs === undefined || now - lastMs > 2 * limits.resendAfterMs) this.#due.delete(dst);
+  }
+
+  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<void> {
+    const { limits } = this.#options;
+    const frames = new Map<string, { rows: { row: IntakeRow; lowestOpen: number }[]; bytes: number }[]>();
+    for (const each of rows) {
+      const lane = this.#options.laneOf(each.row);
+      const list = frames.get(`${each.row.dst}:${lane}`) ?? [];
+      frames.set(`${each.row.dst}:${lane}`, list);
+      const size = each.row.body.length + 128;
+      const last = list.at(-1);
+      if (last && last.rows.length < limits.frameEntriesMax && last.bytes + size <= limits.frameBytesMax) {
+        last.rows.push(each);
+        last.bytes += size;
+      } else list.push({ rows: [each], bytes: size });
+    }
+    await Promise.all([...frames.values()].flat().map((frame) => this.#publish(frame.rows)));
+  }
+
+  async #publish(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<void> {
+    const { link, freshId, laneOf } = this.#options;
+    const first = rows[0]?.row;
+    if (!first) return;
+    const bytes = IntakeFrame.encode({ intakes: rows.map(({ row, lowestOpen }) => intakeOf(row, lowestOpen)) }).finish();
+    await link.publish({ dst: first.dst, class: 'i', lane: laneOf(first), id: freshId(), attempt: 1, bytes });
+  }
+}
+
+/** A stream of a direct conversation is its pair, of any other log (log, 0): see streamKey. */
+function intakeOf(row: IntakeRow, lowestOpen: number): IntakeFrame['intakes'][number] {
+  const isPair = row.stream.b !== 0n;
+  return {
+    log: row.log,
+    low: isPair ? row.stream.a : 0n,
+    high: isPair ? row.stream.b : 0n,
+    n: BigInt(row.n),
+    lowestOpen: BigInt(lowestOpen),
+    author: row.author,
+    clientEntryId: row.clientEntryId,
+    kind: row.kind,
+    body: row.body,
+    peerHome: 0,
+  };
+}

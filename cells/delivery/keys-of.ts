@@ -1,0 +1,72 @@
+// What a batch of operations must lock and look up before it can be decided.
+import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { kinds } from './entry.ts';
+import { isGroupPair, streamOfPair } from './log-state.ts';
+import type { Operation, Target } from './operations.ts';
+import type { AppendKey, DecidedKey, WriteKeys } from './ports.ts';
+
+interface Collected {
+  readonly logs: Set<bigint>;
+  readonly known: AppendKey[];
+  readonly intakes: { stream?: { a: bigint; b: bigint }; log: bigint; author: bigint; clientEntryId: bigint }[];
+  readonly decided: DecidedKey[];
+  readonly runs: { log: bigint; from: number; to: number }[];
+}
+
+/** `isLocal`: whether a user is homed in this cell, so that their self log may get an entry. */
+export function keysOf(operations: readonly Operation[], isLocal: (user: bigint) => boolean): WriteKeys {
+  const keys: Collected = { logs: new Set(), known: [], intakes: [], decided: [], runs: [] };
+  for (const operation of operations) collect(operation, keys, isLocal);
+  return { ...keys, logs: [...keys.logs].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) };
+}
+
+function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) => boolean): void {
+  for (const user of usersTouched(operation)) if (isLocal(user)) keys.logs.add(user);
+  if (operation.type === 'apply') {
+    keys.logs.add(operation.log);
+    const first = operation.entries[0];
+    if (first) keys.runs.push({ log: operation.log, from: first.seq, to: operation.entries.at(-1)?.seq ?? first.seq });
+    return;
+  }
+  if (operation.type === 'refused') {
+    keys.logs.add(operation.author);
+    keys.intakes.push({ log: 0n, author: operation.author, clientEntryId: operation.clientEntryId });
+    return;
+  }
+  const log = logOfTarget(operation.target);
+  if (log !== undefined) {
+    keys.logs.add(log);
+    keys.known.push({ log, author: operation.author, clientEntryId: operation.clientEntryId });
+  }
+  if (operation.type === 'intake') {
+    keys.decided.push({ stream: operation.stream, cell: operation.src, generation: operation.generation });
+  } else {
+    const { author, clientEntryId } = operation;
+    keys.intakes.push(
+      'pair' in operation.target
+        ? { stream: streamOfPair(operation.target.pair), log: 0n, author, clientEntryId }
+        : { log: operation.target.log, author, clientEntryId },
+    );
+  }
+}
+
+const logOfTarget = (target: Target): bigint | undefined => ('log' in target ? target.log : undefined);
+
+/** Users whose membership the operation may change. */
+function usersTouched(operation: Operation): bigint[] {
+  if (operation.type === 'refused') return [];
+  if (operation.type === 'apply') return operation.entries.flatMap((e) => usersIn(e.kind, e.body));
+  if ('pair' in operation.target && !isGroupPair(operation.target.pair)) return [operation.target.pair.low, operation.target.pair.high];
+  return usersIn(operation.kind, operation.body);
+}
+
+function usersIn(kind: number, body: Uint8Array): bigint[] {
+  try {
+    if (kind === kinds.created) return Created.decode(body).members.map((m) => m.user);
+    if (kind === kinds.membersAdded) return MembersAdded.decode(body).members.map((m) => m.user);
+    if (kind === kinds.membersRemoved) return MembersRemoved.decode(body).users;
+  } catch {
+    // A body that cannot be read names nobody; deciding will refuse or freeze.
+  }
+  return [];
+}

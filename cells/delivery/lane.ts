@@ -1,0 +1,175 @@
+// A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
+//
+// 1. Whatever waits is taken, up to 256 entries and 256 KiB. No timer: an idle lane takes one append at once.
+// 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
+// 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
+// 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
+import type { Clock } from '@weft/runtime/clock.ts';
+import { type Decision, decide } from './decide.ts';
+import { keysOf } from './keys-of.ts';
+import { pairKey } from './log-state.ts';
+import { bytesOf, type Operation, type Outcome, weightOf } from './operations.ts';
+import { type LogStore, RunAgain } from './ports.ts';
+import type { DecideContext } from './working-set.ts';
+
+/** An operation on its way, and who waits for its outcome. */
+export interface Submission {
+  readonly operation: Operation;
+  /** Called once, after the commit. */
+  readonly settle: (outcome: Outcome) => void;
+  /** Socket of the author: it gets Accepted where others get the push. */
+  readonly origin?: unknown;
+  /** False when an earlier append of the same session to the same log has to come again first (R8). */
+  readonly mayRun?: () => boolean;
+}
+
+export interface Commit {
+  readonly lane: number;
+  readonly submissions: readonly Submission[];
+  readonly decision: Decision;
+}
+
+export interface LaneLimits {
+  readonly batchEntriesMax: number;
+  readonly batchBytesMax: number;
+  readonly queueMax: number;
+  readonly queueBytesMax: number;
+  /** After this an append is given back with `busy`: nothing is known of it, the client sends it again. */
+  readonly retryMsMax: number;
+  readonly retryPauseMs: number;
+}
+
+export interface LaneOptions {
+  readonly lane: number;
+  readonly store: LogStore;
+  readonly context: () => DecideContext;
+  /** An id of this lane for a log that is about to be born. */
+  readonly freshLog: () => bigint;
+  readonly clock: Clock;
+  readonly limits: LaneLimits;
+  /** Tells a commit on and settles its submissions. */
+  readonly committed: (commit: Commit) => void;
+  readonly failed: (error: unknown, operations: number) => void;
+}
+
+export class Lane {
+  readonly #options: LaneOptions;
+  #queue: Submission[] = [];
+  #queueBytes = 0;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+  /** Transactions and operations so far. */
+  readonly counts = { batches: 0, operations: 0, again: 0 };
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** False when the queue is full: answer `busy`. */
+  submit(submission: Submission): boolean {
+    const bytes = bytesOf(submission.operation);
+    const { queueMax, queueBytesMax } = this.#options.limits;
+    if (this.#stopped || this.#queue.length >= queueMax || this.#queueBytes + bytes > queueBytesMax) return false;
+    this.#queue.push(submission);
+    this.#queueBytes += bytes;
+    this.#running ??= this.#run();
+    return true;
+  }
+
+  /** Resolves when nothing waits any more. */
+  async drain(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Whatever arrives in this turn of the event loop belongs to the first batch.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#queue.length > 0) await this.#commitAll(this.#take());
+    this.#running = undefined;
+  }
+
+  #take(): Submission[] {
+    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
+    const batch: Submission[] = [];
+    let entries = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const submission of this.#queue) {
+      const size = bytesOf(submission.operation);
+      const weight = weightOf(submission.operation);
+      if (batch.length > 0 && (entries + weight > batchEntriesMax || bytes + size > batchBytesMax)) break;
+      taken += 1;
+      this.#queueBytes -= size;
+      if (submission.mayRun && !submission.mayRun()) {
+        submission.settle({ type: 'fault', code: 'earlier_faulted' });
+        continue;
+      }
+      entries += weight;
+      bytes += size;
+      batch.push(submission);
+    }
+    this.#queue = this.#queue.slice(taken);
+    return batch;
+  }
+
+  /** Commits the batch, halved as often as an error demands. */
+  async #commitAll(batch: readonly Submission[]): Promise<void> {
+    if (batch.length === 0) return;
+    try {
+      await this.#commit(batch);
+    } catch (error) {
+      if (batch.length === 1 || error instanceof RunAgain) {
+        this.#options.failed(error, batch.length);
+        const code = error instanceof RunAgain ? 'busy' : 'internal';
+        for (const { settle } of batch) settle({ type: 'fault', code, afterMs: 1_000 });
+        return;
+      }
+      const half = Math.ceil(batch.length / 2);
+      await this.#commitAll(batch.slice(0, half));
+      await this.#commitAll(batch.slice(half));
+    }
+  }
+
+  async #commit(batch: readonly Submission[]): Promise<void> {
+    const { clock, limits } = this.#options;
+    const until = clock.monotonic() + limits.retryMsMax;
+    for (;;) {
+      try {
+        const decision = await this.#attempt(batch.map((s) => s.operation));
+        this.counts.batches += 1;
+        this.counts.operations += batch.length;
+        this.#options.committed({ lane: this.#options.lane, submissions: batch, decision });
+        return;
+      } catch (error) {
+        if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
+        this.counts.again += 1;
+        await clock.sleep(limits.retryPauseMs);
+      }
+    }
+  }
+
+  async #attempt(operations: readonly Operation[]): Promise<Decision> {
+    const { store, lane } = this.#options;
+    const resolved = await this.#resolvePairs(operations);
+    const context = { ...this.#options.context(), lane };
+    const keys = keysOf(resolved, (user) => context.homeOf(user) === context.cell);
+    return store.write(lane, keys, (facts) => decide(resolved, facts, context));
+  }
+
+  /** Direct conversations that are open are addressed by their log. A pair never changes its log. */
+  async #resolvePairs(operations: readonly Operation[]): Promise<readonly Operation[]> {
+    const pairs = operations.flatMap((o) => ('target' in o && 'pair' in o.target ? [o.target.pair] : []));
+    if (pairs.length === 0) return operations;
+    const logs = await this.#options.store.findPairs(pairs);
+    return operations.map((o) => {
+      if (!('target' in o) || !('pair' in o.target) || o.type === 'refused') return o;
+      const log = logs.get(pairKey(o.target.pair));
+      return log === undefined ? { ...o, freshLog: this.#options.freshLog() } : { ...o, target: { log } };
+    });
+  }
+}

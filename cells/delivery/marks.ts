@@ -1,0 +1,68 @@
+// Delivered and seen marks (R22): merged by maximum at the user's home, told to own devices at once and to the log's
+// other cells at most once a second, while the log is small enough.
+
+import { WeftError } from '@weft/proto/faults.ts';
+import type { MarkKind, MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { LogState } from './log-state.ts';
+
+/** A user's position in a log, both kinds. */
+export interface Mark {
+  readonly log: bigint;
+  readonly user: bigint;
+  readonly deliveredEpoch: bigint;
+  readonly delivered: number;
+  readonly seenEpoch: bigint;
+  readonly seen: number;
+}
+
+/** What is asked: one kind moves; the other stays where it is. What was seen was delivered. */
+export function markOf(
+  asked: { log: bigint; user: bigint; kind: MarkKind; epoch: bigint; seq: number },
+  head: { epoch: bigint; seq: number },
+): Mark {
+  if (asked.kind !== 'MARK_KIND_DELIVERED' && asked.kind !== 'MARK_KIND_SEEN')
+    throw new WeftError('bad_request', 'kind must be delivered or seen');
+  // A mark never passes the head.
+  const beyond = asked.epoch > head.epoch || (asked.epoch === head.epoch && asked.seq > head.seq);
+  const epoch = beyond ? head.epoch : asked.epoch;
+  const seq = beyond ? head.seq : asked.seq;
+  const isSeen = asked.kind === 'MARK_KIND_SEEN';
+  return {
+    log: asked.log,
+    user: asked.user,
+    deliveredEpoch: epoch,
+    delivered: seq,
+    seenEpoch: isSeen ? epoch : 0n,
+    seen: isSeen ? seq : 0,
+  };
+}
+
+export function toMoved(mark: Mark): MarkMoved[] {
+  const base = { log: mark.log, user: mark.user };
+  const moved: MarkMoved[] = [];
+  if (mark.delivered > 0) moved.push({ ...base, kind: 'MARK_KIND_DELIVERED', epoch: mark.deliveredEpoch, seq: BigInt(mark.delivered) });
+  if (mark.seen > 0) moved.push({ ...base, kind: 'MARK_KIND_SEEN', epoch: mark.seenEpoch, seq: BigInt(mark.seen) });
+  return moved;
+}
+
+/** Marks as they arrive from a cell, for members homed there only. */
+export function fromMoved(moved: readonly MarkMoved[]): Mark[] {
+  const marks = new Map<string, Mark>();
+  for (const m of moved) {
+    const key = `${m.log}:${m.user}`;
+    const known = marks.get(key) ?? { log: m.log, user: m.user, deliveredEpoch: 0n, delivered: 0, seenEpoch: 0n, seen: 0 };
+    marks.set(
+      key,
+      m.kind === 'MARK_KIND_SEEN'
+        ? { ...known, seenEpoch: m.epoch, seen: Number(m.seq) }
+        : { ...known, deliveredEpoch: m.epoch, delivered: Number(m.seq) },
+    );
+  }
+  return [...marks.values()];
+}
+
+/** Other cells that are told of marks in this log. */
+export function cellsToTell(state: LogState, cell: number, membersMax: number): number[] {
+  if (state.members.size > membersMax || state.kind === 'self') return [];
+  return [...new Set([...state.members.values()].map((m) => m.home))].filter((home) => home !== cell);
+}

@@ -1,0 +1,174 @@
+// What the delivery code needs of the world. It does no I/O of its own: PostgreSQL and NATS stand behind these in
+// production, an in-memory pair under a seeded scheduler in the simulation test.
+import type { FrameClass } from '@weft/proto/subjects.ts';
+import type { Entry } from './entry.ts';
+import type { CellInterval, LogState, MemberState, Pair, Stream } from './log-state.ts';
+
+/** A log's locked row: all that changes with each entry. */
+export interface LogRow {
+  readonly log: bigint;
+  /** Current epoch; its owner is in it. */
+  epoch: bigint;
+  head: number;
+  ts: number;
+  ord: number;
+  /** Version of the state that belongs to this row. */
+  version: number;
+  status: LogStatus;
+}
+
+/** `opening`: known by name only, being pulled. `frozen`: a state entry could not be applied, or a fork was seen. */
+export type LogStatus = 'open' | 'opening' | 'frozen';
+
+/** What a write transaction locks and looks up before it decides. */
+export interface WriteKeys {
+  /** Locked in id order in one statement. Unknown ones are simply absent from the facts. */
+  readonly logs: readonly bigint[];
+  /** Ids that may be stored already. */
+  readonly known: readonly AppendKey[];
+  /** Who may need an intake number, should the log turn out to be owned elsewhere. */
+  readonly intakes: readonly { readonly stream?: Stream; readonly log: bigint; readonly author: bigint; readonly clientEntryId: bigint }[];
+  readonly decided: readonly DecidedKey[];
+  /** Runs to compare with what is stored, where they overlap the head. */
+  readonly runs: readonly { readonly log: bigint; readonly from: number; readonly to: number }[];
+}
+
+export interface AppendKey {
+  readonly log: bigint;
+  readonly author: bigint;
+  readonly clientEntryId: bigint;
+}
+
+export interface DecidedKey {
+  readonly stream: Stream;
+  readonly cell: number;
+  readonly generation: number;
+}
+
+/** What the store found, under the locks. */
+export interface Facts {
+  readonly rows: ReadonlyMap<bigint, LogRow>;
+  readonly states: ReadonlyMap<bigint, LogState>;
+  known(key: AppendKey): Entry | undefined;
+  /** Stored entry of a run that overlaps the head. */
+  stored(log: bigint, seq: number): Entry | undefined;
+  /** Next free intake number of a stream. */
+  nextIntake(stream: Stream): number;
+  /** Whether this append waits as intake already. */
+  waiting(author: bigint, clientEntryId: bigint): boolean;
+  /** Undecided appends of this author. */
+  openIntake(author: bigint): number;
+  decided(key: DecidedKey): number;
+}
+
+export interface IntakeRow {
+  readonly stream: Stream;
+  readonly n: number;
+  /** 0 while the direct conversation is not open. */
+  readonly log: bigint;
+  readonly dst: number;
+  readonly author: bigint;
+  readonly clientEntryId: bigint;
+  readonly kind: number;
+  readonly body: Uint8Array;
+  readonly createdMs: number;
+}
+
+/** A notice that carries its payload (class v); never dropped at its source. */
+export interface Envelope {
+  readonly dst: number;
+  readonly payload: Uint8Array;
+}
+
+export interface UserLogRow {
+  readonly user: bigint;
+  readonly log: bigint;
+  readonly from: number;
+  /** 0 while the user is a member. */
+  readonly until: number;
+}
+
+/** Everything one transaction writes. */
+export interface Writes {
+  readonly entries: readonly Entry[];
+  /** Rows whose head, version or status changed; `created` ones are inserted. */
+  readonly rows: readonly LogRow[];
+  readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];
+  /** New states of existing logs. */
+  readonly states: readonly { readonly before: LogState; readonly after: LogState }[];
+  readonly userLogs: readonly UserLogRow[];
+  readonly pairs: readonly { readonly pair: Pair; readonly log: bigint }[];
+  readonly intake: readonly IntakeRow[];
+  /** Own users' appends the owner has decided: their intake rows go. */
+  readonly closed: readonly { readonly author: bigint; readonly clientEntryId: bigint }[];
+  readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
+  readonly outbox: readonly OutboxRow[];
+  readonly behind: readonly { readonly log: bigint; readonly known: number; readonly src: number }[];
+  /** Logs whose run reached what was known to be missing. */
+  readonly caughtUp: readonly { readonly log: bigint; readonly head: number }[];
+}
+
+/** One frame to send: ranges of logs (never bodies), or envelopes. */
+export interface OutboxRow {
+  readonly id: bigint;
+  readonly dst: number;
+  readonly class: FrameClass;
+  readonly lane: number;
+  readonly ranges: readonly LogRange[];
+  readonly envelopes: readonly Uint8Array[];
+}
+
+export interface LogRange {
+  readonly log: bigint;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The transaction may have committed or not; running it again from its first statement tells. */
+export class RunAgain extends Error {
+  override readonly name = 'RunAgain';
+}
+
+export interface LogStore {
+  /**
+   * One write transaction (R4): locks the lane and the logs, looks up, lets `decide` choose, writes, commits; resolves
+   * after the commit. Throws RunAgain after a serialisation failure, a deadlock, a unique violation or a lost connection:
+   * the caller then does the whole of it again, and the look-up finds what had been committed after all (R5).
+   */
+  write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T>;
+  /** The open direct conversations of these pairs. */
+  findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>>;
+  /** Entries from <= seq <= to in order, at most `limit` and `bytesMax`. */
+  readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]>;
+  readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined>;
+  /** Unacknowledged frames of a destination made before `beforeMs`, oldest first. */
+  unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]>;
+  /** Deletes acknowledged frames. */
+  acknowledged(dst: number, ids: readonly bigint[]): Promise<void>;
+  /** Open intake for a destination, oldest first, with the lowest open number of each stream. */
+  openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]>;
+  /** Logs that are behind what is known to exist. */
+  behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]>;
+  noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void>;
+}
+
+export type PublishResult = 'stored' | 'duplicate' | 'no-responders' | 'refused' | 'timeout';
+
+/** The way to other cells. Cells are named by number; what it sends is sealed, what it hands out was opened. */
+export interface Link {
+  publish(frame: { dst: number; class: FrameClass; lane: number; id: bigint; attempt: number; bytes: Uint8Array }): Promise<PublishResult>;
+  /** The end-to-end acknowledgement (FrameAcks); may be lost (R15). */
+  acknowledge(dst: number, bytes: Uint8Array): void;
+  /** Throws WeftError peer_away when nobody answers in time. */
+  request(dst: number, method: string, bytes: Uint8Array): Promise<Uint8Array>;
+  signal(dst: number, what: string, bytes: Uint8Array): void;
+}
+
+export interface Timer {
+  /** Unix milliseconds. */
+  now(): number;
+  /** Calls `fn` once after `ms`; the returned handle cancels. */
+  timer(ms: number, fn: () => void): Disposable;
+}
+
+export type { CellInterval, MemberState };

@@ -1,0 +1,75 @@
+// Answers other cells' pulls (R17): only a cell that keeps the log, only its interval, only from the owner.
+
+import { faults } from '@weft/proto/faults.ts';
+import type { Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { PullAnswer, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Entry } from './entry.ts';
+import { type CellInterval, type LogState, ownerOf } from './log-state.ts';
+import type { LogRow, LogStore } from './ports.ts';
+import { encodeSnapshot, foldState } from './snapshot.ts';
+
+export interface PullServerOptions {
+  readonly cell: number;
+  readonly store: LogStore & { readStateEntries(log: bigint, upTo: number): Promise<Entry[]> };
+  readonly limits: { readonly pullEntriesMax: number; readonly pullBytesMax: number };
+  readonly toWire: (entry: Entry) => WireEntry;
+  readonly refused: (src: number, log: bigint) => void;
+}
+
+export class PullServer {
+  readonly #options: PullServerOptions;
+
+  constructor(options: PullServerOptions) {
+    this.#options = options;
+  }
+
+  async answer(src: number, request: PullRequest): Promise<Uint8Array> {
+    return PullAnswer.encode(await this.#answer(src, request)).finish();
+  }
+
+  async #answer(src: number, request: PullRequest): Promise<PullAnswer> {
+    const found = await this.#options.store.readRow(request.log);
+    if (!found) return refusal('unknown_log');
+    const { row, state } = found;
+    if (ownerOf(state) !== this.#options.cell)
+      return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
+    const interval = state.cells.get(src);
+    if (!interval || state.kind === 'self') {
+      this.#options.refused(src, request.log);
+      return refusal('not_allowed');
+    }
+    return { result: { $case: 'page', value: await this.#page(request, { row, state, interval }) } };
+  }
+
+  async #page(request: PullRequest, { row, state, interval }: { row: LogRow; state: LogState; interval: CellInterval }) {
+    const { store, limits, toWire } = this.#options;
+    const from = Math.max(Number(request.from), interval.from);
+    const last = interval.until === 0 ? row.head : interval.until;
+    const to = request.to === 0n ? last : Math.min(last, Number(request.to));
+    const entries = withinBytes(await store.readRange(state.log, from, to, limits.pullEntriesMax), limits.pullBytesMax);
+    const head: Head = { log: row.log, epoch: row.epoch, seq: BigInt(last), ord: BigInt(row.ord), ts: BigInt(row.ts) };
+    const snapshot = request.snapshot && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
+    return { snapshot, entries: entries.map(toWire), head };
+  }
+
+  async #snapshot(log: bigint, before: number) {
+    const { store } = this.#options;
+    const state = foldState(await store.readStateEntries(log, before));
+    const [last] = await store.readRange(log, before, before, 1);
+    return state && encodeSnapshot(state, last);
+  }
+}
+
+const refusal = (code: 'unknown_log' | 'not_allowed'): PullAnswer => ({
+  result: { $case: 'fault', value: { code, text: faults[code].text, retry: 'RETRY_NEVER', afterMs: 0 } },
+});
+
+/** At least one entry, else as many as fit. */
+function withinBytes(entries: readonly Entry[], bytesMax: number): Entry[] {
+  let bytes = 0;
+  const fits = entries.findIndex((entry, i) => {
+    bytes += entry.body.length + 96;
+    return bytes > bytesMax && i > 0;
+  });
+  return entries.slice(0, fits < 0 ? entries.length : fits);
+}

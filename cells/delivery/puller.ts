@@ -1,0 +1,81 @@
+// Pull (R17): gap repair, bootstrap of a new replica, catch-up and anti-entropy in one. Asks the owner for what continues
+// the run held here, page by page, until it is as long as is known.
+
+import { WeftError } from '@weft/proto/faults.ts';
+import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { Entry } from './entry.ts';
+import { ownerOf } from './log-state.ts';
+import type { ApplyOperation, Outcome } from './operations.ts';
+import type { Link, LogStore } from './ports.ts';
+import { decodeSnapshot } from './snapshot.ts';
+
+export interface PullerOptions {
+  readonly cell: number;
+  readonly store: LogStore;
+  readonly link: Link;
+  readonly clock: Clock;
+  readonly atOnceMax: number;
+  readonly waitingMax: number;
+  readonly apply: (operation: ApplyOperation) => Promise<Outcome>;
+  readonly fromWire: (entry: WireEntry) => Entry;
+  readonly pulled: (src: number, entries: number) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class Puller {
+  readonly #options: PullerOptions;
+  /** Logs to pull, and the cell that told of them; shortest wait first. */
+  readonly #waiting = new Map<bigint, number>();
+  readonly #running = new Set<bigint>();
+
+  constructor(options: PullerOptions) {
+    this.#options = options;
+  }
+
+  /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
+  want(log: bigint, src: number): void {
+    if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.waitingMax) return;
+    this.#waiting.set(log, src);
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#running.size < this.#options.atOnceMax) {
+      const [first] = this.#waiting;
+      if (!first) return;
+      const [log, src] = first;
+      this.#waiting.delete(log);
+      this.#running.add(log);
+      this.#pull(log, src)
+        // A peer that is away is no news: the log stays behind and is wanted again.
+        .catch((error: unknown) => (error instanceof WeftError ? undefined : this.#options.failed(error)))
+        .finally(() => {
+          this.#running.delete(log);
+          this.#next();
+        });
+    }
+  }
+
+  /** Pages until the owner has no more, or a page brings nothing. */
+  async #pull(log: bigint, src: number): Promise<void> {
+    const { store, link, apply, cell } = this.#options;
+    for (;;) {
+      const local = await store.readRow(log);
+      const owner = local ? ownerOf(local.state) : src;
+      if (owner === cell) return;
+      const request = { log, from: BigInt((local?.row.head ?? 0) + 1), to: 0n, snapshot: local === undefined };
+      const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
+      if (answer.result?.$case !== 'page') return;
+      const page = answer.result.value;
+      const entries = page.entries.map((entry) => this.#options.fromWire(entry));
+      const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
+      if (entries.length === 0 && !snapshot && !local) return;
+      const outcome = await apply({ type: 'apply', src: owner, log, entries, ...(snapshot ? { snapshot } : {}) });
+      this.#options.pulled(owner, entries.length);
+      if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return;
+      if (outcome.head <= (local?.row.head ?? -1)) return;
+    }
+  }
+}

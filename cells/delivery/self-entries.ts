@@ -1,0 +1,15 @@
+// Bodies of the entries that a cell writes into its people's self logs.
+import { LogJoined, LogLeft, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { kinds } from './entry.ts';
+import type { LogState } from './log-state.ts';
+
+const protoKinds = { direct: 'LOG_KIND_DIRECT', group: 'LOG_KIND_GROUP', self: 'LOG_KIND_SELF' } as const;
+
+export const protoKindOf = (kind: LogState['kind']): 'LOG_KIND_DIRECT' | 'LOG_KIND_GROUP' | 'LOG_KIND_SELF' => protoKinds[kind];
+
+export function selfBody(kind: number, state: LogState, peer: bigint, seq: number): Uint8Array {
+  if (kind === kinds.logLeft) return LogLeft.encode({ log: state.log, until: BigInt(seq) }).finish();
+  return LogJoined.encode({ log: state.log, kind: protoKindOf(state.kind), peer, from: BigInt(seq) }).finish();
+}
+
+export const refusedBody = (refused: Refused): Uint8Array => Refused.encode(refused).finish();

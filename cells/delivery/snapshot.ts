@@ -1,0 +1,59 @@
+// The state of a log just before a seq, as it travels to a cell that begins to keep the log there (R18).
+import type { LogSnapshot } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { epochParts } from '@weft/proto/positions.ts';
+import { type Entry, kinds } from './entry.ts';
+import { type LogKind, type LogState, stateAfter, stateAfterCreation } from './log-state.ts';
+import type { Snapshot } from './operations.ts';
+import { protoKindOf } from './self-entries.ts';
+
+/** Folds the state entries of a log, oldest first. */
+export function foldState(entries: readonly Entry[]): LogState | undefined {
+  let state: LogState | undefined;
+  for (const entry of entries) {
+    if (entry.kind === kinds.created) state = stateAfterCreation(entry);
+    else if (state) state = stateAfter(state, entry) ?? state;
+  }
+  return state;
+}
+
+/** `before` is the header of the last entry before the snapshot's run; undefined at the log's beginning. */
+export function encodeSnapshot(state: LogState, before: Entry | undefined): LogSnapshot {
+  return {
+    log: state.log,
+    kind: protoKindOf(state.kind),
+    title: state.title,
+    membersMax: state.membersMax,
+    start: BigInt(before?.seq ?? 0),
+    floor: 0n,
+    low: state.kind === 'group' ? state.creator : state.low,
+    high: state.high,
+    epochs: [{ epoch: state.epoch, owner: epochParts(state.epoch).cell, base: 0n }],
+    members: [...state.members].map(([user, m]) => ({ user, home: m.home, from: BigInt(m.from) })),
+    ordBefore: BigInt(before?.ord ?? 0),
+    tsBefore: BigInt(before?.ts ?? 0),
+    version: BigInt(state.version),
+  };
+}
+
+const kindOf: Readonly<Record<string, LogKind>> = { LOG_KIND_DIRECT: 'direct', LOG_KIND_GROUP: 'group', LOG_KIND_SELF: 'self' };
+
+export function decodeSnapshot(wire: LogSnapshot): Snapshot | undefined {
+  const kind = kindOf[wire.kind];
+  const epoch = wire.epochs.at(-1)?.epoch;
+  if (!kind || epoch === undefined) return undefined;
+  const start = Number(wire.start);
+  const state: LogState = {
+    log: wire.log,
+    kind,
+    epoch,
+    version: Number(wire.version),
+    title: wire.title,
+    membersMax: wire.membersMax,
+    creator: wire.low,
+    low: kind === 'group' ? 0n : wire.low,
+    high: wire.high,
+    members: new Map(wire.members.map((m) => [m.user, { home: m.home, from: Number(m.from) }])),
+    cells: new Map(),
+  };
+  return { state, start, ts: Number(wire.tsBefore), ord: Number(wire.ordBefore), floor: Number(wire.floor) };
+}

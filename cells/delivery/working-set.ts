@@ -1,0 +1,276 @@
+// One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
+// what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
+import type { FrameClass } from '@weft/proto/subjects.ts';
+import type { Entry } from './entry.ts';
+import { kinds } from './entry.ts';
+import { type LogState, membershipChange, ownerOf, type Pair, streamKey } from './log-state.ts';
+import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from './ports.ts';
+
+export interface DecideContext {
+  /** Number and generation of this cell. */
+  readonly cell: number;
+  readonly generation: number;
+  readonly nowMs: number;
+  /** Home cell number of a user: birth cell, its heir, or where the directory says. */
+  homeOf(user: bigint): number;
+  /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
+  birthplace(pair: Pair): number;
+  /** A new outbox id. */
+  freshId(): bigint;
+  readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
+}
+
+export class WorkingSet {
+  readonly facts: Facts;
+  readonly context: DecideContext;
+  readonly entries: Entry[] = [];
+  readonly envelopes: { dst: number; payload: Uint8Array }[] = [];
+  readonly behind: { log: bigint; known: number; src: number }[] = [];
+  /** Answers to send again: entries stored before. */
+  readonly resend: { dst: number; log: bigint; seq: number }[] = [];
+  readonly #rows = new Map<bigint, LogRow>();
+  readonly #states = new Map<bigint, LogState>();
+  readonly #created = new Map<bigint, { row: LogRow; state: LogState; start: number }>();
+  readonly #touched = new Set<bigint>();
+  readonly #known = new Map<string, Entry>();
+  readonly #userLogs: UserLogRow[] = [];
+  readonly #pairs = new Map<string, { pair: Pair; log: bigint }>();
+  readonly #intake: IntakeRow[] = [];
+  readonly #nextIntake = new Map<string, number>();
+  readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
+  readonly #closed: { author: bigint; clientEntryId: bigint }[] = [];
+  readonly #caughtUp = new Map<bigint, number>();
+
+  constructor(facts: Facts, context: DecideContext) {
+    this.facts = facts;
+    this.context = context;
+  }
+
+  row(log: bigint): LogRow | undefined {
+    const mine = this.#rows.get(log);
+    if (mine) return mine;
+    const found = this.facts.rows.get(log);
+    if (!found) return undefined;
+    const copy = { ...found };
+    this.#rows.set(log, copy);
+    return copy;
+  }
+
+  state(log: bigint): LogState | undefined {
+    return this.#states.get(log) ?? this.facts.states.get(log);
+  }
+
+  touch(log: bigint): void {
+    this.#touched.add(log);
+  }
+
+  known(key: AppendKey): Entry | undefined {
+    return this.#known.get(`${key.log}:${key.author}:${key.clientEntryId}`) ?? this.facts.known(key);
+  }
+
+  create(row: LogRow, state: LogState, start: number): void {
+    this.#rows.set(row.log, row);
+    this.#states.set(row.log, state);
+    this.#created.set(row.log, { row, state, start });
+  }
+
+  addPair(pair: Pair, log: bigint): void {
+    this.#pairs.set(`${pair.low}:${pair.high}`, { pair, log });
+  }
+
+  pairLog(pair: Pair): bigint | undefined {
+    return this.#pairs.get(`${pair.low}:${pair.high}`)?.log;
+  }
+
+  /** Adds an entry to the end of its log's run. The caller has made its seq the row's head + 1. */
+  push(entry: Entry): void {
+    const row = this.row(entry.log) as LogRow;
+    row.head = entry.seq;
+    row.ts = entry.ts;
+    row.ord = entry.ord;
+    this.#touched.add(entry.log);
+    this.entries.push(entry);
+    this.#known.set(`${entry.log}:${entry.author}:${entry.clientEntryId}`, entry);
+  }
+
+  changeState(after: LogState): void {
+    const row = this.row(after.log) as LogRow;
+    row.version = after.version;
+    row.epoch = after.epoch;
+    this.#states.set(after.log, after);
+    const created = this.#created.get(after.log);
+    if (created) this.#created.set(after.log, { ...created, state: after });
+    this.#touched.add(after.log);
+  }
+
+  addUserLog(row: UserLogRow): void {
+    this.#userLogs.push(row);
+  }
+
+  /** The next intake number of a stream, counted on within this transaction. */
+  takeIntakeNumber(row: Omit<IntakeRow, 'n'>): number {
+    const key = streamKey(row.stream);
+    const n = this.#nextIntake.get(key) ?? this.facts.nextIntake(row.stream);
+    this.#nextIntake.set(key, n + 1);
+    this.#intake.push({ ...row, n });
+    return n;
+  }
+
+  isWaiting(author: bigint, clientEntryId: bigint): boolean {
+    return this.#intake.some((r) => r.author === author && r.clientEntryId === clientEntryId) || this.facts.waiting(author, clientEntryId);
+  }
+
+  openIntake(author: bigint): number {
+    return this.facts.openIntake(author) + this.#intake.filter((r) => r.author === author).length;
+  }
+
+  decided(key: DecidedKey): number {
+    return this.#decided.get(decidedKey(key))?.n ?? this.facts.decided(key);
+  }
+
+  setDecided(key: DecidedKey, n: number): void {
+    this.#decided.set(decidedKey(key), { key, n });
+  }
+
+  close(author: bigint, clientEntryId: bigint): void {
+    this.#closed.push({ author, clientEntryId });
+  }
+
+  caughtUp(log: bigint, head: number): void {
+    this.#caughtUp.set(log, head);
+  }
+
+  /** All that was collected, with one outbox row per destination and frame. */
+  writes(lane: number): Writes {
+    const created = [...this.#created.values()];
+    const rows = [...this.#touched].filter((log) => !this.#created.has(log)).map((log) => this.#rows.get(log) as LogRow);
+    const states = [...this.#states.values()]
+      .filter((after) => !this.#created.has(after.log))
+      .map((after) => ({ before: this.facts.states.get(after.log) as LogState, after }));
+    return {
+      entries: this.entries,
+      rows,
+      created,
+      states,
+      userLogs: this.#userLogs,
+      pairs: [...this.#pairs.values()],
+      intake: this.#intake,
+      closed: this.#closed,
+      decided: [...this.#decided.values()],
+      outbox: [...this.#entryFrames(lane), ...this.#envelopeFrames(lane)],
+      behind: this.behind,
+      caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
+    };
+  }
+
+  #entryFrames(lane: number): OutboxRow[] {
+    const frames = new FrameCutter(this.context, lane, 'e');
+    for (const entry of this.entries) {
+      const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
+      if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
+      for (const [cell, interval] of state.cells) {
+        if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
+        frames.add(cell, entry.log, entry.seq, entry.body.length + 96);
+      }
+    }
+    for (const { dst, log, seq } of this.resend) frames.add(dst, log, seq, 4096);
+    return frames.rows();
+  }
+
+  #envelopeFrames(lane: number): OutboxRow[] {
+    return this.envelopes.map(({ dst, payload }) => ({
+      id: this.context.freshId(),
+      dst,
+      class: 'v',
+      lane,
+      ranges: [],
+      envelopes: [payload],
+    }));
+  }
+
+  /** Joins and departures of this cell's own people: rows of their logs and entries of their self logs. */
+  recordMembership(
+    before: LogState | undefined,
+    after: LogState,
+    entry: Entry,
+    selfEntry: (user: bigint, kind: number, from: number) => void,
+  ): void {
+    const { joined, left } = membershipChange(before, after);
+    for (const user of joined) {
+      if (after.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
+      this.addUserLog({ user, log: after.log, from: entry.seq, until: 0 });
+      selfEntry(user, kinds.logJoined, entry.seq);
+    }
+    for (const user of left) {
+      if (before?.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
+      this.addUserLog({ user, log: after.log, from: before.members.get(user)?.from ?? 1, until: entry.seq });
+      selfEntry(user, kinds.logLeft, entry.seq);
+    }
+  }
+}
+
+const decidedKey = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;
+
+interface OpenRange {
+  readonly log: bigint;
+  readonly first: number;
+  last: number;
+}
+
+interface OpenFrame {
+  readonly ranges: OpenRange[];
+  /** Newest range of each log. */
+  readonly latest: Map<bigint, OpenRange>;
+  entries: number;
+  bytes: number;
+}
+
+/** Cuts what goes to each destination into frames of at most 256 entries and 256 KiB. */
+class FrameCutter {
+  readonly #context: DecideContext;
+  readonly #lane: number;
+  readonly #class: FrameClass;
+  readonly #open = new Map<number, OpenFrame>();
+  readonly #done: OutboxRow[] = [];
+
+  constructor(context: DecideContext, lane: number, cls: FrameClass) {
+    this.#context = context;
+    this.#lane = lane;
+    this.#class = cls;
+  }
+
+  add(dst: number, log: bigint, seq: number, bytes: number): void {
+    let frame = this.#open.get(dst);
+    const { frameEntriesMax, frameBytesMax } = this.#context.limits;
+    if (frame && (frame.entries + 1 > frameEntriesMax || frame.bytes + bytes > frameBytesMax)) {
+      this.#finish(dst);
+      frame = undefined;
+    }
+    if (!frame) {
+      frame = { ranges: [], latest: new Map(), entries: 0, bytes: 0 };
+      this.#open.set(dst, frame);
+    }
+    frame.entries += 1;
+    frame.bytes += bytes;
+    const range = frame.latest.get(log);
+    if (range && range.last + 1 === seq) {
+      range.last = seq;
+      return;
+    }
+    const fresh = { log, first: seq, last: seq };
+    frame.ranges.push(fresh);
+    frame.latest.set(log, fresh);
+  }
+
+  rows(): OutboxRow[] {
+    for (const dst of [...this.#open.keys()]) this.#finish(dst);
+    return this.#done;
+  }
+
+  #finish(dst: number): void {
+    const frame = this.#open.get(dst);
+    if (!frame) return;
+    this.#open.delete(dst);
+    this.#done.push({ id: this.#context.freshId(), dst, class: this.#class, lane: this.#lane, ranges: frame.ranges, envelopes: [] });
+  }
+}

@@ -1,0 +1,280 @@
+// One client's connection: greeting, requests, pushes, heartbeat. Everything it may make the node keep is bounded.
+import type { Socket } from 'node:net';
+import { type CloseReason, closeCodes } from '@weft/proto/close-codes.ts';
+import { type FaultCode, faults, WeftError } from '@weft/proto/faults.ts';
+import type { ClientFrame, Fault } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { digestValue } from '@weft/proto/heads-digest.ts';
+import { limits } from '@weft/proto/limits.ts';
+import type { RawData, WebSocket } from 'ws';
+import { kinds } from '../delivery/entry.ts';
+import { pairOf } from '../delivery/log-state.ts';
+import type { Outcome } from '../delivery/operations.ts';
+import { cellLimits } from '../limits.ts';
+import type { OnlineUser, Receiver } from '../push/hub.ts';
+import type { SharedPush } from '../push/shared-push.ts';
+import type { AppendFields } from '../wire/frames.ts';
+import { AppendOrder } from './append-order.ts';
+import { type Codec, isGoodText, type ServerEvent } from './codec.ts';
+import type { EdgeServices } from './edge-services.ts';
+import { Outbound, type WriteGatherer } from './outbound.ts';
+
+/** Who the connection belongs to, from the Hello on. */
+export interface Greeted {
+  readonly user: bigint;
+  readonly session: bigint;
+  readonly device: string;
+  online: OnlineUser;
+  tokenEndsMs: number;
+}
+
+export interface ClientSocketOptions {
+  readonly ws: WebSocket;
+  readonly socket: Socket;
+  readonly codec: Codec;
+  readonly gatherer: WriteGatherer;
+  readonly services: EdgeServices;
+}
+
+export class ClientSocket implements Receiver {
+  readonly #ws: WebSocket;
+  readonly #codec: Codec;
+  readonly #services: EdgeServices;
+  readonly #out: Outbound;
+  readonly #order = new AppendOrder();
+  #greeted: Greeted | 'greeting' | undefined;
+  #appends = 0;
+  #requests = 0;
+  #badFrames = 0;
+  #lagSinceMs = 0;
+  readonly openedMs: number;
+
+  constructor({ ws, socket, codec, gatherer, services }: ClientSocketOptions) {
+    this.#ws = ws;
+    this.#codec = codec;
+    this.#services = services;
+    this.openedMs = services.clock.now();
+    this.#out = new Outbound(socket, gatherer, {
+      bytesMax: cellLimits.socketOutBytesMax,
+      onLag: () => {
+        this.#lagSinceMs = services.clock.now();
+        services.metrics.lags.inc();
+      },
+      onRelief: () => this.answer(0, { $case: 'resync', value: {} }),
+    });
+    ws.on('message', (data: RawData, isBinary: boolean) => this.#received(data as Buffer, isBinary));
+    ws.on('close', () => this.#closed());
+    ws.on('error', () => undefined);
+  }
+
+  get greeted(): Greeted | undefined {
+    return this.#greeted === 'greeting' ? undefined : this.#greeted;
+  }
+
+  push(push: SharedPush): void {
+    this.#out.push(this.#codec.push(push));
+  }
+
+  /** A push to this socket alone. */
+  tell(event: ServerEvent): void {
+    this.#out.push(this.#codec.encode(0, event));
+  }
+
+  answer(re: number, event: ServerEvent): void {
+    this.#out.answer(this.#codec.encode(re, event));
+  }
+
+  fault(re: number, error: { readonly code: FaultCode; readonly message?: string; readonly afterMs?: number }): void {
+    this.answer(re, { $case: 'fault', value: faultOf(error) });
+  }
+
+  close(reason: CloseReason): void {
+    this.#ws.close(closeCodes[reason].code, reason);
+  }
+
+  /** Once a second, from the edge. Closes what has waited, ended or hung too long. */
+  check(nowMs: number): void {
+    const greeted = this.greeted;
+    if (!greeted) {
+      if (nowMs - this.openedMs > limits.helloMsMax) this.close('policy');
+    } else if (greeted.tokenEndsMs <= nowMs) this.close('tokenExpired');
+    if (this.#out.lagging && nowMs - this.#lagSinceMs > cellLimits.socketStuckMsMax) {
+      this.close('tooSlow');
+      this.#ws.terminate();
+    }
+  }
+
+  /** In line with the pushes, so that nothing in flight can make it differ (R21). */
+  heartbeat(nowMs: number): void {
+    if (!this.greeted || this.#out.lagging) return;
+    const digest = digestValue(this.greeted.online.digest);
+    this.tell({ $case: 'heartbeat', value: { digest, cursor: this.#services.cursor(nowMs), now: BigInt(nowMs) } });
+  }
+
+  ping(): void {
+    this.#ws.ping();
+  }
+
+  terminate(): void {
+    this.#ws.terminate();
+  }
+
+  #received(data: Buffer, isBinary: boolean): void {
+    if (isBinary !== this.#codec.isBinary) return this.close('wrongType');
+    try {
+      const received = this.#codec.decode(data);
+      if ('append' in received) this.#append(received.append);
+      else this.#request(received.frame);
+    } catch (error) {
+      this.#badFrame(error);
+    }
+  }
+
+  #badFrame(error: unknown): void {
+    if (!(error instanceof WeftError)) this.#services.log.error({ err: error }, 'a frame could not be handled');
+    this.#badFrames += 1;
+    this.fault(0, error instanceof WeftError ? error : new WeftError('internal'));
+    if (this.#badFrames >= cellLimits.badFramesMax) this.close('policy');
+  }
+
+  #request(frame: ClientFrame): void {
+    const id = Number(frame.id);
+    if (id === 0 || !Number.isSafeInteger(id)) throw new WeftError('bad_frame', 'id must be 1 to 2^53-1');
+    if (!frame.request) return this.fault(id, { code: 'unknown_request' });
+    if (frame.request.$case === 'hello') return this.#hello(id, frame.request.value);
+    const greeted = this.greeted;
+    if (!greeted) return this.fault(id, { code: 'hello_first' });
+    if (this.#requests >= cellLimits.requestsInFlightMax) return this.fault(id, { code: 'busy', afterMs: 500 });
+    this.#requests += 1;
+    this.#services
+      .handle(frame.request, { greeted, socket: this })
+      .then(
+        (event) => this.answer(id, event),
+        (error: unknown) => this.fault(id, this.#asFault(error)),
+      )
+      .finally(() => {
+        this.#requests -= 1;
+      })
+      .catch((error: unknown) => this.#services.log.error({ err: error }, 'an answer could not be sent'));
+  }
+
+  #asFault(error: unknown): WeftError {
+    if (error instanceof WeftError) return error;
+    this.#services.log.error({ err: error }, 'a request failed');
+    return new WeftError('internal', '', 1_000);
+  }
+
+  #hello(id: number, hello: Parameters<EdgeServices['greet']>[0]): void {
+    if (this.#greeted) return this.fault(id, { code: 'bad_request', message: 'hello was said already' });
+    this.#greeted = 'greeting';
+    this.#services.greet(hello, this).then(
+      ({ greeted, welcome }) => {
+        this.#greeted = greeted;
+        // Closed while it was greeted: the close handler saw nobody to take away.
+        if (this.#ws.readyState !== this.#ws.OPEN) return this.#closed();
+        this.answer(id, welcome);
+      },
+      (error: unknown) => this.#refuse(id, error),
+    );
+  }
+
+  #refuse(id: number, error: unknown): void {
+    this.#greeted = undefined;
+    const fault = this.#asFault(error);
+    const redirect = this.#services.redirectOf(error);
+    if (redirect) {
+      this.answer(id, { $case: 'redirect', value: redirect });
+      return this.close('redirected');
+    }
+    this.fault(id, fault);
+    if (fault.code === 'token_expired') this.close('tokenExpired');
+    else if (fault.code === 'token_invalid') this.close('sessionEnded');
+    else if (fault.code === 'session_ended') this.close('sessionEnded');
+    else if (fault.code === 'draining') this.close('goingAway');
+    else if (fault.retry === 'later') this.close('tryAgain');
+  }
+
+  #append(fields: AppendFields): void {
+    const { id } = fields;
+    const greeted = this.greeted;
+    if (id === 0) throw new WeftError('bad_frame', 'id must not be 0');
+    if (!greeted) return this.fault(id, { code: 'hello_first' });
+    const wrong = checkAppend(fields);
+    if (wrong) return this.fault(id, wrong);
+    const target = fields.log === 0n ? fields.peer : fields.log;
+    if (!this.#order.mayRun(target, fields.clientEntryId)) return this.fault(id, { code: 'earlier_faulted' });
+    this.#order.arrived(target, fields.clientEntryId);
+    const waitMs = this.#services.takeAppend(greeted.user);
+    if (waitMs > 0) return this.#appendFault(fields, target, { type: 'fault', code: 'rate_limited', afterMs: waitMs });
+    this.#submit(fields, target, greeted);
+  }
+
+  #submit(fields: AppendFields, target: bigint, greeted: Greeted): void {
+    this.#appends += 1;
+    if (this.#appends >= limits.appendsInFlightMax) this.#ws.pause();
+    const taken = this.#services.append({
+      operation: {
+        type: 'append',
+        target: fields.log === 0n ? { pair: pairOf(greeted.user, fields.peer) } : { log: fields.log },
+        author: greeted.user,
+        session: greeted.session,
+        clientEntryId: fields.clientEntryId,
+        kind: fields.kind,
+        body: fields.body,
+      },
+      origin: this,
+      mayRun: () => this.#order.mayRun(target, fields.clientEntryId),
+      settle: (outcome) => this.#settle(fields, target, outcome),
+    });
+    if (!taken) this.#settle(fields, target, { type: 'fault', code: 'busy', afterMs: 500 });
+  }
+
+  #settle(fields: AppendFields, target: bigint, outcome: Outcome): void {
+    this.#appends -= 1;
+    if (this.#ws.isPaused && this.#appends < limits.appendsInFlightMax) this.#ws.resume();
+    if (outcome.type === 'accepted') return this.#out.answer(this.#codec.accepted(fields.id, outcome.entry));
+    if (outcome.type === 'pending')
+      return this.answer(fields.id, { $case: 'pending', value: { log: outcome.log, clientEntryId: fields.clientEntryId } });
+    this.#appendFault(fields, target, outcome.type === 'fault' ? outcome : { type: 'fault', code: 'internal' });
+  }
+
+  #appendFault(fields: AppendFields, target: bigint, outcome: Extract<Outcome, { type: 'fault' }>): void {
+    this.#order.faulted(target, fields.clientEntryId, outcome.code);
+    this.fault(fields.id, {
+      code: outcome.code,
+      ...(outcome.text === undefined ? {} : { message: outcome.text }),
+      afterMs: outcome.afterMs ?? 0,
+    });
+  }
+
+  #closed(): void {
+    const greeted = this.greeted;
+    if (greeted) this.#services.left(greeted, this);
+  }
+}
+
+function checkAppend({ log, peer, clientEntryId, kind, body }: AppendFields): WeftError | undefined {
+  if ((log === 0n) === (peer === 0n)) return new WeftError('bad_request', 'exactly one of log and peer');
+  if (clientEntryId === 0n || clientEntryId >> 63n !== 0n) return new WeftError('bad_request', 'client_entry_id must be 1 to 2^63-1');
+  if (log >> 63n !== 0n || peer >> 63n !== 0n) return new WeftError('unknown_log');
+  if (kind === 0) return new WeftError('bad_request', 'text or data is missing');
+  if (body.length > limits.entryBytesMax) return new WeftError('entry_too_large', `${body.length} bytes, ${limits.entryBytesMax} allowed`);
+  if (kind === kinds.text && !isGoodText(body)) return new WeftError('bad_text');
+  return undefined;
+}
+
+const advice = { never: 'RETRY_NEVER', later: 'RETRY_LATER', elsewhere: 'RETRY_ELSEWHERE' } as const;
+
+export const faultOf = ({
+  code,
+  message,
+  afterMs,
+}: {
+  readonly code: FaultCode;
+  readonly message?: string;
+  readonly afterMs?: number;
+}): Fault => ({
+  code,
+  text: message ?? faults[code].text,
+  retry: advice[faults[code].retry],
+  afterMs: afterMs ?? 0,
+});

@@ -1,0 +1,94 @@
+// The two subprotocols: binary protobuf, and the same messages in protobuf's JSON mapping.
+import { isUtf8 } from 'node:buffer';
+import { WeftError } from '@weft/proto/faults.ts';
+import { ClientFrame, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Entry } from '../delivery/entry.ts';
+import { kinds } from '../delivery/entry.ts';
+import type { SharedPush } from '../push/shared-push.ts';
+import { type AppendFields, decodeAppend, encodeAccepted } from '../wire/frames.ts';
+import { textMessage, webSocketMessage } from '../wire/websocket-frame.ts';
+
+export type ServerEvent = NonNullable<ServerFrame['event']>;
+export type Received = { readonly append: AppendFields } | { readonly frame: ClientFrame };
+
+export interface Codec {
+  readonly subprotocol: string;
+  readonly isBinary: boolean;
+  /** Throws WeftError bad_frame. */
+  decode(data: Buffer): Received;
+  encode(re: number, event: ServerEvent): Buffer;
+  accepted(re: number, entry: Entry): Buffer;
+  push(push: SharedPush): Buffer;
+}
+
+export const protoCodec: Codec = {
+  subprotocol: 'weft.v1.proto',
+  isBinary: true,
+  decode(data) {
+    try {
+      const append = decodeAppend(data);
+      return append ? { append } : { frame: ClientFrame.decode(data) };
+    } catch {
+      throw new WeftError('bad_frame', 'not a ClientFrame');
+    }
+  },
+  encode: (re, event) => webSocketMessage(Buffer.from(ServerFrame.encode({ re: BigInt(re), event }).finish())),
+  accepted: (re, entry) => webSocketMessage(encodeAccepted({ re, entry })),
+  push: (push) => push.proto,
+};
+
+export const jsonCodec: Codec = {
+  subprotocol: 'weft.v1.json',
+  isBinary: false,
+  decode(data) {
+    const frame = parseJsonFrame(data);
+    if (frame.request?.$case !== 'append') return { frame };
+    const { target, clientEntryId, content } = frame.request.value;
+    const text = content?.$case === 'text' ? Buffer.from(content.value) : undefined;
+    return {
+      append: {
+        id: Number(frame.id),
+        log: target?.$case === 'log' ? target.value : 0n,
+        peer: target?.$case === 'peer' ? target.value : 0n,
+        clientEntryId,
+        kind: content === undefined ? 0 : text ? kinds.text : kinds.data,
+        body: text ?? Buffer.from(content?.$case === 'data' ? content.value : []),
+      },
+    };
+  },
+  encode: (re, event) => textMessage(JSON.stringify(ServerFrame.toJSON({ re: BigInt(re), event }))),
+  accepted: (re, entry) =>
+    jsonCodec.encode(re, {
+      $case: 'accepted',
+      value: {
+        log: entry.log,
+        epoch: entry.epoch,
+        seq: BigInt(entry.seq),
+        ts: BigInt(entry.ts),
+        clientEntryId: entry.clientEntryId,
+        ord: BigInt(entry.ord),
+      },
+    }),
+  push: (push) => push.json,
+};
+
+function parseJsonFrame(data: Buffer): ClientFrame {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(data.toString('utf8'));
+  } catch {
+    throw new WeftError('bad_frame', 'not JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new WeftError('bad_frame', 'not a JSON object');
+  try {
+    return ClientFrame.fromJSON(parsed);
+  } catch {
+    throw new WeftError('bad_frame', 'a field is not of its type');
+  }
+}
+
+/** Text must be UTF-8 without NUL, in both encodings. */
+export const isGoodText = (body: Buffer): boolean => isUtf8(body) && !body.includes(0);
+
+export const codecFor = (subprotocol: string): Codec | undefined =>
+  [protoCodec, jsonCodec].find((codec) => codec.subprotocol === subprotocol);

@@ -1,0 +1,41 @@
+// What a connection may ask of the node behind it.
+
+import type { ClientFrame, Hello, Redirect } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { Log } from '@weft/runtime/log.ts';
+import type { Random } from '@weft/runtime/random.ts';
+import type { Counter } from 'prom-client';
+import type { AppendOperation, Outcome } from '../delivery/operations.ts';
+import type { Receiver } from '../push/hub.ts';
+import type { ClientSocket, Greeted } from './client-socket.ts';
+import type { ServerEvent } from './codec.ts';
+
+export interface AppendSubmission {
+  readonly operation: AppendOperation;
+  /** The socket that is told Accepted where others get the push. */
+  readonly origin?: Receiver;
+  readonly mayRun?: () => boolean;
+  readonly settle: (outcome: Outcome) => void;
+}
+
+export type ClientRequest = NonNullable<ClientFrame['request']>;
+
+export interface EdgeServices {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: { readonly lags: Counter };
+  /** Checks the token, joins the hub, reads the heads. Throws WeftError. */
+  greet(hello: Hello, socket: ClientSocket): Promise<{ readonly greeted: Greeted; readonly welcome: ServerEvent }>;
+  /** Where to go instead, if the error says so. */
+  redirectOf(error: unknown): Redirect | undefined;
+  left(greeted: Greeted, socket: ClientSocket): void;
+  /** 0, or the milliseconds after which the user may append again. */
+  takeAppend(user: bigint): number;
+  /** False when the lane is full. */
+  append(submission: AppendSubmission): boolean;
+  /** Every request but hello and append. Throws WeftError. */
+  handle(request: ClientRequest, from: { readonly greeted: Greeted; readonly socket: ClientSocket }): Promise<ServerEvent>;
+  /** The resume cursor of this moment. */
+  cursor(nowMs: number): Uint8Array;
+}

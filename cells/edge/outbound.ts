@@ -1,0 +1,69 @@
+// What goes out of one socket. Messages that fall due in one turn of the event loop leave in one write; what waits is
+// bounded: a client that reads too slowly loses pushes, is told so, and fetches what it lacks.
+import type { Socket } from 'node:net';
+
+export interface OutboundOptions {
+  readonly bytesMax: number;
+  /** Called once pushes begin to be left out, and once there is room again. */
+  readonly onLag: () => void;
+  readonly onRelief: () => void;
+}
+
+/** Uncorks at the end of the turn every socket that was written to. One per node. */
+export class WriteGatherer {
+  #dirty: Socket[] = [];
+
+  gather(socket: Socket): void {
+    if (this.#dirty.length === 0) setImmediate(() => this.#flush());
+    socket.cork();
+    this.#dirty.push(socket);
+  }
+
+  #flush(): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const socket of dirty) socket.uncork();
+  }
+}
+
+export class Outbound {
+  readonly #socket: Socket;
+  readonly #gatherer: WriteGatherer;
+  readonly #options: OutboundOptions;
+  #lagging = false;
+
+  constructor(socket: Socket, gatherer: WriteGatherer, options: OutboundOptions) {
+    this.#socket = socket;
+    this.#gatherer = gatherer;
+    this.#options = options;
+    socket.on('drain', () => this.#drained());
+  }
+
+  get lagging(): boolean {
+    return this.#lagging;
+  }
+
+  /** A push: left out when too much waits already. `message` is a whole WebSocket message. */
+  push(message: Buffer): void {
+    if (this.#lagging) return;
+    if (this.#socket.writableLength + message.length > this.#options.bytesMax) {
+      this.#lagging = true;
+      this.#options.onLag();
+      return;
+    }
+    this.answer(message);
+  }
+
+  /** An answer to a request: their number is bounded, so it always goes. */
+  answer(message: Buffer): void {
+    if (this.#socket.destroyed || !this.#socket.writable) return;
+    if (this.#socket.writableCorked === 0) this.#gatherer.gather(this.#socket);
+    this.#socket.write(message);
+  }
+
+  #drained(): void {
+    if (!this.#lagging) return;
+    this.#lagging = false;
+    this.#options.onRelief();
+  }
+}

@@ -1,0 +1,67 @@
+// Marks of this cell's people and of their peers: stored, told to the sockets that watch, told to other cells.
+import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { laneOf } from '@weft/proto/ids.ts';
+import type pg from 'pg';
+import type { LogState } from '../delivery/log-state.ts';
+import { cellsToTell, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
+import type { Link } from '../delivery/ports.ts';
+import type { Query } from '../store/entries-table.ts';
+import { mergeMarks, readWaitingMarks, toldMarks, waitMarks } from '../store/marks-table.ts';
+
+export interface MarkServiceOptions {
+  readonly cell: number;
+  readonly pool: pg.Pool;
+  readonly link: Link;
+  readonly freshId: () => bigint;
+  readonly homeOf: (user: bigint) => number;
+  readonly stateOf: (log: bigint) => Promise<LogState | undefined>;
+  /** Tells sockets of this node and, when they are ours to tell, the other nodes. */
+  readonly moved: (marks: readonly MarkMoved[]) => void;
+  readonly limits: { readonly marksMembersMax: number; readonly marksPerFrameMax: number };
+}
+
+export class MarkService {
+  readonly #options: MarkServiceOptions;
+  readonly #query: Query;
+
+  constructor(options: MarkServiceOptions) {
+    this.#options = options;
+    this.#query = (statement) => options.pool.query(statement);
+  }
+
+  /** A device of one of our people moved a mark. */
+  async set(mark: Mark, state: LogState): Promise<void> {
+    const [merged] = await mergeMarks(this.#query, [mark]);
+    if (!merged) return;
+    this.#options.moved(toMoved(merged));
+    const cells = cellsToTell(state, this.#options.cell, this.#options.limits.marksMembersMax);
+    if (cells.length > 0)
+      await waitMarks(
+        this.#query,
+        cells.map((dst) => ({ dst, mark: merged })),
+      );
+  }
+
+  /** Marks from another cell: of its own people, in logs this cell keeps, and nothing else. */
+  async take(src: number, moved: readonly MarkMoved[]): Promise<void> {
+    const marks: Mark[] = [];
+    for (const mark of fromMoved(moved)) {
+      const state = await this.#options.stateOf(mark.log);
+      if (this.#options.homeOf(mark.user) === src && state?.members.has(mark.user)) marks.push(mark);
+    }
+    if (marks.length === 0) return;
+    this.#options.moved((await mergeMarks(this.#query, marks)).flatMap(toMoved));
+  }
+
+  /** Tells one cell what waits for it, by the lease's holder, at most once a second. A mark told twice changes nothing. */
+  async tell(dst: number): Promise<void> {
+    const { limits, link, freshId } = this.#options;
+    const waiting = await readWaitingMarks(this.#query, dst, limits.marksPerFrameMax);
+    if (waiting.length === 0) return;
+    const bytes = MarksFrame.encode({ marks: waiting.flatMap(toMoved) }).finish();
+    const result = await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id: freshId(), attempt: 1, bytes });
+    // Stored by the broker is enough for a mark: the next one carries this one's position too.
+    if (result === 'stored' || result === 'duplicate') await toldMarks(this.#query, dst, waiting);
+  }
+}

@@ -1,0 +1,59 @@
+// Metrics of a cell's node. Labels are cells and kinds, never users or logs.
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+export interface CellMetrics {
+  readonly lags: Counter;
+  readonly committed: Counter<'kind'>;
+  readonly transactions: Counter<'what'>;
+  readonly frames: Counter<'dst' | 'what'>;
+  readonly applied: Counter<'src'>;
+  readonly pulled: Counter<'src'>;
+  /** What came from another cell and was not believed. Alarm on any increase. */
+  readonly rejected: Counter<'src' | 'what' | 'why'>;
+}
+
+export function newMetrics(registry: Registry, read: { sockets: () => number; users: () => number; waiting: () => number }): CellMetrics {
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  gauge('cells_sockets', 'Open client sockets', read.sockets);
+  gauge('cells_users_online', 'Users with a socket on this node', read.users);
+  gauge('cells_lane_operations_waiting', 'Operations that wait for a transaction', read.waiting);
+  return {
+    lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
+    committed: new Counter({
+      name: 'cells_entries_committed_total',
+      help: 'Entries written by this node',
+      labelNames: ['kind'],
+      registers,
+    }),
+    transactions: new Counter({ name: 'cells_transactions_total', help: 'Write transactions', labelNames: ['what'], registers }),
+    frames: new Counter({ name: 'cells_link_frames_total', help: 'Frames to other cells', labelNames: ['dst', 'what'], registers }),
+    applied: new Counter({
+      name: 'cells_link_entries_applied_total',
+      help: 'Entries applied from other cells',
+      labelNames: ['src'],
+      registers,
+    }),
+    pulled: new Counter({
+      name: 'cells_link_entries_pulled_total',
+      help: 'Entries pulled from their owner',
+      labelNames: ['src'],
+      registers,
+    }),
+    rejected: new Counter({
+      name: 'cells_rejected_total',
+      help: 'What came from another cell and was not believed',
+      labelNames: ['src', 'what', 'why'],
+      registers,
+    }),
+  };
+}

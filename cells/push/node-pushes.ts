@@ -1,0 +1,129 @@
+// Nodes of one cell tell each other what they committed (R20). Counters are dense per (node, start) and repeated each
+// second: a hole, a restarted or a vanished node makes the others read the heads they watch.
+
+import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { NodePush } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
+import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
+
+/** NodePush.runs = 4. */
+const runsTag = 4 * 8 + 2;
+
+export interface NodePushesOptions {
+  readonly bus: CellBus;
+  readonly clock: Clock;
+  /** Number of this node, and when it started (Unix ms). */
+  readonly node: number;
+  readonly start: number;
+  readonly onRuns: (runs: readonly Run[]) => void;
+  readonly onMarks: (marks: readonly MarkMoved[]) => void;
+  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
+  /** Commits of another node were missed. */
+  readonly onHole: () => void;
+}
+
+interface Peer {
+  start: bigint;
+  counter: bigint;
+  heardMs: number;
+}
+
+export class NodePushes implements Disposable {
+  readonly #options: NodePushesOptions;
+  readonly #peers = new Map<number, Peer>();
+  readonly #owned = new DisposableStack();
+  #counter = 0n;
+
+  constructor(options: NodePushesOptions) {
+    this.#options = options;
+    this.#owned.use(options.bus.subscribePush((bytes) => this.#heard(bytes)));
+    this.#owned.use(options.clock.every(beatMs, () => this.#beat()));
+    this.#beat();
+  }
+
+  /** Nodes heard of lately, this one not counted. */
+  get peers(): number {
+    return this.#peers.size;
+  }
+
+  tellRuns(runs: readonly Run[]): void {
+    this.#tell((front) => Buffer.concat([front, encodeRuns(runs, runsTag)]));
+  }
+
+  tellMarks(marks: readonly MarkMoved[]): void {
+    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ marks: [...marks] })).finish()]));
+  }
+
+  tellSessionsEnded(sessions: readonly bigint[]): void {
+    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+
+  /** The counter counts whether or not anybody listens: a node that begins to listen sees the hole. */
+  #tell(make: (front: Uint8Array) => Buffer): void {
+    this.#counter += 1n;
+    if (this.#peers.size === 0) return;
+    this.#options.bus.publishPush(0, make(this.#front(false)));
+  }
+
+  #front(beat: boolean): Uint8Array {
+    const { node, start } = this.#options;
+    return NodePush.encode(NodePush.fromPartial({ node, start: BigInt(start), counter: this.#counter, beat })).finish();
+  }
+
+  #beat(): void {
+    this.#options.bus.publishPush(0, this.#front(true));
+    const now = this.#options.clock.monotonic();
+    for (const [node, peer] of this.#peers) {
+      if (now - peer.heardMs <= vanishedMs) continue;
+      // What it committed last may never have been told.
+      this.#peers.delete(node);
+      this.#options.onHole();
+    }
+  }
+
+  #heard(bytes: Uint8Array): void {
+    const push = readFront(bytes);
+    const holed = this.#follow(push);
+    if (holed) this.#options.onHole();
+    if (push.beat) return;
+    const runs = decodeRuns(bytes, runsTag);
+    if (runs.length > 0) return this.#options.onRuns(runs);
+    const { marks, sessionsEnded } = NodePush.decode(bytes);
+    if (marks.length > 0) this.#options.onMarks(marks);
+    if (sessionsEnded.length > 0) this.#options.onSessionsEnded(sessionsEnded);
+  }
+
+  /** Whether something of that node was missed. */
+  #follow(push: { node: number; start: bigint; counter: bigint; beat: boolean }): boolean {
+    const peer = this.#peers.get(push.node);
+    const heardMs = this.#options.clock.monotonic();
+    this.#peers.set(push.node, { start: push.start, counter: push.counter, heardMs });
+    if (!peer || peer.start !== push.start) return true;
+    return push.counter > peer.counter + (push.beat ? 0n : 1n);
+  }
+}
+
+const beatMs = 1_000;
+const vanishedMs = 4_000;
+
+/** Node, start, counter and beat without decoding the runs. */
+function readFront(bytes: Uint8Array): { node: number; start: bigint; counter: bigint; beat: boolean } {
+  const { node, start, counter, beat } = NodePush.decode(bytes.subarray(0, Math.min(bytes.length, frontLength(bytes))));
+  return { node, start, counter, beat };
+}
+
+/** The front is encoded first: everything before the first length-delimited field, and the beat after it. */
+function frontLength(bytes: Uint8Array): number {
+  let at = 0;
+  while (at < bytes.length && ((bytes[at] as number) & 7) === 0) {
+    at += 1;
+    while (at < bytes.length && (bytes[at] as number) >= 0x80) at += 1;
+    at += 1;
+  }
+  return at;
+}

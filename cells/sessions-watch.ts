@@ -1,0 +1,32 @@
+// The live sockets by session: a session that ends closes its socket, and a device that connects anew replaces its old one.
+import type { ClientSocket } from './edge/client-socket.ts';
+
+export class SessionsWatch {
+  readonly #sockets = new Map<bigint, ClientSocket>();
+  #count: () => number = () => 0;
+
+  /** How many sockets are open, greeted or not. */
+  sockets = (): number => this.#count();
+
+  countWith(count: () => number): void {
+    this.#count = count;
+  }
+
+  greeted(session: bigint, socket: ClientSocket): void {
+    const before = this.#sockets.get(session);
+    this.#sockets.set(session, socket);
+    if (before && before !== socket) before.close('replaced');
+  }
+
+  left(session: bigint, socket: ClientSocket): void {
+    if (this.#sockets.get(session) === socket) this.#sockets.delete(session);
+  }
+
+  end(sessions: readonly bigint[]): void {
+    for (const session of sessions) this.#sockets.get(session)?.close('sessionEnded');
+  }
+
+  live(): bigint[] {
+    return [...this.#sockets.keys()];
+  }
+}

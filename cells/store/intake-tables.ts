@@ -1,0 +1,199 @@
+// Intake at home (numbered, until decided) and what the owner has decided of other cells' intake.
+import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import { type Stream, streamKey } from '../delivery/log-state.ts';
+import type { DecidedKey, IntakeRow } from '../delivery/ports.ts';
+import type { Query } from './entries-table.ts';
+
+const openStreams = `
+insert into intake_streams (stream_a, stream_b, generation, next_n)
+select a, b, $3::bigint, 1 from unnest($1::bigint[], $2::bigint[]) as x (a, b)
+on conflict (stream_a, stream_b, generation) do nothing`;
+
+const lockStreams = `
+select s.stream_a, s.stream_b, s.next_n
+from intake_streams s
+where s.generation = $3::bigint
+  and (s.stream_a, s.stream_b) in (select a, b from unnest($1::bigint[], $2::bigint[]) as x (a, b))
+order by s.stream_a, s.stream_b
+for update`;
+
+const moveStreams = `
+update intake_streams s
+set next_n = x.n
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (a, b, n)
+where s.stream_a = x.a and s.stream_b = x.b and s.generation = $4::bigint`;
+
+const findWaiting = `
+select i.author_id, i.client_entry_id
+from unnest($1::bigint[], $2::bigint[]) as x (a, c), intake i
+where i.author_id = x.a and i.client_entry_id = x.c`;
+
+const countOpen = `
+select author_id, count(*) as open
+from intake
+where author_id = any ($1::bigint[])
+group by author_id`;
+
+const insert = `
+insert into intake
+  (stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms)
+select a, b, $11::bigint, n, l, d, u, c, k, y, t
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::smallint[],
+  $9::bytea[], $10::bigint[]) as x (a, b, n, l, d, u, c, k, y, t)`;
+
+const close = `
+delete from intake
+where (author_id, client_entry_id) in (select a, c from unnest($1::bigint[], $2::bigint[]) as x (a, c))`;
+
+const readDecided = `
+select d.stream_a, d.stream_b, d.cell, d.generation, d.n
+from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[]) as x (a, b, c, g), decided d
+where d.stream_a = x.a and d.stream_b = x.b and d.cell = x.c and d.generation = x.g`;
+
+const upsertDecided = `
+insert into decided (stream_a, stream_b, cell, generation, n)
+select a, b, c, g, n
+from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[]) as x (a, b, c, g, n)
+on conflict (stream_a, stream_b, cell, generation) do update set n = excluded.n`;
+
+const readOpen = `
+select i.stream_a, i.stream_b, i.generation, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms,
+  (select min(o.n) from intake o where o.stream_a = i.stream_a and o.stream_b = i.stream_b and o.generation = i.generation) as lowest
+from intake i
+where i.dst = $1 and i.created_ms < $2
+order by i.stream_a, i.stream_b, i.generation, i.n
+limit $3`;
+
+const readOfAuthor = `
+select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms
+from intake
+where stream_a = $1 and stream_b = $2 and author_id = $3
+order by n
+limit $4`;
+
+interface Row {
+  stream_a: bigint;
+  stream_b: bigint;
+  n: bigint;
+  log_id: bigint;
+  dst: number;
+  author_id: bigint;
+  client_entry_id: bigint;
+  kind: number;
+  body: Buffer;
+  created_ms: bigint;
+  lowest?: bigint;
+}
+
+const streamArrays = (streams: readonly Stream[]): [Buffer, Buffer] => [
+  int8Array(streams.map((s) => s.a)),
+  int8Array(streams.map((s) => s.b)),
+];
+
+/** Locks the streams, opening those that are new, and tells their next numbers. */
+export async function lockIntakeStreams(query: Query, streams: readonly Stream[], generation: number): Promise<Map<string, number>> {
+  const values = [...streamArrays(streams), generation];
+  const opened = query({ name: 'intake-streams-open', text: openStreams, values });
+  const locked = query({ name: 'intake-streams-lock', text: lockStreams, values });
+  const [, { rows }] = await Promise.all([opened, locked]);
+  return new Map(
+    rows.map((r: { stream_a: bigint; stream_b: bigint; next_n: bigint }) => [
+      streamKey({ a: r.stream_a, b: r.stream_b }),
+      Number(r.next_n),
+    ]),
+  );
+}
+
+export async function findWaitingIntake(query: Query, ids: readonly { author: bigint; clientEntryId: bigint }[]): Promise<Set<string>> {
+  const values = [int8Array(ids.map((i) => i.author)), int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId)))];
+  const { rows } = await query({ name: 'intake-waiting', text: findWaiting, values });
+  return new Set(rows.map((r: { author_id: bigint; client_entry_id: bigint }) => `${r.author_id}:${r.client_entry_id}`));
+}
+
+export async function countOpenIntake(query: Query, authors: readonly bigint[]): Promise<Map<bigint, number>> {
+  const { rows } = await query({ name: 'intake-count', text: countOpen, values: [int8Array(authors)] });
+  return new Map(rows.map((r: { author_id: bigint; open: bigint }) => [r.author_id, Number(r.open)]));
+}
+
+export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
+  const values = [
+    ...streamArrays(rows.map((r) => r.stream)),
+    int8Array(rows.map((r) => r.n)),
+    int8Array(rows.map((r) => r.log)),
+    int2Array(rows.map((r) => r.dst)),
+    int8Array(rows.map((r) => r.author)),
+    int8Array(rows.map((r) => BigInt.asIntN(64, r.clientEntryId))),
+    int2Array(rows.map((r) => r.kind)),
+    byteaArray(rows.map((r) => r.body)),
+    int8Array(rows.map((r) => r.createdMs)),
+    generation,
+  ];
+  const next = new Map(rows.map((r) => [streamKey(r.stream), { stream: r.stream, n: r.n + 1 }]));
+  for (const r of rows)
+    if (r.n + 1 > (next.get(streamKey(r.stream))?.n ?? 0)) next.set(streamKey(r.stream), { stream: r.stream, n: r.n + 1 });
+  const moved = [...next.values()];
+  return [
+    query({ name: 'intake-insert', text: insert, values }),
+    query({
+      name: 'intake-streams-move',
+      text: moveStreams,
+      values: [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.n)), generation],
+    }),
+  ];
+}
+
+export function closeIntake(query: Query, ids: readonly { author: bigint; clientEntryId: bigint }[]): Promise<unknown> {
+  const values = [int8Array(ids.map((i) => i.author)), int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId)))];
+  return query({ name: 'intake-close', text: close, values });
+}
+
+export const decidedKeyText = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;
+
+const decidedArrays = (keys: readonly DecidedKey[]): Buffer[] => [
+  ...streamArrays(keys.map((k) => k.stream)),
+  int2Array(keys.map((k) => k.cell)),
+  int8Array(keys.map((k) => k.generation)),
+];
+
+export async function readDecidedNumbers(query: Query, keys: readonly DecidedKey[]): Promise<Map<string, number>> {
+  const { rows } = await query({ name: 'decided-read', text: readDecided, values: decidedArrays(keys) });
+  return new Map(
+    rows.map((r: { stream_a: bigint; stream_b: bigint; cell: number; generation: bigint; n: bigint }) => [
+      decidedKeyText({ stream: { a: r.stream_a, b: r.stream_b }, cell: r.cell, generation: Number(r.generation) }),
+      Number(r.n),
+    ]),
+  );
+}
+
+export function upsertDecidedNumbers(query: Query, rows: readonly { key: DecidedKey; n: number }[]): Promise<unknown> {
+  const values = [...decidedArrays(rows.map((r) => r.key)), int8Array(rows.map((r) => r.n))];
+  return query({ name: 'decided-upsert', text: upsertDecided, values });
+}
+
+export async function readOpenIntake(
+  query: Query,
+  dst: number,
+  beforeMs: number,
+  limit: number,
+): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
+  const { rows } = await query({ name: 'intake-open', text: readOpen, values: [dst, beforeMs, limit] });
+  return rows.map((r: Row) => ({ row: toRow(r), lowestOpen: Number(r.lowest) }));
+}
+
+/** A user's undecided appends to one stream, in the order sent. */
+export async function readPendingOf(query: Query, stream: Stream, author: bigint, limit: number): Promise<IntakeRow[]> {
+  const { rows } = await query({ name: 'intake-of-author', text: readOfAuthor, values: [stream.a, stream.b, author, limit] });
+  return rows.map(toRow);
+}
+
+const toRow = (r: Row): IntakeRow => ({
+  stream: { a: r.stream_a, b: r.stream_b },
+  n: Number(r.n),
+  log: r.log_id,
+  dst: r.dst,
+  author: r.author_id,
+  clientEntryId: BigInt.asUintN(64, r.client_entry_id),
+  kind: r.kind,
+  body: r.body,
+  createdMs: Number(r.created_ms),
+});

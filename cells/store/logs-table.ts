@@ -1,0 +1,137 @@
+// Logs: the locked row of each log, and what changes with its state.
+import { int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { LogKind, LogState } from '../delivery/log-state.ts';
+import type { LogRow, LogStatus } from '../delivery/ports.ts';
+import type { Query } from './entries-table.ts';
+
+const lock = `
+select log_id, status, epoch, head, head_ts, head_ord, version
+from logs
+where log_id = any ($1::bigint[])
+order by log_id
+for update`;
+
+const insert = `
+insert into logs
+  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, version, start_seq, floor, low, high, changed_ms)
+select l, k, st, e, 0, h, t, o, v, s, s, lo, hi, $12::bigint
+from unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+  $9::bigint[], $10::bigint[], $11::bigint[]) as x (l, k, st, e, h, t, o, v, s, lo, hi)`;
+
+const update = `
+update logs
+set head = x.h, head_ts = x.t, head_ord = x.o, version = x.v, status = x.s, changed_ms = $7::bigint
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[]) as x (l, h, t, o, v, s)
+where logs.log_id = x.l`;
+
+const readStates = `
+select l.log_id, l.kind, l.epoch, l.version, l.low, l.high, g.title, g.members_max, g.creator
+from logs l left join groups g on g.log_id = l.log_id
+where l.log_id = any ($1::bigint[])`;
+
+const readOne = `
+select log_id, status, epoch, head, head_ts, head_ord, version, start_seq
+from logs
+where log_id = $1`;
+
+const insertSelf = `
+insert into logs
+  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, version, start_seq, floor, low, high, changed_ms)
+values ($1, 3, 0, $2, 0, 0, 0, 0, 1, 0, 0, $1, 0, $3)
+on conflict (log_id) do nothing`;
+
+const kindNumbers = { direct: 1, group: 2, self: 3 } as const;
+const kindNames: readonly LogKind[] = ['direct', 'direct', 'group', 'self'];
+const statusNumbers = { open: 0, opening: 1, frozen: 2 } as const;
+const statusNames: readonly LogStatus[] = ['open', 'opening', 'frozen'];
+
+export const kindName = (number: number): LogKind => kindNames[number] ?? 'group';
+
+interface LockedRow {
+  log_id: bigint;
+  status: number;
+  epoch: bigint;
+  head: bigint;
+  head_ts: bigint;
+  head_ord: bigint;
+  version: bigint;
+  start_seq?: bigint;
+}
+
+export async function lockLogs(query: Query, logs: readonly bigint[]): Promise<Map<bigint, LogRow>> {
+  const { rows } = await query({ name: 'logs-lock', text: lock, values: [int8Array(logs)] });
+  return new Map(rows.map((row: LockedRow) => [row.log_id, toRow(row)]));
+}
+
+export async function readLog(query: Query, log: bigint): Promise<{ row: LogRow; start: number } | undefined> {
+  const { rows } = await query({ name: 'logs-read', text: readOne, values: [log] });
+  const row = rows[0] as LockedRow | undefined;
+  return row && { row: toRow(row), start: Number(row.start_seq) };
+}
+
+export function insertLogs(
+  query: Query,
+  created: readonly { row: LogRow; state: LogState; start: number }[],
+  nowMs: number,
+): Promise<unknown> {
+  const values = [
+    int8Array(created.map((c) => c.row.log)),
+    int2Array(created.map((c) => kindNumbers[c.state.kind])),
+    int2Array(created.map((c) => statusNumbers[c.row.status])),
+    int8Array(created.map((c) => c.row.epoch)),
+    int8Array(created.map((c) => c.row.head)),
+    int8Array(created.map((c) => c.row.ts)),
+    int8Array(created.map((c) => c.row.ord)),
+    int8Array(created.map((c) => c.row.version)),
+    int8Array(created.map((c) => c.start)),
+    int8Array(created.map((c) => c.state.low)),
+    int8Array(created.map((c) => c.state.high)),
+    nowMs,
+  ];
+  return query({ name: 'logs-insert', text: insert, values });
+}
+
+export function updateLogs(query: Query, rows: readonly LogRow[], nowMs: number): Promise<unknown> {
+  const values = [
+    int8Array(rows.map((r) => r.log)),
+    int8Array(rows.map((r) => r.head)),
+    int8Array(rows.map((r) => r.ts)),
+    int8Array(rows.map((r) => r.ord)),
+    int8Array(rows.map((r) => r.version)),
+    int2Array(rows.map((r) => statusNumbers[r.status])),
+    nowMs,
+  ];
+  return query({ name: 'logs-update', text: update, values });
+}
+
+/** A user's self log has the user's id. Doing it again changes nothing. */
+export function insertSelfLog(query: Query, user: bigint, epoch: bigint, nowMs: number): Promise<unknown> {
+  return query({ name: 'logs-insert-self', text: insertSelf, values: [user, epoch, nowMs] });
+}
+
+export interface StateRow {
+  log_id: bigint;
+  kind: number;
+  epoch: bigint;
+  version: bigint;
+  low: bigint;
+  high: bigint;
+  title: string | null;
+  members_max: bigint | null;
+  creator: bigint | null;
+}
+
+export async function readStateRows(query: Query, logs: readonly bigint[]): Promise<StateRow[]> {
+  const { rows } = await query({ name: 'logs-states', text: readStates, values: [int8Array(logs)] });
+  return rows;
+}
+
+const toRow = (row: LockedRow): LogRow => ({
+  log: row.log_id,
+  epoch: row.epoch,
+  head: Number(row.head),
+  ts: Number(row.head_ts),
+  ord: Number(row.head_ord),
+  version: Number(row.version),
+  status: statusNames[row.status] ?? 'frozen',
+});

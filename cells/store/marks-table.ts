@@ -1,0 +1,108 @@
+// Marks: how far a user has received and read a log. They only move forward (R22).
+import { int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { Mark } from '../delivery/marks.ts';
+import type { Query } from './entries-table.ts';
+
+const columns = '(log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)';
+const forward = `
+set
+  delivered_epoch = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks.delivered_epoch, marks.delivered_seq)
+    then excluded.delivered_epoch else marks.delivered_epoch end,
+  delivered_seq = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks.delivered_epoch, marks.delivered_seq)
+    then excluded.delivered_seq else marks.delivered_seq end,
+  seen_epoch = case when (excluded.seen_epoch, excluded.seen_seq) > (marks.seen_epoch, marks.seen_seq)
+    then excluded.seen_epoch else marks.seen_epoch end,
+  seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (marks.seen_epoch, marks.seen_seq)
+    then excluded.seen_seq else marks.seen_seq end`;
+const arrays = `
+select l, u, de, ds, se, ss
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as x (l, u, de, ds, se, ss)`;
+
+const merge = `
+insert into marks ${columns} ${arrays}
+on conflict (log_id, user_id) do update ${forward}
+returning log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq`;
+
+const readText = `
+select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq from marks where log_id = $1`;
+
+const wait = `
+insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
+select d, l, u, de, ds, se, ss
+from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as x (d, l, u, de, ds, se, ss)
+on conflict (dst, log_id, user_id) do update
+set delivered_epoch = excluded.delivered_epoch, delivered_seq = excluded.delivered_seq,
+  seen_epoch = excluded.seen_epoch, seen_seq = excluded.seen_seq`;
+
+const readWaiting = `
+select dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
+from marks_out
+where dst = $1
+order by log_id, user_id
+limit $2`;
+
+const told = `
+delete from marks_out
+where (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq) in (
+  select d, l, u, de, ds, se, ss
+  from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as x (d, l, u, de, ds, se, ss)
+)`;
+
+export type { Mark };
+
+interface Row {
+  log_id: bigint;
+  user_id: bigint;
+  delivered_epoch: bigint;
+  delivered_seq: bigint;
+  seen_epoch: bigint;
+  seen_seq: bigint;
+}
+
+/** Merges by maximum; one mark per (log, user). Resolves to the marks as they are now. */
+export async function mergeMarks(query: Query, marks: readonly Mark[]): Promise<Mark[]> {
+  const { rows } = await query({ name: 'marks-merge', text: merge, values: markArrays(marks) });
+  return rows.map(toMark);
+}
+
+export async function readMarks(query: Query, log: bigint): Promise<Mark[]> {
+  const { rows } = await query({ name: 'marks-read', text: readText, values: [log] });
+  return rows.map(toMark);
+}
+
+/** Notes marks to be told to other cells. */
+export function waitMarks(query: Query, waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<unknown> {
+  return query({
+    name: 'marks-out-wait',
+    text: wait,
+    values: [int2Array(waiting.map((w) => w.dst)), ...markArrays(waiting.map((w) => w.mark))],
+  });
+}
+
+export async function readWaitingMarks(query: Query, dst: number, limit: number): Promise<Mark[]> {
+  const { rows } = await query({ name: 'marks-out-read', text: readWaiting, values: [dst, limit] });
+  return rows.map(toMark);
+}
+
+/** A waiting mark goes when the acknowledged position equals it. */
+export function toldMarks(query: Query, dst: number, marks: readonly Mark[]): Promise<unknown> {
+  return query({ name: 'marks-out-told', text: told, values: [int2Array(marks.map(() => dst)), ...markArrays(marks)] });
+}
+
+const markArrays = (marks: readonly Mark[]): Buffer[] => [
+  int8Array(marks.map((m) => m.log)),
+  int8Array(marks.map((m) => m.user)),
+  int8Array(marks.map((m) => m.deliveredEpoch)),
+  int8Array(marks.map((m) => m.delivered)),
+  int8Array(marks.map((m) => m.seenEpoch)),
+  int8Array(marks.map((m) => m.seen)),
+];
+
+const toMark = (r: Row): Mark => ({
+  log: r.log_id,
+  user: r.user_id,
+  deliveredEpoch: r.delivered_epoch,
+  delivered: Number(r.delivered_seq),
+  seenEpoch: r.seen_epoch,
+  seen: Number(r.seen_seq),
+});

@@ -1,0 +1,5 @@
+create table cell (
+  name text not null primary key,
+  number smallint not null,
+  generation bigint not null
+)

@@ -1,0 +1,1 @@
+create index signups_by_handle on signups (handle, device)

@@ -1,0 +1,1 @@
+create index sessions_by_expiry on sessions (ends_ms)

@@ -1,0 +1,244 @@
+// The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
+import type { Clock } from '@weft/runtime/clock.ts';
+import { assertCommitted, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
+import type pg from 'pg';
+import type { Entry } from '../delivery/entry.ts';
+import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
+import {
+  type Facts,
+  type IntakeRow,
+  type LogRow,
+  type LogStore,
+  type OutboxRow,
+  RunAgain,
+  type WriteKeys,
+  type Writes,
+} from '../delivery/ports.ts';
+import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
+import { insertEntries, type Query, readEntriesBackwards, readEntriesForwards, readStateEntries } from './entries-table.ts';
+import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
+import { insertLogs, readLog, updateLogs } from './logs-table.ts';
+import { type Mark, readMarks } from './marks-table.ts';
+import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
+import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import type { StateCache } from './state-cache.ts';
+import { listUserLogs, readHeads, readInterval, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
+import { loadStates, readFacts } from './write-facts.ts';
+import type { WriteSessions } from './write-sessions.ts';
+
+export interface SqlLogStoreOptions {
+  readonly pool: pg.Pool;
+  readonly sessions: WriteSessions;
+  readonly states: StateCache;
+  readonly clock: Clock;
+  readonly cell: number;
+  readonly node: number;
+  readonly generation: number;
+  /** Open pairs remembered by this node; they never change. */
+  readonly pairsMax: number;
+}
+
+export class SqlLogStore implements LogStore {
+  readonly #options: SqlLogStoreOptions;
+  readonly #pairs = new Map<string, bigint>();
+
+  constructor(options: SqlLogStoreOptions) {
+    this.#options = options;
+  }
+
+  async write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
+    const { sessions } = this.#options;
+    let session: pg.Client | undefined;
+    try {
+      session = await sessions.get(lane);
+      const query = queryOn(session);
+      const facts = await readFacts(query, lane, keys, this.#options);
+      const decision = decide(facts);
+      await this.#writeAll(query, decision.writes);
+      this.#remember(decision.writes, facts);
+      return decision;
+    } catch (error) {
+      if (session) await this.#rollback(session, lane);
+      if (isRetryable(error) || isUniqueViolation(error)) throw new RunAgain(String(error), { cause: error });
+      throw error;
+    }
+  }
+
+  async #writeAll(query: Query, writes: Writes): Promise<void> {
+    const now = this.#options.clock.now();
+    const { generation } = this.#options;
+    const sent: Promise<unknown>[] = [];
+    if (writes.created.length > 0) {
+      const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
+      sent.push(insertLogs(query, writes.created, now));
+      if (groups.length > 0) sent.push(insertGroupRows(query, groups));
+    }
+    const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
+    if (changes.length > 0) sent.push(...writeMembership(query, changes));
+    if (writes.entries.length > 0) sent.push(insertEntries(query, writes.entries));
+    if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
+    if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
+    if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
+    if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
+    if (writes.closed.length > 0) sent.push(closeIntake(query, writes.closed));
+    if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
+    if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
+    if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
+    if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
+    const committed = query({ text: 'commit' });
+    await Promise.all([...sent, committed]);
+    assertCommitted(await committed);
+  }
+
+  /** Heads and states in memory follow commits (R6). */
+  #remember(writes: Writes, facts: Facts): void {
+    const { states } = this.#options;
+    for (const state of facts.states.values()) states.set(state);
+    for (const { state } of writes.created) states.set(state);
+    for (const { after } of writes.states) states.set(after);
+    for (const { pair, log } of writes.pairs) this.#rememberPair(pairKey(pair), log);
+  }
+
+  /** Whatever the session is in, the next transaction must not be: a failed rollback costs the session. */
+  async #rollback(session: pg.Client, lane: number): Promise<void> {
+    try {
+      await session.query('rollback');
+    } catch {
+      this.#options.sessions.drop(lane);
+    }
+  }
+
+  async findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>> {
+    const found = new Map<string, bigint>();
+    const asked: Pair[] = [];
+    for (const pair of pairs) {
+      const log = this.#pairs.get(pairKey(pair));
+      if (log === undefined) asked.push(pair);
+      else found.set(pairKey(pair), log);
+    }
+    if (asked.length === 0) return found;
+    for (const [key, log] of await this.#read((query) => findPairLogs(query, asked))) {
+      this.#rememberPair(key, log);
+      found.set(key, log);
+    }
+    return found;
+  }
+
+  #rememberPair(key: string, log: bigint): void {
+    this.#pairs.set(key, log);
+    if (this.#pairs.size > this.#options.pairsMax) this.#pairs.delete(this.#pairs.keys().next().value as string);
+  }
+
+  async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
+    const state = await this.state(log);
+    return state ? this.#read((query) => readEntriesForwards(query, { log, from, to, limit }, state.epoch)) : [];
+  }
+
+  async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
+    const state = await this.state(log);
+    return state ? this.#read((query) => readStateEntries(query, { log, upTo }, state.epoch)) : [];
+  }
+
+  /** The last `limit` entries with from <= seq < before, ascending. */
+  async readBack(range: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
+    const state = await this.state(range.log);
+    if (!state) return [];
+    const { log, from, before: to, limit } = range;
+    return this.#read((query) => readEntriesBackwards(query, { log, from, to, limit }, state.epoch));
+  }
+
+  async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
+    const found = await this.#read((query) => readLog(query, log));
+    if (!found) return undefined;
+    const cached = this.#options.states.get(log);
+    if (cached?.version === found.row.version && cached.epoch === found.row.epoch) return { ...found, state: cached };
+    const [state] = await this.#read((query) => loadStates(query, [log]));
+    if (!state) return undefined;
+    this.#options.states.set(state);
+    return { ...found, state };
+  }
+
+  /** Another node changed it. */
+  forgetState(log: bigint): void {
+    this.#options.states.delete(log);
+  }
+
+  /** The state as last known to this node; what is decided on it must not depend on its being current. */
+  async state(log: bigint): Promise<LogState | undefined> {
+    const cached = this.#options.states.get(log);
+    if (cached) return cached;
+    const [state] = await this.#read((query) => loadStates(query, [log]));
+    if (state) this.#options.states.set(state);
+    return state;
+  }
+
+  interval(user: bigint, log: bigint): Promise<{ from: number; until: number } | undefined> {
+    return this.#read((query) => readInterval(query, user, log));
+  }
+
+  userHeads(users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
+    return this.#read((query) => readUserHeads(query, users));
+  }
+
+  heads(logs: readonly bigint[]): Promise<{ log: bigint; epoch: bigint; head: number }[]> {
+    return this.#read((query) => readHeads(query, logs));
+  }
+
+  userLogs(user: bigint, logs: readonly bigint[]): Promise<UserLogInfo[]> {
+    return this.#read((query) => readUserLogs(query, user, logs));
+  }
+
+  listUserLogs(user: bigint, page: { after: bigint; limit: number }): Promise<UserLogInfo[]> {
+    return this.#read((query) => listUserLogs(query, user, page));
+  }
+
+  marksOf(log: bigint): Promise<Mark[]> {
+    return this.#read((query) => readMarks(query, log));
+  }
+
+  /** A user's undecided appends, shown as entries without a position (R12). */
+  async pendingOf(stream: Stream, author: bigint, limit: number): Promise<Entry[]> {
+    const rows = await this.#read((query) => readPendingOf(query, stream, author, limit));
+    return rows.map((row) => ({
+      log: row.log,
+      epoch: 0n,
+      seq: 0,
+      ts: row.createdMs,
+      author,
+      clientEntryId: row.clientEntryId,
+      ord: 0,
+      kind: row.kind,
+      flags: 0,
+      body: row.body,
+    }));
+  }
+
+  unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]> {
+    return this.#read((query) => readOutbox(query, dst, beforeMs, limit));
+  }
+
+  async acknowledged(dst: number, ids: readonly bigint[]): Promise<void> {
+    await this.#read((query) => deleteOutbox(query, dst, ids));
+  }
+
+  openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
+    return this.#read((query) => readOpenIntake(query, dst, beforeMs, limit));
+  }
+
+  behind(limit: number): Promise<BehindRow[]> {
+    return this.#read((query) => readBehind(query, limit));
+  }
+
+  async noteBehind(rows: readonly BehindRow[]): Promise<void> {
+    await this.#read((query) => upsertBehind(query, rows));
+  }
+
+  #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
+    return run((statement) => this.#options.pool.query(statement));
+  }
+}
+
+export const queryOn =
+  (session: pg.Client): Query =>
+  (statement) =>
+    session.query(statement);

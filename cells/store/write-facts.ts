@@ -1,0 +1,176 @@
+// The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
+import type { Entry } from '../delivery/entry.ts';
+import { type LogState, ownerOf, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
+import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
+import { findKnownSeqs, type Query, readEntryHeaders } from './entries-table.ts';
+import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers } from './intake-tables.ts';
+import { kindName, lockLogs, readStateRows } from './logs-table.ts';
+import { readCells, readMembers } from './membership-tables.ts';
+import type { StateCache } from './state-cache.ts';
+
+const lockLane = `
+select 1 from lanes where node = $1 and lane = $2 for update`;
+
+export interface FactsOptions {
+  readonly cell: number;
+  readonly generation: number;
+  readonly node: number;
+  readonly states: StateCache;
+}
+
+/** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
+export async function readFacts(query: Query, lane: number, keys: WriteKeys, options: FactsOptions): Promise<Facts> {
+  const begun = query({ text: 'begin' });
+  const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
+  const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
+  const known = keys.known.length > 0 ? findKnownSeqs(query, keys.known) : Promise.resolve(new Map<number, number>());
+  const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
+  const [, , rows, knownSeqs, decidedNumbers] = await Promise.all([begun, laneHeld, locked, known, decided]);
+  const states = await readStates(query, rows, options.states);
+  const [headers, intake] = await Promise.all([
+    readKnown(query, { keys, rows, knownSeqs, states }),
+    readIntakeFacts(query, { keys, states, generation: options.generation, cell: options.cell }),
+  ]);
+  return new LockedFacts({ rows, states, headers, intake, decided: decidedNumbers });
+}
+
+/** States of the locked logs: from the cache where its version is the row's, else from SQL. */
+async function readStates(query: Query, rows: ReadonlyMap<bigint, LogRow>, cache: StateCache): Promise<Map<bigint, LogState>> {
+  const states = new Map<bigint, LogState>();
+  const stale: bigint[] = [];
+  for (const [log, row] of rows) {
+    const cached = cache.get(log);
+    if (cached && cached.version === row.version && cached.epoch === row.epoch) states.set(log, cached);
+    else stale.push(log);
+  }
+  if (stale.length > 0) for (const state of await loadStates(query, stale)) states.set(state.log, state);
+  return states;
+}
+
+export async function loadStates(query: Query, logs: readonly bigint[]): Promise<LogState[]> {
+  const [rows, members, cells] = await Promise.all([readStateRows(query, logs), readMembers(query, logs), readCells(query, logs)]);
+  return rows.map((row) => {
+    const kind = kindName(row.kind);
+    return {
+      log: row.log_id,
+      kind,
+      epoch: row.epoch,
+      version: Number(row.version),
+      title: row.title ?? '',
+      membersMax: Number(row.members_max ?? 2n),
+      creator: row.creator ?? row.low,
+      low: row.low,
+      high: row.high,
+      members: kind === 'self' ? new Map([[row.low, { home: ownerOf(row), from: 1 }]]) : (members.get(row.log_id) ?? new Map()),
+      cells: cells.get(row.log_id) ?? new Map(),
+    };
+  });
+}
+
+interface KnownOptions {
+  readonly keys: WriteKeys;
+  readonly rows: ReadonlyMap<bigint, LogRow>;
+  readonly knownSeqs: ReadonlyMap<number, number>;
+  readonly states: ReadonlyMap<bigint, LogState>;
+}
+
+interface Headers {
+  readonly byKey: ReadonlyMap<string, Entry>;
+  readonly bySeq: ReadonlyMap<string, Entry>;
+}
+
+/** Headers of what is stored already: known ids, and runs that overlap the head. Both are rare. */
+async function readKnown(query: Query, { keys, rows, knownSeqs, states }: KnownOptions): Promise<Headers> {
+  const at: { log: bigint; seq: number }[] = [];
+  for (const [index, seq] of knownSeqs) at.push({ log: (keys.known[index] as AppendKey).log, seq });
+  for (const run of keys.runs) {
+    const head = rows.get(run.log)?.head ?? 0;
+    for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
+  }
+  if (at.length === 0) return noHeaders;
+  const entries = await readEntryHeaders(query, at, (log) => states.get(log)?.epoch ?? 0n);
+  return {
+    byKey: new Map(entries.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
+    bySeq: new Map(entries.map((e) => [`${e.log}:${e.seq}`, e])),
+  };
+}
+
+const noHeaders: Headers = { byKey: new Map(), bySeq: new Map() };
+
+interface IntakeOptions {
+  readonly keys: WriteKeys;
+  readonly states: ReadonlyMap<bigint, LogState>;
+  readonly cell: number;
+  readonly generation: number;
+}
+
+interface IntakeFacts {
+  readonly next: ReadonlyMap<string, number>;
+  readonly waiting: ReadonlySet<string>;
+  readonly open: ReadonlyMap<bigint, number>;
+}
+
+async function readIntakeFacts(query: Query, { keys, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
+  const streams = new Map<string, Stream>();
+  const ids: { author: bigint; clientEntryId: bigint }[] = [];
+  for (const intake of keys.intakes) {
+    const state = states.get(intake.log);
+    const stream = intake.stream ?? (state && ownerOf(state) !== cell ? streamOf(state) : undefined);
+    if (stream) streams.set(streamKey(stream), stream);
+    if (stream || intake.log === 0n) ids.push(intake);
+  }
+  if (ids.length === 0) return noIntake;
+  const ordered = [...streams.values()].sort((x, y) => (x.a === y.a ? (x.b < y.b ? -1 : 1) : x.a < y.a ? -1 : 1));
+  const next = ordered.length > 0 ? lockIntakeStreams(query, ordered, generation) : Promise.resolve(new Map<string, number>());
+  const waiting = findWaitingIntake(query, ids);
+  const open = countOpenIntake(query, [...new Set(ids.map((i) => i.author))]);
+  const found = await Promise.all([next, waiting, open]);
+  return { next: found[0], waiting: found[1], open: found[2] };
+}
+
+const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map() };
+
+interface LockedOptions {
+  readonly rows: ReadonlyMap<bigint, LogRow>;
+  readonly states: ReadonlyMap<bigint, LogState>;
+  readonly headers: Headers;
+  readonly intake: IntakeFacts;
+  readonly decided: ReadonlyMap<string, number>;
+}
+
+class LockedFacts implements Facts {
+  readonly rows: ReadonlyMap<bigint, LogRow>;
+  readonly states: ReadonlyMap<bigint, LogState>;
+  readonly #found: LockedOptions;
+
+  constructor(found: LockedOptions) {
+    this.rows = found.rows;
+    this.states = found.states;
+    this.#found = found;
+  }
+
+  known(key: AppendKey): Entry | undefined {
+    const { byKey } = this.#found.headers;
+    return byKey.size === 0 ? undefined : byKey.get(`${key.log}:${key.author}:${key.clientEntryId}`);
+  }
+
+  stored(log: bigint, seq: number): Entry | undefined {
+    return this.#found.headers.bySeq.get(`${log}:${seq}`);
+  }
+
+  nextIntake(stream: Stream): number {
+    return this.#found.intake.next.get(streamKey(stream)) ?? 1;
+  }
+
+  waiting(author: bigint, clientEntryId: bigint): boolean {
+    return this.#found.intake.waiting.has(`${author}:${BigInt.asIntN(64, clientEntryId)}`);
+  }
+
+  openIntake(author: bigint): number {
+    return this.#found.intake.open.get(author) ?? 0;
+  }
+
+  decided(key: DecidedKey): number {
+    return this.#found.decided.get(decidedKeyText(key)) ?? 0;
+  }
+}

@@ -1,0 +1,172 @@
+// Messages that carry runs of entries: to other cells (EntriesFrame), to other nodes (NodePush), to sockets (Push).
+// Field 2 of EntryRun and field 1 of Push hold entries in their one encoding.
+import type { Entry } from '../delivery/entry.ts';
+import { Reader, varintSize, writeVarint } from './bytes.ts';
+import { decodeEntry, entryBytes } from './entry-codec.ts';
+
+export interface Run {
+  readonly log: bigint;
+  readonly entries: readonly Entry[];
+}
+
+const runLogTag = 0x09;
+const runEntryTag = 0x12;
+const frameRunTag = 0x0a;
+const pushEntryTag = 0x0a;
+/** ServerFrame.push = 20. */
+const serverPushTag = 20 * 8 + 2;
+
+/** Entries of consecutive positions of one log, in order. */
+export function runsOf(entries: readonly Entry[]): Run[] {
+  const runs = new Map<bigint, Entry[]>();
+  for (const entry of entries) {
+    const run = runs.get(entry.log);
+    if (run) run.push(entry);
+    else runs.set(entry.log, [entry]);
+  }
+  return [...runs].map(([log, list]) => ({ log, entries: list }));
+}
+
+const entriesSize = (entries: readonly Entry[]): number => {
+  let size = 0;
+  for (const entry of entries) {
+    const length = entryBytes(entry).length;
+    size += 1 + varintSize(length) + length;
+  }
+  return size;
+};
+
+function writeEntries(into: Buffer, start: number, tag: number, entries: readonly Entry[]): number {
+  let at = start;
+  for (const entry of entries) {
+    const bytes = entryBytes(entry);
+    into[at++] = tag;
+    at = writeVarint(into, at, bytes.length);
+    into.set(bytes, at);
+    at += bytes.length;
+  }
+  return at;
+}
+
+/** EntriesFrame. */
+export function encodeRuns(runs: readonly Run[], tag = frameRunTag): Buffer {
+  const sizes = runs.map((run) => 9 + entriesSize(run.entries));
+  const total = sizes.reduce((sum, size) => sum + varintSize(tag) + varintSize(size) + size, 0);
+  const into = Buffer.allocUnsafe(total);
+  let at = 0;
+  runs.forEach((run, i) => {
+    at = writeVarint(into, at, tag);
+    at = writeVarint(into, at, sizes[i] as number);
+    into[at] = runLogTag;
+    into.writeBigUInt64LE(run.log, at + 1);
+    at = writeEntries(into, at + 9, runEntryTag, run.entries);
+  });
+  return into;
+}
+
+/** Throws RangeError when the bytes are no frame. */
+export function decodeRuns(bytes: Uint8Array, tag = frameRunTag): Run[] {
+  const reader = new Reader(bytes);
+  const runs: Run[] = [];
+  while (reader.at < reader.end) {
+    const found = reader.varint();
+    if (found === tag) runs.push(decodeRun(reader.slice()));
+    else reader.skip(found & 7);
+  }
+  return runs;
+}
+
+function decodeRun(bytes: Buffer): Run {
+  const reader = new Reader(bytes);
+  let log = 0n;
+  const entries: Entry[] = [];
+  while (reader.at < reader.end) {
+    const tag = reader.varint();
+    if (tag === runLogTag) log = reader.fixed64();
+    else if (tag === runEntryTag) entries.push(decodeEntry(reader.slice()));
+    else reader.skip(tag & 7);
+  }
+  if (entries.some((e) => e.log !== log)) throw new RangeError('an entry of another log in the run');
+  return { log, entries };
+}
+
+/** ServerFrame{push}: the same bytes for every socket. */
+export function encodePush(entries: readonly Entry[]): Buffer {
+  const inner = entriesSize(entries);
+  const into = Buffer.allocUnsafe(varintSize(serverPushTag) + varintSize(inner) + inner);
+  const at = writeVarint(into, writeVarint(into, 0, serverPushTag), inner);
+  writeEntries(into, at, pushEntryTag, entries);
+  return into;
+}
+
+export interface AcceptedFields {
+  readonly re: number;
+  readonly entry: Entry;
+}
+
+/** ServerFrame{re, accepted}. */
+export function encodeAccepted({ re, entry }: AcceptedFields): Buffer {
+  const inner = 27 + 2 + varintSize(entry.seq) + varintSize(entry.ts) + (entry.ord > 0 ? 1 + varintSize(entry.ord) : 0);
+  const into = Buffer.allocUnsafe(1 + varintSize(re) + 2 + inner);
+  into[0] = 0x08;
+  let at = writeVarint(into, 1, re);
+  into[at++] = 0x22;
+  into[at++] = inner;
+  into[at] = 0x09;
+  into.writeBigUInt64LE(entry.log, at + 1);
+  into[at + 9] = 0x11;
+  into.writeBigUInt64LE(entry.epoch, at + 10);
+  at += 18;
+  into[at++] = 0x18;
+  at = writeVarint(into, at, entry.seq);
+  into[at++] = 0x20;
+  at = writeVarint(into, at, entry.ts);
+  into[at] = 0x29;
+  into.writeBigUInt64LE(entry.clientEntryId, at + 1);
+  at += 9;
+  if (entry.ord > 0) {
+    into[at++] = 0x30;
+    writeVarint(into, at, entry.ord);
+  }
+  return into;
+}
+
+export interface AppendFields {
+  readonly id: number;
+  readonly log: bigint;
+  readonly peer: bigint;
+  readonly clientEntryId: bigint;
+  readonly kind: number;
+  readonly body: Buffer;
+}
+
+/** ClientFrame{id, append} read by hand; undefined for every other frame, which the generated codec reads. */
+export function decodeAppend(bytes: Buffer): AppendFields | undefined {
+  const reader = new Reader(bytes);
+  if (bytes[0] !== 0x08) return undefined;
+  reader.at = 1;
+  const id = reader.varint();
+  if (bytes[reader.at] !== 0x1a) return undefined;
+  reader.at += 1;
+  const inner = reader.slice();
+  if (reader.at !== reader.end) return undefined;
+  return decodeAppendBody(id, inner);
+}
+
+function decodeAppendBody(id: number, inner: Buffer): AppendFields | undefined {
+  const reader = new Reader(inner);
+  const fields = { id, log: 0n, peer: 0n, clientEntryId: 0n, kind: 0, body: noBody as Buffer };
+  while (reader.at < reader.end) {
+    const tag = reader.varint();
+    if (tag === 0x09) fields.log = reader.fixed64();
+    else if (tag === 0x11) fields.peer = reader.fixed64();
+    else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
+    else if (tag === 0x4a || tag === 0x52) {
+      fields.kind = tag >> 3;
+      fields.body = reader.slice();
+    } else return undefined;
+  }
+  return fields;
+}
+
+const noBody = Buffer.alloc(0);

@@ -1,0 +1,313 @@
+// Keeps the logs whole: takes entries in, notices what is missing (a hole, a head the cell named, a digest that differs)
+// and fetches it. Delivery rules R20, R21, R24.
+
+import type { Head, Heads, Page, Truncated, Welcome, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { bucketOf } from '@weft/proto/heads-digest.ts';
+import { limits as wireLimits } from '@weft/proto/limits.ts';
+
+import { type Entry, entryFromWire } from './entry.ts';
+import type { Holdings } from './holdings.ts';
+import { clientLimits as limits } from './limits.ts';
+import { asFault } from './line.ts';
+import type { LogView } from './log-view.ts';
+import type { Clock } from './ports.ts';
+import type { Requests } from './requests.ts';
+
+export interface CatchUpEvents {
+  /** These entries continue the log, in this order. */
+  taken(view: LogView, entries: readonly Entry[]): void;
+  /** What the log held above `base` was given up by a new epoch. */
+  truncated(view: LogView, base: number): void;
+  /** The run begins anew after this seq: the user (re)joined. */
+  anchored(view: LogView): void;
+  /** Nothing is known to be missing. */
+  whole(): void;
+}
+
+export class CatchUp {
+  readonly #holdings: Holdings;
+  readonly #requests: Requests;
+  readonly #clock: Clock;
+  readonly #events: CatchUpEvents;
+  readonly #isMe: (user: bigint) => boolean;
+  /** Views that may have something to fetch. */
+  readonly #behind = new Set<LogView>();
+  #inFlight = 0;
+  #comparing = false;
+  #compared = false;
+  /** The first comparison is over: a log that turns up now is new. */
+  #opened = false;
+  #attached = false;
+  #cancelTimer: (() => void) | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+  /** Of the newest Welcome or Heartbeat that found us whole. */
+  cursor: Uint8Array = new Uint8Array(0);
+
+  constructor(options: { holdings: Holdings; requests: Requests; clock: Clock; events: CatchUpEvents; isMe: (user: bigint) => boolean }) {
+    this.#holdings = options.holdings;
+    this.#requests = options.requests;
+    this.#clock = options.clock;
+    this.#events = options.events;
+    this.#isMe = options.isMe;
+  }
+
+  attached(welcome: Welcome): void {
+    this.#attached = true;
+    this.#inFlight = 0;
+    this.#comparing = false;
+    for (const view of this.#holdings.all()) view.fetching = false;
+    for (const head of welcome.heads) this.#noteHead(head);
+    this.#compared = false;
+    this.#check(welcome.digest, welcome.cursor);
+    this.#pump();
+  }
+
+  detached(): void {
+    this.#attached = false;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  /** The heartbeat comes in line with the pushes: a digest that differs now means that something was lost. */
+  heartbeat(digest: bigint, cursor: Uint8Array): void {
+    this.#compared = false;
+    this.#check(digest, cursor);
+    this.#pump();
+  }
+
+  /** Pushes were left out. */
+  resync(): void {
+    this.#compare();
+  }
+
+  takeWire(entries: readonly WireEntry[]): void {
+    for (const entry of entries) this.take(entryFromWire(entry));
+  }
+
+  /** One entry, however it came. */
+  take(entry: Entry): void {
+    const view = this.#holdings.open(entry.log);
+    if (!view.anchored) this.#anchorBy(view, entry);
+    const taken: Entry[] = [];
+    const nowMs = this.#clock.monotonic();
+    const cut = view.offer(entry, nowMs, taken);
+    if (cut !== undefined) {
+      this.#truncate(view, { epoch: entry.epoch, base: cut });
+      view.offer(entry, nowMs, taken);
+    }
+    this.#tell(view, taken);
+    if (view.behind) this.#watch(view);
+  }
+
+  truncated({ log, epoch, base }: Truncated): void {
+    const view = this.#holdings.view(log);
+    if (view !== undefined) this.#truncate(view, { epoch, base: Number(base) });
+  }
+
+  /** The user became a member: the log is visible from this seq on. */
+  joined(log: bigint, from: number): void {
+    const view = this.#holdings.open(log);
+    view.uncounted = false;
+    if (!view.left && view.head >= from - 1) return;
+    const taken: Entry[] = [];
+    view.anchor(from - 1, view.epoch);
+    this.#events.anchored(view);
+    view.known = Math.max(view.known, from);
+    // The pushes of the join itself are on their way: give them the time a hole is given.
+    view.notBeforeMs = this.#clock.monotonic() + limits.holdMs;
+    view.settle(this.#clock.monotonic(), taken);
+    this.#tell(view, taken);
+    this.#watch(view);
+  }
+
+  leftLog(log: bigint): void {
+    const view = this.#holdings.open(log);
+    view.leave();
+    this.#holdings.touch(view);
+  }
+
+  noteHeads(heads: Heads): void {
+    for (const { head } of heads.logs) if (head !== undefined) this.#noteHead(head);
+    this.#pump();
+  }
+
+  /** A page read for the caller tells as much as one read for a gap. */
+  notePage(page: Page): readonly Entry[] {
+    const entries = page.entries.map(entryFromWire);
+    const view = this.#holdings.view(page.log);
+    if (view === undefined || view.left || !view.anchored) return entries;
+    for (const entry of entries) if (entry.seq > view.head) this.take(entry);
+    view.prepend(entries);
+    return entries;
+  }
+
+  /** Somebody listens from now on: what the view lacks is fetched. */
+  watch(view: LogView): void {
+    view.wanted = true;
+    if (view.behind) this.#watch(view);
+  }
+
+  #noteHead(head: Head): void {
+    const view = this.#holdings.open(head.log);
+    view.uncounted = false;
+    const seq = Number(head.seq);
+    const cut = view.noteHead({ epoch: head.epoch, seq }, !this.#opened);
+    if (cut !== undefined) {
+      this.#truncate(view, { epoch: head.epoch, base: cut });
+      view.noteHead({ epoch: head.epoch, seq });
+    }
+    this.#holdings.touch(view);
+    if (view.behind) this.#behind.add(view);
+  }
+
+  #anchorBy(view: LogView, entry: Entry): void {
+    const joined = entry.body?.$case === 'membersAdded' ? entry.body.value.members.find((member) => this.#isMe(member.user)) : undefined;
+    const base = entry.seq === 1 ? 0 : joined !== undefined ? Number(joined.from) - 1 : undefined;
+    if (base === undefined) return;
+    view.anchor(base, 0n);
+    this.#events.anchored(view);
+  }
+
+  #truncate(view: LogView, by: { readonly epoch: bigint; readonly base: number }): void {
+    const cut = view.truncate(by.epoch, by.base);
+    this.#holdings.touch(view);
+    if (cut) this.#events.truncated(view, by.base);
+  }
+
+  #tell(view: LogView, taken: readonly Entry[]): void {
+    if (taken.length === 0) return;
+    this.#holdings.touch(view);
+    this.#events.taken(view, taken);
+  }
+
+  #watch(view: LogView): void {
+    this.#behind.add(view);
+    this.#pump();
+  }
+
+  #check(digest: bigint, cursor: Uint8Array): void {
+    if (this.#holdings.digest() === digest) this.cursor = cursor;
+    // With fetches under way a difference is no news.
+    else if (![...this.#behind].some((view) => view.behind)) this.#compare();
+  }
+
+  #compare(): void {
+    if (this.#comparing || this.#compared || !this.#attached) return;
+    this.#comparing = true;
+    this.#readUnequal().then(
+      () => this.#afterCompare(),
+      () => this.#afterCompare(),
+    );
+  }
+
+  #afterCompare(): void {
+    this.#comparing = false;
+    // Once per heartbeat: what a comparison does not heal is not healed by a loop.
+    this.#compared = true;
+    this.#pump();
+  }
+
+  async #readUnequal(): Promise<void> {
+    const theirs = await this.#requests.ask({ $case: 'readBuckets', value: {} }, 'buckets', { once: true });
+    const ours = this.#holdings.buckets();
+    const unequal = ours.flatMap((digest, bucket) => (theirs.digests[bucket] === digest ? [] : [bucket]));
+    if (unequal.length === 0) return;
+    const heads = await this.#requests.ask({ $case: 'readHeads', value: { buckets: unequal } }, 'heads', { once: true });
+    this.noteHeads(heads);
+    if (!heads.end) return;
+    const listed = new Set(heads.logs.map((info) => info.head?.log));
+    for (const view of this.#holdings.all()) {
+      if (listed.has(view.log) || !unequal.includes(bucketOf(view.log))) continue;
+      view.uncounted = true;
+      this.#holdings.touch(view);
+    }
+  }
+
+  /** Starts the fetches that are due and sets the timer for the next. */
+  #pump(): void {
+    if (!this.#attached) return;
+    const nowMs = this.#clock.monotonic();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const view of this.#behind) {
+      if (!view.behind) {
+        this.#behind.delete(view);
+        continue;
+      }
+      if (view.fetching) continue;
+      const from = this.#inFlight < limits.fetchesInFlightMax ? view.gap(nowMs) : undefined;
+      if (from !== undefined) this.#fetch(view, from);
+      else if (this.#inFlight < limits.fetchesInFlightMax) nextMs = Math.min(nextMs, view.gapDueMs);
+    }
+    this.#arm(nextMs, nowMs);
+    if (this.#behind.size === 0 && !this.#comparing) {
+      this.#opened = true;
+      this.#events.whole();
+    }
+  }
+
+  #arm(dueMs: number, nowMs: number): void {
+    if (this.#cancelTimer !== undefined && this.#timerDueMs <= dueMs) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (!Number.isFinite(dueMs)) return;
+    this.#timerDueMs = dueMs;
+    this.#cancelTimer = this.#clock.timer(Math.max(1, Math.ceil(dueMs - nowMs)), () => {
+      this.#cancelTimer = undefined;
+      this.#pump();
+    });
+  }
+
+  #fetch(view: LogView, from: number): void {
+    view.fetching = true;
+    this.#inFlight += 1;
+    const opening = !view.anchored;
+    const range = { log: view.log, from: opening ? 0n : BigInt(from), before: 0n, limit: wireLimits.pageEntriesMax };
+    this.#requests.ask({ $case: 'readHistory', value: range }, 'page', { once: true }).then(
+      (page) => this.#fetched(view, opening ? undefined : from, page),
+      (error: unknown) => this.#fetchFailed(view, asFault(error)),
+    );
+  }
+
+  #fetched(view: LogView, from: number | undefined, page: Page): void {
+    this.#fetchEnded(view);
+    const visibleFrom = Number(page.visibleFrom);
+    if (from === undefined && !view.anchored) this.#anchorByPage(view, page);
+    else if (from !== undefined && visibleFrom > view.head + 1) {
+      view.skipTo(visibleFrom - 1);
+      this.#holdings.touch(view);
+      this.#events.anchored(view);
+    }
+    const before = view.head;
+    this.takeWire(page.entries);
+    if (page.head !== undefined) this.#noteHead(page.head);
+    if (view.head === before && view.behind) {
+      // The cell has nothing for us yet: it knows less than was pushed, or the range is gone.
+      if (page.head !== undefined && page.end) view.forgetKnown(Number(page.head.seq));
+      view.notBeforeMs = this.#clock.monotonic() + limits.fetchAgainMs;
+    }
+    this.#pump();
+  }
+
+  #anchorByPage(view: LogView, page: Page): void {
+    const oldest = page.entries[0];
+    const base = page.end ? Number(page.visibleFrom) - 1 : (view.lowestHeld ?? Number(oldest?.seq ?? 1n)) - 1;
+    view.anchor(Math.max(0, base), 0n);
+    this.#events.anchored(view);
+    const taken: Entry[] = [];
+    view.settle(this.#clock.monotonic(), taken);
+    this.#tell(view, taken);
+  }
+
+  #fetchFailed(view: LogView, fault: ReturnType<typeof asFault>): void {
+    this.#fetchEnded(view);
+    if (fault.code === 'unknown_log' || fault.code === 'not_a_member') this.leftLog(view.log);
+    view.notBeforeMs = this.#clock.monotonic() + Math.max(limits.fetchAgainMs, fault.afterMs);
+    this.#pump();
+  }
+
+  #fetchEnded(view: LogView): void {
+    if (!view.fetching) return;
+    view.fetching = false;
+    this.#inFlight = Math.max(0, this.#inFlight - 1);
+  }
+}

@@ -1,0 +1,232 @@
+// Wires the parts of a client together: what comes in on the line goes to the logs, the outbox, the conversations and the
+// caller's listeners, and back.
+
+import type { MarkMoved, Refused, Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
+
+import { CatchUp } from './catch-up.ts';
+import type { Ground } from './conversation.ts';
+import { ConversationTable } from './conversation-table.ts';
+import type { Entry } from './entry.ts';
+import { Holdings } from './holdings.ts';
+import { Line } from './line.ts';
+import { Listeners } from './listeners.ts';
+import type { LogView } from './log-view.ts';
+import { Marks } from './marks.ts';
+import type { WeftEvents, WeftOptions, WeftState } from './options.ts';
+import { Outbox } from './outbox.ts';
+import type { Ports } from './ports.ts';
+import { Requests } from './requests.ts';
+import type { AcceptedAt, Sent } from './sent.ts';
+import type { SessionKeeper } from './session.ts';
+import { openWire, type Reply } from './wire.ts';
+
+export class Engine {
+  readonly line: Line;
+  readonly requests: Requests;
+  readonly outbox: Outbox;
+  readonly table: ConversationTable;
+  readonly listeners = new Listeners<WeftEvents>();
+  readonly me: bigint;
+  readonly #selfLog: bigint;
+  readonly #ports: Ports;
+  readonly #keeper: SessionKeeper;
+  readonly #catchUp: CatchUp;
+  readonly #holdings = new Holdings();
+  readonly #marks: Marks;
+  readonly #deliveredMarks: boolean;
+  #node = '';
+  #cell: string;
+
+  constructor(options: { ports: Ports; keeper: SessionKeeper; options: WeftOptions }) {
+    const { ports, keeper } = options;
+    const { session } = keeper;
+    this.#ports = ports;
+    this.#keeper = keeper;
+    this.me = BigInt(session.user);
+    this.#selfLog = BigInt(session.selfLog);
+    this.#cell = session.cell;
+    this.#deliveredMarks = options.options.deliveredMarks ?? true;
+    this.line = this.#openLine(options.options);
+    this.requests = new Requests({ line: () => this.line, clock: ports.clock });
+    this.#marks = new Marks({ requests: this.requests, clock: ports.clock });
+    this.#catchUp = this.#openCatchUp();
+    this.outbox = this.#openOutbox();
+    this.table = new ConversationTable(this.#ground());
+    // What the self log tells is needed by the client itself.
+    this.#holdings.open(this.#selfLog).wanted = true;
+  }
+
+  get state(): WeftState {
+    const c = this.line.connection;
+    const retryAtMs = c.name === 'waiting' ? this.#ports.clock.now() + c.deadlineMs - this.#ports.clock.monotonic() : undefined;
+    return { name: c.name, reason: c.reason, stop: c.stop, retryAtMs, cell: this.#cell, node: this.#node };
+  }
+
+  /** Takes in what an earlier run left, then connects. */
+  async start(): Promise<void> {
+    await this.outbox.load();
+    this.line.start();
+  }
+
+  /** Somebody listens to every log: what was missed is fetched from now on. */
+  wantAll(): void {
+    if (this.#holdings.wantAll) return;
+    this.#holdings.wantAll = true;
+    for (const view of this.#holdings.all()) this.#catchUp.watch(view);
+  }
+
+  async close(): Promise<void> {
+    this.line.stop();
+    this.table.close();
+    this.requests.stop();
+    this.outbox.stop();
+    await this.#ports.outbox.close();
+  }
+
+  #openLine(options: WeftOptions): Line {
+    return new Line({
+      ports: this.#ports,
+      wire: openWire(options.encoding ?? 'proto'),
+      keeper: this.#keeper,
+      events: {
+        hello: () => ({
+          device: this.#keeper.session.device,
+          cursor: this.#catchUp.cursor,
+          digest: this.#holdings.digest(),
+          agent: options.agent ?? 'weft-client/0.1',
+        }),
+        attached: (welcome) => this.#attached(welcome),
+        detached: () => this.#detached(),
+        pushed: (push) => this.#pushed(push),
+        changed: () => this.listeners.tell('state', this.state),
+      },
+    });
+  }
+
+  #openCatchUp(): CatchUp {
+    return new CatchUp({
+      holdings: this.#holdings,
+      requests: this.requests,
+      clock: this.#ports.clock,
+      isMe: (user) => user === this.me,
+      events: {
+        taken: (view, entries) => this.#taken(view, entries),
+        truncated: (view, base) => this.table.truncated(view.log, base),
+        anchored: (view) => this.table.anchored(view.log),
+        whole: () => this.line.caughtUp(),
+      },
+    });
+  }
+
+  #openOutbox(): Outbox {
+    return new Outbox({
+      ports: this.#ports,
+      events: {
+        send: (request, waiter) => this.line.send(request, waiter),
+        logOf: (lane) => this.table.logOfLane(lane),
+        changed: (sent) => this.#sentChanged(sent),
+        accepted: (sent, at, ord) => this.#accepted(sent, at, ord),
+        trouble: (error) => this.listeners.tell('trouble', error),
+      },
+    });
+  }
+
+  #ground(): Ground {
+    return {
+      me: this.me,
+      requests: this.requests,
+      holdings: this.#holdings,
+      catchUp: this.#catchUp,
+      outbox: this.outbox,
+      marks: this.#marks,
+      clock: this.#ports.clock,
+    };
+  }
+
+  #attached(welcome: Welcome): void {
+    this.#cell = welcome.cell;
+    this.#node = welcome.node;
+    // Undecided entries first: what a person did comes before what may be fetched.
+    this.outbox.attached(welcome.limits?.appendsInFlightMax ?? 1);
+    this.requests.attached();
+    this.#marks.attached();
+    this.#catchUp.attached(welcome);
+  }
+
+  #detached(): void {
+    this.outbox.detached();
+    this.#marks.detached();
+    this.#catchUp.detached();
+  }
+
+  #pushed(push: Reply): void {
+    switch (push.$case) {
+      case 'push':
+        return this.#catchUp.takeWire(push.value.entries);
+      case 'heartbeat':
+        return this.#catchUp.heartbeat(push.value.digest, push.value.cursor);
+      case 'markMoved':
+        return this.#markMoved(push.value);
+      case 'refused':
+        return this.#refused(push.value);
+      case 'truncated':
+        return this.#catchUp.truncated(push.value);
+      case 'resync':
+        return this.#catchUp.resync();
+      default:
+        // A push this version does not know.
+        return undefined;
+    }
+  }
+
+  #taken(view: LogView, entries: readonly Entry[]): void {
+    if (view.log === this.#selfLog) return this.#takenSelf(entries);
+    for (const entry of entries) if (entry.author === this.me) this.outbox.seen(entry);
+    const conversation = this.table.grown(view.log, entries);
+    if (this.#deliveredMarks) this.#markDelivered(entries);
+    if (conversation === undefined && !this.listeners.has('entry')) return;
+    const told = conversation ?? this.table.byLog(view.log);
+    for (const entry of entries) this.listeners.tell('entry', entry, told);
+  }
+
+  #takenSelf(entries: readonly Entry[]): void {
+    for (const { body } of entries) {
+      if (body?.$case === 'logJoined') {
+        const { log, kind, peer, from } = body.value;
+        const conversation = this.table.bind(log, { kind, peer });
+        this.#catchUp.joined(log, Number(from));
+        this.listeners.tell('conversation', conversation, 'joined');
+      } else if (body?.$case === 'logLeft') {
+        this.#catchUp.leftLog(body.value.log);
+        this.listeners.tell('conversation', this.table.byLog(body.value.log), 'left');
+      } else if (body?.$case === 'appendRefused') this.#refused(body.value);
+    }
+  }
+
+  #markDelivered(entries: readonly Entry[]): void {
+    const newest = entries.findLast((entry) => entry.author !== this.me);
+    if (newest !== undefined) this.#marks.set({ log: newest.log, kind: 'MARK_KIND_DELIVERED', epoch: newest.epoch, seq: newest.seq });
+  }
+
+  /** The reply counts as the push of the entry: its content is known here. */
+  #accepted(sent: Sent, at: AcceptedAt, ord: number): void {
+    this.table.learn(sent.lane, at.log);
+    const { content, id } = sent;
+    this.#catchUp.take({ ...at, author: this.me, id, ord, readable: true, kind: content.$case, text: sent.text, body: content });
+  }
+
+  #refused({ clientEntryId, code, text }: Refused): void {
+    this.outbox.refused(clientEntryId, code, text);
+  }
+
+  #sentChanged(sent: Sent): void {
+    this.listeners.tell('sent', sent);
+    if (sent.state === 'refused') this.listeners.tell('refused', sent);
+  }
+
+  #markMoved({ log, user, kind, epoch, seq }: MarkMoved): void {
+    const conversation = this.table.byLog(log);
+    if (!conversation.moved(user, kind, { epoch, seq: Number(seq) })) return;
+    this.listeners.tell('mark', { conversation, user, kind: kind === 'MARK_KIND_SEEN' ? 'seen' : 'delivered', seq: Number(seq) });
+  }
+}

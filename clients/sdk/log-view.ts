@@ -1,0 +1,225 @@
+// What a client holds of one log: its head, and an unbroken run of entries up to it. Whatever comes in, in whatever
+// order and however often, the run stays dense and never steps back, but for `truncate`.
+
+import type { Position } from '@weft/proto/positions.ts';
+
+import type { Entry } from './entry.ts';
+import { clientLimits as limits } from './limits.ts';
+
+/** What the cell says about a head. */
+export interface KnownHead extends Position {
+  readonly ord?: number;
+}
+
+export class LogView {
+  readonly log: bigint;
+  /** The log's epoch as far as it is known; the newest entry's may be older. */
+  epoch = 0n;
+  /** Seq of the newest entry held; -1 until it is known where the run begins. */
+  head = -1;
+  /** The cell says the log goes at least this far. */
+  known = 0;
+  /** The run held in memory, ascending and dense, ending at the head; empty after a jump. */
+  readonly entries: Entry[] = [];
+  /** Somebody listens: what was missed is fetched. Otherwise the view jumps to the head it is told. */
+  wanted = false;
+  /** A member reads on; a left log takes nothing in. */
+  left = false;
+  /** The cell does not count this log in its digests. */
+  uncounted = false;
+  /** A range is being fetched. */
+  fetching = false;
+  /** Not before this (monotonic ms) is a range fetched again. */
+  notBeforeMs = 0;
+  /** Epoch of the newest entry held; 0 when there is none. */
+  #entryEpoch = 0n;
+  /** Where newer epochs began, as the cell told: an older entry above such a base was given up. */
+  readonly #begins: { readonly epoch: bigint; readonly base: number }[] = [];
+  readonly #held = new Map<number, Entry>();
+  #heldSinceMs = Number.POSITIVE_INFINITY;
+
+  constructor(log: bigint) {
+    this.log = log;
+  }
+
+  get anchored(): boolean {
+    return this.head >= 0;
+  }
+
+  get behind(): boolean {
+    return !this.left && (this.#held.size > 0 || this.known > this.head);
+  }
+
+  /** Seq of the oldest entry in memory; head + 1 when there is none. */
+  get start(): number {
+    return this.head - this.entries.length + 1;
+  }
+
+  /** Says where the run begins: the next entry taken is `seq + 1`. */
+  anchor(seq: number, epoch: bigint): void {
+    this.entries.length = 0;
+    this.head = seq;
+    this.epoch = epoch;
+    this.#entryEpoch = 0n;
+    for (const held of this.#held.keys()) if (held <= seq) this.#held.delete(held);
+    this.left = false;
+  }
+
+  /** Lets the entries held beyond an anchor in. */
+  settle(nowMs: number, taken: Entry[]): void {
+    this.#drain(taken);
+    this.#heldSinceMs = this.#held.size === 0 ? Number.POSITIVE_INFINITY : nowMs;
+  }
+
+  /**
+   * One entry, pushed, accepted or fetched. Entries that became part of the run, in order, are added to `taken`.
+   * The result is where the run must be cut first, if the entry proves that what is held was given up by a new epoch.
+   */
+  offer(entry: Entry, nowMs: number, taken: Entry[]): number | undefined {
+    if (this.left) return undefined;
+    if (entry.seq > this.known) this.known = entry.seq;
+    if (entry.epoch > this.epoch) this.epoch = entry.epoch;
+    if (entry.seq <= this.head) {
+      const mine = this.entries[entry.seq - this.start];
+      return mine !== undefined && mine.epoch < entry.epoch ? entry.seq - 1 : undefined;
+    }
+    if (this.#isOrphan(entry)) return undefined;
+    if (!this.anchored || entry.seq > this.head + 1) {
+      this.#hold(entry, nowMs);
+      return undefined;
+    }
+    this.#append(entry, taken);
+    if (this.#held.size > 0) this.settle(nowMs, taken);
+    return undefined;
+  }
+
+  /**
+   * What the cell says about the head. `first`: the client knew nothing before, so nothing was missed.
+   * The result is where the run must be cut: a newer epoch began below it.
+   */
+  noteHead(head: KnownHead, first = false): number | undefined {
+    if (this.left || head.epoch < this.epoch) return undefined;
+    if (head.epoch > this.epoch && head.seq < this.head) return head.seq;
+    if (head.seq > this.known) this.known = head.seq;
+    if (head.epoch > this.epoch) this.epoch = head.epoch;
+    // What a new log brought while nobody was connected is news to whoever listens: a page will tell where it begins.
+    const skips = this.anchored ? !this.wanted && head.seq > this.head : !this.wanted || (first && this.#held.size === 0);
+    if (skips) this.#jump(head);
+    return undefined;
+  }
+
+  /** The next seq to fetch, if it is time to. */
+  gap(nowMs: number): number | undefined {
+    if (this.left || this.fetching || nowMs < this.gapDueMs) return undefined;
+    return this.head + 1;
+  }
+
+  /** When (monotonic ms) something will have to be fetched; infinite when nothing is missing. */
+  get gapDueMs(): number {
+    if (!this.behind) return Number.POSITIVE_INFINITY;
+    const heldUntil = this.#heldSinceMs + limits.holdMs;
+    // What the cell itself named is not on its way: pushes come in line with its answers.
+    const due = this.#held.size === 0 ? 0 : heldUntil;
+    return Math.max(due, this.notBeforeMs);
+  }
+
+  /** Older entries of a page read backwards; those that continue the run downwards are kept. */
+  prepend(page: readonly Entry[]): void {
+    const below = page.filter((entry) => entry.seq < this.start);
+    const room = limits.viewEntriesMax - this.entries.length;
+    if (below.length === 0 || below.at(-1)?.seq !== this.start - 1 || room <= 0) return;
+    this.entries.unshift(...below.slice(-room));
+  }
+
+  /** Entries with from ≤ seq ≤ to, if all of them are in memory. */
+  range(from: number, to: number): readonly Entry[] | undefined {
+    if (from < this.start || to > this.head) return undefined;
+    return this.entries.slice(from - this.start, to - this.start + 1);
+  }
+
+  /** A new epoch began after `base`: what is above it never was. True when something was held above it. */
+  truncate(epoch: bigint, base: number): boolean {
+    this.#held.clear();
+    this.#heldSinceMs = Number.POSITIVE_INFINITY;
+    if (epoch < this.epoch || this.left || !this.anchored) return false;
+    this.#begins.push({ epoch, base });
+    if (this.#begins.length > limits.epochsMax) this.#begins.shift();
+    const cut = this.head > base;
+    if (cut) {
+      this.entries.length = Math.max(0, this.entries.length - (this.head - base));
+      this.head = base;
+      this.known = base;
+      this.#entryEpoch = this.entries.at(-1)?.epoch ?? 0n;
+    }
+    this.epoch = epoch;
+    return cut;
+  }
+
+  /** The user is no member any more: nothing of the log stays readable here. */
+  leave(): void {
+    this.left = true;
+    this.entries.length = 0;
+    this.#held.clear();
+    this.#heldSinceMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The cell has nothing between the head and here for this reader. */
+  skipTo(seq: number): void {
+    if (seq <= this.head) return;
+    this.entries.length = 0;
+    this.head = seq;
+    this.#entryEpoch = 0n;
+    for (const held of this.#held.keys()) if (held <= seq) this.#held.delete(held);
+  }
+
+  /** The cell's own head is lower than what was noted. */
+  forgetKnown(seq: number): void {
+    this.known = Math.max(seq, this.head);
+  }
+
+  /** The lowest seq that waits for what lies before it. */
+  get lowestHeld(): number | undefined {
+    return this.#held.size === 0 ? undefined : Math.min(...this.#held.keys());
+  }
+
+  /** Of an ownership that ended: its seq belongs to a newer epoch. */
+  #isOrphan(entry: Entry): boolean {
+    return entry.epoch < this.#entryEpoch || this.#begins.some(({ epoch, base }) => entry.epoch < epoch && entry.seq > base);
+  }
+
+  #jump(head: KnownHead): void {
+    this.entries.length = 0;
+    this.head = head.seq;
+    this.#entryEpoch = 0n;
+    for (const held of this.#held.keys()) if (held <= head.seq) this.#held.delete(held);
+    if (this.#held.size === 0) this.#heldSinceMs = Number.POSITIVE_INFINITY;
+  }
+
+  #append(entry: Entry, taken: Entry[]): void {
+    if (this.#held.size > 0) this.#held.delete(entry.seq);
+    this.entries.push(entry);
+    this.head = entry.seq;
+    this.#entryEpoch = entry.epoch;
+    taken.push(entry);
+    if (this.entries.length >= 2 * limits.viewEntriesMax) this.entries.splice(0, this.entries.length - limits.viewEntriesMax);
+  }
+
+  #drain(taken: Entry[]): void {
+    for (let next = this.#held.get(this.head + 1); next !== undefined; next = this.#held.get(this.head + 1)) {
+      this.#held.delete(next.seq);
+      if (this.#isOrphan(next)) return;
+      this.#append(next, taken);
+    }
+  }
+
+  #hold(entry: Entry, nowMs: number): void {
+    const mine = this.#held.get(entry.seq);
+    if (mine !== undefined) {
+      if (mine.epoch < entry.epoch) this.#held.set(entry.seq, entry);
+      return;
+    }
+    if (this.#held.size >= limits.heldEntriesMax) return;
+    this.#held.set(entry.seq, entry);
+    if (this.#held.size === 1) this.#heldSinceMs = nowMs;
+  }
+}

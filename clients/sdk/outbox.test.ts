@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { WeftError } from '@weft/proto/faults.ts';
+import type { Append, Retry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import fc from 'fast-check';
+import { ManualClock } from './fake-cell.ts';
+import type { Waiter } from './line.ts';
+import { Outbox } from './outbox.ts';
+import { memoryOutbox, type OutboxStore, type StoredAppend } from './outbox-store.ts';
+import type { Ports } from './ports.ts';
+import type { Sent } from './sent.ts';
+import { memorySession } from './session.ts';
+import type { Reply } from './wire.ts';
+
+/** A store whose content a test can carry into the next outbox. */
+class KeptStore implements OutboxStore {
+  readonly kept: StoredAppend[];
+
+  constructor(kept: StoredAppend[] = []) {
+    this.kept = kept;
+  }
+
+  load = (): Promise<StoredAppend[]> => Promise.resolve([...this.kept]);
+  put = (append: StoredAppend): Promise<void> => Promise.resolve(void this.kept.push(append));
+  remove = (id: string): Promise<void> =>
+    Promise.resolve(
+      void this.kept.splice(
+        this.kept.findIndex((append) => append.id === id),
+        1,
+      ),
+    );
+  close = (): Promise<void> => Promise.resolve();
+}
+
+/** The other end: takes appends, answers when told to, and keeps R8. */
+class Owner {
+  connected = false;
+  readonly waiting: { readonly append: Append; readonly waiter: Waiter }[] = [];
+  /** Texts in the order decided. */
+  readonly log: string[] = [];
+  readonly #ids = new Map<bigint, bigint>();
+  #faultedId: bigint | undefined;
+
+  send(append: Append, waiter: Waiter): boolean {
+    if (!this.connected) return false;
+    this.waiting.push({ append, waiter });
+    return true;
+  }
+
+  /** Decides the oldest; `answered` false: the answer is lost. */
+  decide(how: 'accept' | 'later' | 'never' | 'pending', answered = true): void {
+    const next = this.waiting.shift();
+    if (next === undefined) return;
+    const reply = this.#reply(next.append, how);
+    if (answered) next.waiter.answered(reply);
+  }
+
+  #reply(append: Append, how: 'accept' | 'later' | 'never' | 'pending'): Reply {
+    const id = append.clientEntryId;
+    if (this.#faultedId !== undefined && this.#faultedId !== id) return fault('earlier_faulted', 'RETRY_LATER', 100);
+    this.#faultedId = how === 'later' ? id : undefined;
+    if (how === 'later') return fault('busy', 'RETRY_LATER', 100);
+    if (how === 'never' && !this.#ids.has(id)) return fault('not_a_member', 'RETRY_NEVER');
+    if (how === 'pending' && !this.#ids.has(id)) return { $case: 'pending', value: { log: 7n, clientEntryId: id } };
+    const seq = this.#ids.get(id) ?? BigInt(this.log.push(append.content?.$case === 'text' ? append.content.value : ''));
+    this.#ids.set(id, seq);
+    return { $case: 'accepted', value: { log: 7n, epoch: 1n, seq, ts: 1n, clientEntryId: id, ord: seq } };
+  }
+}
+
+const fault = (code: string, retry: Retry, afterMs = 0): Reply => ({ $case: 'fault', value: { code, text: '', retry, afterMs } });
+
+function open(store: OutboxStore = memoryOutbox()) {
+  const clock = new ManualClock();
+  const owner = new Owner();
+  const changes: Sent[] = [];
+  const ports: Ports = {
+    socket: () => assert.fail(),
+    http: () => assert.fail(),
+    clock,
+    random: { next: () => 0.5 },
+    outbox: store,
+    session: memorySession(),
+  };
+  const outbox = new Outbox({
+    ports,
+    events: {
+      send: (request, waiter) => request.$case === 'append' && owner.send(request.value, waiter),
+      logOf: () => undefined,
+      changed: (sent) => changes.push(sent),
+      accepted: () => undefined,
+      trouble: (error) => assert.fail(String(error)),
+    },
+  });
+  const connect = (): void => {
+    owner.connected = true;
+    outbox.attached(32);
+  };
+  const cut = (): void => {
+    owner.connected = false;
+    owner.waiting.length = 0;
+    outbox.detached();
+  };
+  return { clock, owner, outbox, connect, cut, changes };
+}
+
+const write = (outbox: Outbox, text: string, lane = 'log:7'): Sent => outbox.add(lane, { $case: 'text', value: text });
+
+describe('the outbox', () => {
+  it('sends fifty entries written without a connection in order, once', () => {
+    const { outbox, owner, connect } = open();
+    const texts = Array.from({ length: 50 }, (_, i) => `m${i}`);
+    const sent = texts.map((text) => write(outbox, text));
+    assert.equal(owner.waiting.length, 0);
+    connect();
+    assert.equal(owner.waiting.length, 32, 'no more than the window');
+    while (owner.waiting.length > 0) owner.decide('accept');
+    assert.deepEqual(owner.log, texts);
+    assert.ok(sent.every(({ state }) => state === 'accepted'));
+    assert.equal(outbox.undecided('log:7').length, 0);
+  });
+
+  it('sends unanswered entries first, in order and under their ids, after a reconnect', () => {
+    const { outbox, owner, connect, cut } = open();
+    connect();
+    for (const text of ['a', 'b', 'c']) write(outbox, text);
+    owner.decide('accept', false);
+    cut();
+    write(outbox, 'd');
+    connect();
+    assert.equal(owner.waiting.length, 4);
+    while (owner.waiting.length > 0) owner.decide('accept');
+    assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
+  });
+
+  it('honours after_ms and keeps the order over a fault that passes', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    for (const text of ['a', 'b', 'c']) write(outbox, text);
+    owner.decide('later');
+    write(outbox, 'd');
+    owner.decide('accept');
+    owner.decide('accept');
+    assert.deepEqual([owner.waiting.length, owner.log.length], [0, 0], 'the lane stands still');
+    await clock.advance(99);
+    assert.equal(owner.waiting.length, 0);
+    await clock.advance(1_000);
+    while (owner.waiting.length > 0) owner.decide('accept');
+    assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
+  });
+
+  it('lets other conversations go on while one stands still', () => {
+    const { outbox, owner, connect } = open();
+    connect();
+    write(outbox, 'a');
+    owner.decide('later');
+    write(outbox, 'z', 'log:8');
+    assert.equal(owner.waiting.length, 1);
+  });
+
+  it('drops what is refused for ever and says so', async () => {
+    const { outbox, owner, connect } = open();
+    connect();
+    const refused = write(outbox, 'a');
+    owner.decide('never');
+    assert.equal(refused.state, 'refused');
+    await assert.rejects(refused.accepted, (error) => error instanceof WeftError && error.code === 'not_a_member');
+  });
+
+  it('keeps pending entries until they are seen or refused', async () => {
+    const { outbox, owner, connect, cut } = open();
+    connect();
+    const [seen, refused] = [write(outbox, 'a'), write(outbox, 'b')];
+    owner.decide('pending');
+    owner.decide('pending');
+    assert.deepEqual([seen.state, refused.state], ['pending', 'pending']);
+    cut();
+    connect();
+    assert.equal(owner.waiting.length, 2, 'asked for again: the decision may have been missed');
+    outbox.seen({
+      log: 7n,
+      epoch: 1n,
+      seq: 4,
+      ts: 9,
+      author: 1n,
+      id: seen.id,
+      ord: 4,
+      readable: true,
+      kind: 'text',
+      text: 'a',
+      body: undefined,
+    });
+    outbox.refused(refused.id, 'not_a_member', '');
+    assert.deepEqual(await seen.accepted, { log: 7n, epoch: 1n, seq: 4, ts: 9 });
+    assert.equal(refused.state, 'refused');
+  });
+
+  it('can be told to forget an entry that never left, and only that', async () => {
+    const { outbox, owner, connect, cut } = open();
+    const early = write(outbox, 'a');
+    assert.equal(early.cancel(), true);
+    await assert.rejects(early.accepted, WeftError);
+    connect();
+    const late = write(outbox, 'b');
+    assert.equal(late.cancel(), false, 'on its way');
+    cut();
+    assert.equal(late.cancel(), false, 'the cell may have it');
+    connect();
+    while (owner.waiting.length > 0) owner.decide('accept');
+    assert.deepEqual(owner.log, ['b']);
+  });
+
+  it('goes on after a restart with the same ids, in order', async () => {
+    const store = new KeptStore();
+    const first = open(store);
+    first.connect();
+    const ids = ['a', 'b', 'c'].map((text) => write(first.outbox, text).id);
+    first.owner.decide('accept', false);
+    const second = open(new KeptStore(store.kept));
+    await second.outbox.load();
+    second.connect();
+    assert.deepEqual(
+      second.owner.waiting.map(({ append }) => append.clientEntryId),
+      ids,
+    );
+    while (second.owner.waiting.length > 0) second.owner.decide('accept');
+    assert.deepEqual(store.kept, []);
+  });
+
+  it('refuses what no cell would take', () => {
+    const { outbox } = open();
+    const code = (text: string): string => {
+      try {
+        write(outbox, text);
+        return '';
+      } catch (error) {
+        return error instanceof WeftError ? error.code : String(error);
+      }
+    };
+    assert.equal(code('ä'.repeat(8_192)), '');
+    assert.equal(code('ä'.repeat(8_193)), 'entry_too_large');
+    assert.equal(code('a\0b'), 'bad_text');
+    assert.equal(code('\ud800'), 'bad_text');
+  });
+
+  it('decides everything once and in order, whatever happens on the way', async () => {
+    const act = fc.constantFrom('write', 'accept', 'lost', 'later', 'pending', 'cut', 'wait');
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { maxLength: 60 }), async (walk) => {
+        const { outbox, owner, connect, cut, clock } = open();
+        const texts: string[] = [];
+        connect();
+        for (const each of walk) {
+          if (each === 'write') {
+            texts.push(`m${texts.length}`);
+            write(outbox, texts.at(-1) ?? '');
+          } else if (each === 'cut') {
+            cut();
+            connect();
+          } else if (each === 'wait') await clock.advance(5_000);
+          else if (each === 'lost') owner.decide('accept', false);
+          // The owner of a log decides all of it here, or all of it elsewhere.
+          else if (each !== 'pending') owner.decide(each as 'accept' | 'later');
+        }
+        cut();
+        connect();
+        for (let i = 0; i < 200 && outbox.undecided('log:7').length > 0; i++) {
+          owner.decide('accept');
+          await clock.advance(1_000);
+        }
+        assert.deepEqual(owner.log, texts);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

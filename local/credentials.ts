@@ -1,0 +1,56 @@
+// The secrets of one installation, generated once and kept in its data folder (0600), never in the repository.
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import type { FabricPlan } from './plan.ts';
+import { readJson, writeJson } from './state-file.ts';
+
+export interface CellCredentials {
+  /** Proves the cell to the control plane. */
+  readonly serviceToken: string;
+  /** base64url, 32 bytes: wraps the private keys the cell keeps in SQL. */
+  readonly keySecret: string;
+  /** `id:base64url` pairs; the highest id is current. */
+  readonly peppers: string;
+}
+
+export interface Credentials {
+  readonly cells: Readonly<Record<string, CellCredentials>>;
+  /** Service tokens of the routers by region. */
+  readonly routers: Readonly<Record<string, string>>;
+  /** Ed25519, base64url of the raw 32 bytes: seed of the control plane, and the public key everybody else checks with. */
+  readonly directorySignKey: string;
+  readonly directoryKey: string;
+}
+
+const secret = (): string => randomBytes(32).toString('base64url');
+
+/** Reads the installation's credentials, generating what is missing: a cell or region added later, or everything. */
+export function loadCredentials(file: string, plan: FabricPlan): Credentials {
+  const kept = readJson<Partial<Credentials>>(file) ?? {};
+  const credentials: Credentials = {
+    ...directoryKeys(kept),
+    cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
+    routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
+  };
+  writeJson(file, credentials);
+  return credentials;
+}
+
+const newCell = (): CellCredentials => ({ serviceToken: secret(), keySecret: secret(), peppers: `1:${secret()}` });
+
+function directoryKeys(kept: Partial<Credentials>): { directorySignKey: string; directoryKey: string } {
+  if (kept.directorySignKey !== undefined && kept.directoryKey !== undefined) {
+    return { directorySignKey: kept.directorySignKey, directoryKey: kept.directoryKey };
+  }
+  const { d, x } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+  if (d === undefined || x === undefined) throw new Error('an Ed25519 key came without its parts');
+  return { directorySignKey: d, directoryKey: x };
+}
+
+/** `name:sha256hex,…`: what the control plane knows of the tokens of those who may speak to it. */
+export function serviceTokenDigests(credentials: Credentials): string {
+  const named = [
+    ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
+    ...Object.entries(credentials.routers).map(([region, token]) => [`router-${region}`, token] as const),
+  ];
+  return named.map(([name, token]) => `${name}:${createHash('sha256').update(token).digest('hex')}`).join(',');
+}

@@ -1,0 +1,35 @@
+// An epoch names one ownership of a log: (count, owner cell, store generation), compared in that order, so that no two
+// ownerships ever share one. It travels and is stored as one 63-bit number that sorts the same way.
+
+export type Epoch = bigint & { readonly __epoch: unique symbol };
+
+export interface EpochParts {
+  /** Ownerships of this log so far, from 1. 31 bits. */
+  readonly count: number;
+  /** Cell that owns. 12 bits. */
+  readonly cell: number;
+  /** Generation of that cell's store. 20 bits. */
+  readonly generation: number;
+}
+
+export const makeEpoch = ({ count, cell, generation }: EpochParts): Epoch =>
+  ((BigInt(count) << 32n) | (BigInt(cell) << 20n) | BigInt(generation)) as Epoch;
+
+export const epochParts = (epoch: bigint): EpochParts => ({
+  count: Number(epoch >> 32n),
+  cell: Number((epoch >> 20n) & 0xfffn),
+  generation: Number(epoch & 0xfffffn),
+});
+
+export const epoch = (value: bigint): Epoch => value as Epoch;
+
+export interface Position {
+  readonly epoch: bigint;
+  readonly seq: number;
+}
+
+/** Negative when a is before b. */
+export function comparePositions(a: Position, b: Position): number {
+  if (a.epoch !== b.epoch) return a.epoch < b.epoch ? -1 : 1;
+  return a.seq - b.seq;
+}

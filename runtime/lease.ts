@@ -1,0 +1,88 @@
+// Leases as rows with an expiry and a term. They save work (one re-sender, one sweeper): two holders at once must be harmless,
+// because a frozen holder wakes up without knowing that its time is over. Table: `leases` (a migration of the room that uses it).
+import assert from 'node:assert/strict';
+import type pg from 'pg';
+import type { Clock } from './clock.ts';
+import { runtimeLimits as limits } from './limits.ts';
+
+const renew = `
+update leases set expires_ms = $3
+where name = $1 and holder = $2
+returning term`;
+
+const read = `
+select term, expires_ms
+from leases
+where name = $1`;
+
+const insert = `
+insert into leases (name, holder, term, expires_ms)
+values ($1, $2, 1, $3)
+on conflict (name) do nothing
+returning term`;
+
+// Term and expiry are compared with what was read, so that of two takers one wins.
+const take = `
+update leases set holder = $2, term = term + 1, expires_ms = $3
+where name = $1 and term = $4 and expires_ms = $5
+returning term`;
+
+const free = `
+update leases set expires_ms = $3
+where name = $1 and holder = $2 and expires_ms > $3`;
+
+export interface LeaseOptions {
+  readonly pool: pg.Pool;
+  readonly clock: Clock;
+  /** Who takes leases with this object: unique for each life of a process (node name and a random part). */
+  readonly holder: string;
+}
+
+export interface Lease {
+  /** Rises by one with each new holder. */
+  readonly term: bigint;
+  /** Unix milliseconds by the holder's clock. */
+  readonly expiresMs: number;
+  /** End of the lease before, when it was taken from an earlier holder; 0 when it is new or was renewed. */
+  readonly takenAfterMs: number;
+}
+
+export class Leases {
+  readonly #pool: pg.Pool;
+  readonly #clock: Clock;
+  readonly #holder: string;
+
+  constructor(options: LeaseOptions) {
+    this.#pool = options.pool;
+    this.#clock = options.clock;
+    this.#holder = options.holder;
+  }
+
+  /**
+   * Takes or renews the lease for `ttlMs` milliseconds from now. Undefined while another holds it. Rejects when SQL is away; a renewal
+   * whose answer was lost counts as not renewed. An end far ahead was written by a wrong clock and is not waited for, unless `strict`.
+   */
+  async tryHold(name: string, ttlMs: number, options: { readonly strict?: boolean } = {}): Promise<Lease | undefined> {
+    assert(ttlMs > 0 && ttlMs <= limits.leaseMsMax, `a lease lasts up to ${limits.leaseMsMax} ms, not ${ttlMs}`);
+    const now = this.#clock.now();
+    const expiresMs = now + ttlMs;
+    const renewed = await this.#pool.query<{ term: bigint }>(renew, [name, this.#holder, expiresMs]);
+    if (renewed.rows[0] !== undefined) return { term: renewed.rows[0].term, expiresMs, takenAfterMs: 0 };
+
+    const held = (await this.#pool.query<{ term: bigint; expires_ms: bigint }>(read, [name])).rows[0];
+    if (held === undefined) {
+      const made = await this.#pool.query<{ term: bigint }>(insert, [name, this.#holder, expiresMs]);
+      return made.rows[0] === undefined ? undefined : { term: made.rows[0].term, expiresMs, takenAfterMs: 0 };
+    }
+    const endsMs = Number(held.expires_ms);
+    const farMs = now + limits.leaseMsMax + limits.leaseSkewMsMax;
+    if (endsMs > now && (options.strict === true || endsMs <= farMs)) return undefined;
+    const taken = await this.#pool.query<{ term: bigint }>(take, [name, this.#holder, expiresMs, held.term, held.expires_ms]);
+    return taken.rows[0] === undefined ? undefined : { term: taken.rows[0].term, expiresMs, takenAfterMs: endsMs };
+  }
+
+  /** Ends the lease now, if this holder has it. */
+  async release(name: string): Promise<void> {
+    await this.#pool.query(free, [name, this.#holder, this.#clock.now()]);
+  }
+}

@@ -1,0 +1,327 @@
+// Judges one recorded history by the invariants I1 to I8. Pure; every check is a function from the indexed history to
+// violations. An empty list means that nothing was found, not that much was looked at: `checkHistory` also counts.
+
+import { describeEntry, type EventOf, type History, type HistoryEvent, type Invariant, type SeenEntry, type Violation } from './history.ts';
+import { HistoryIndex, idKey, placeKey, type Timeline } from './history-index.ts';
+
+/** Violations listed for each invariant, and entries for each violation; the rest is counted in the text. */
+const listedMax = 10;
+
+export interface Judgement {
+  readonly violations: readonly Violation[];
+  /** What was there to judge: a test should see that it is not nothing. */
+  readonly counts: {
+    readonly sent: number;
+    readonly accepted: number;
+    readonly pending: number;
+    readonly refused: number;
+    readonly shown: number;
+    readonly fetched: number;
+    readonly stored: number;
+  };
+}
+
+/** The whole list of violations of I1–I8, by invariant, each with the first entries that show it. */
+export function checkHistory(history: History): Judgement {
+  const index = new HistoryIndex(history);
+  const checks = [ackedAreKept, nothingInvented, nothingTwice, oneOrder, noSilentGap, neverBackwards, readYourWrites, causeBeforeReply];
+  const violations = checks.flatMap((check) => bounded(check(index)));
+  const count = (what: HistoryEvent['what']): number => index.of(what).length;
+  const stored = history.dumps.reduce((sum, { entries }) => sum + entries.length, 0);
+  return {
+    violations,
+    counts: {
+      sent: count('sent'),
+      accepted: count('accepted'),
+      pending: count('pending'),
+      refused: count('refused'),
+      shown: count('shown'),
+      fetched: count('fetched'),
+      stored,
+    },
+  };
+}
+
+/** Violations as lines for an assertion message. */
+export const describeViolations = (violations: readonly Violation[]): string =>
+  violations
+    .map(({ invariant, text, entries }) => [`${invariant}: ${text}`, ...entries.map((entry) => `    ${entry}`)].join('\n'))
+    .join('\n');
+
+function bounded(found: readonly Violation[]): Violation[] {
+  const [last] = found.slice(listedMax - 1);
+  if (found.length <= listedMax || last === undefined) return [...found];
+  return [...found.slice(0, listedMax - 1), { ...last, text: `${last.text} (and ${found.length - listedMax} more of this kind)` }];
+}
+
+const violation = (invariant: Invariant, text: string, entries: readonly (SeenEntry | undefined)[] = []): Violation => ({
+  invariant,
+  text,
+  entries: entries
+    .filter((entry) => entry !== undefined)
+    .slice(0, listedMax)
+    .map(describeEntry),
+});
+
+const same = (a: SeenEntry, b: SeenEntry): boolean =>
+  a.author === b.author && a.clientEntryId === b.clientEntryId && a.epoch === b.epoch && a.body === b.body;
+
+/** I1: what was accepted, or is pending and not refused, is in the log's truth and in every copy that should have it. */
+function ackedAreKept(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  for (const event of index.of('accepted')) {
+    const author = index.user(event.device);
+    const kept = index.trueEntry.get(placeKey(event.log, event.seq));
+    if (kept === undefined || kept.author !== author || kept.clientEntryId !== event.clientEntryId) {
+      found.push(
+        violation(
+          'I1',
+          `accepted for ${event.device} as log ${event.log} seq ${event.seq} id ${event.clientEntryId}, ${kept === undefined ? 'not in the log' : 'another entry is there'}`,
+          [kept],
+        ),
+      );
+    }
+  }
+  for (const event of index.of('pending')) {
+    const key = idKey(index.user(event.device), event.clientEntryId);
+    if (!index.trueById.has(key) && !index.refused.has(key))
+      found.push(violation('I1', `pending for ${event.device} id ${event.clientEntryId} was never decided`));
+  }
+  for (const dump of index.history.dumps) {
+    const truth = index.truth.get(dump.log);
+    if (truth === undefined || truth === dump) continue;
+    const held = new Set(dump.entries.map(({ seq }) => seq));
+    const lost = truth.entries.filter(({ seq }) => seq >= dump.start && seq <= dump.until && !held.has(seq));
+    if (lost.length > 0) found.push(violation('I1', `${dump.cell} lacks ${lost.length} entries of log ${dump.log}`, lost));
+  }
+  return found;
+}
+
+/** I2: what is shown or stored was sent, once, as it was; what was refused is nowhere. */
+function nothingInvented(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const known = new Set([...index.devices.values()].map(({ user }) => user));
+  const seen = new Set<string>();
+  const judge = (entry: SeenEntry, where: string): void => {
+    const key = idKey(entry.author, entry.clientEntryId);
+    const once = `${where}/${placeKey(entry.log, entry.seq)}/${key}`;
+    if (!entry.content || seen.has(once)) return;
+    seen.add(once);
+    const sent = index.sends.get(key);
+    const refused = index.refused.get(key);
+    if (sent === undefined) {
+      found.push(
+        violation('I2', `${where} has an entry that ${known.has(entry.author) ? 'its author' : 'nobody of this history'} sent`, [entry]),
+      );
+    } else if (sent.body !== entry.body)
+      found.push(violation('I2', `${where} has other text than was sent (“${sent.body.slice(0, 60)}”)`, [entry]));
+    else if (sent.log !== undefined && sent.log !== entry.log)
+      found.push(violation('I2', `${where} has in this log what was sent to log ${sent.log}`, [entry]));
+    else if (refused !== undefined) found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
+  };
+  for (const { device, entry } of index.of('shown')) judge(entry, device);
+  for (const { device, entries } of index.of('fetched')) for (const entry of entries) judge(entry, device);
+  for (const { cell, entries } of index.history.dumps) for (const entry of entries) judge(entry, cell);
+  return found;
+}
+
+/** I3: each place and each client entry id once on every timeline and in every copy; one id was never accepted at two places. */
+function nothingTwice(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const judge = (entries: Iterable<SeenEntry>, where: string): void => {
+    const places = new Map<string, SeenEntry>();
+    const ids = new Map<string, SeenEntry>();
+    for (const entry of entries) {
+      const place = placeKey(entry.log, entry.seq);
+      const id = `${entry.log}/${idKey(entry.author, entry.clientEntryId)}`;
+      const before = places.get(place) ?? (entry.clientEntryId === 0n ? undefined : ids.get(id));
+      if (before !== undefined) found.push(violation('I3', `${where} has it twice`, [before, entry]));
+      places.set(place, entry);
+      ids.set(id, entry);
+    }
+  };
+  for (const { device, events, log } of index.timelines) {
+    // After a truncation the same seq comes again in the next epoch, by right.
+    let epochBase = Number.POSITIVE_INFINITY;
+    const shown: SeenEntry[] = [];
+    for (const event of events) {
+      if (event.what === 'truncated') epochBase = Math.min(epochBase, event.base);
+      if (event.what === 'shown') shown.push(event.entry);
+    }
+    judge(
+      shown.filter(({ seq }) => seq <= epochBase),
+      `the timeline of ${device.device} in log ${log}`,
+    );
+  }
+  for (const { cell, log, entries } of index.history.dumps) judge(entries, `${cell}'s copy of log ${log}`);
+  const accepted = new Map<string, EventOf<'accepted'>>();
+  for (const event of index.of('accepted')) {
+    const key = idKey(index.user(event.device), event.clientEntryId);
+    const before = accepted.get(key);
+    if (before !== undefined && (before.log !== event.log || before.seq !== event.seq)) {
+      found.push(
+        violation(
+          'I3',
+          `id ${event.clientEntryId} of ${event.device} was accepted at log ${before.log} seq ${before.seq} and at log ${event.log} seq ${event.seq}`,
+        ),
+      );
+    }
+    accepted.set(key, event);
+  }
+  return found;
+}
+
+/** I4: a place names the same entry to everybody. */
+function oneOrder(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const first = new Map<string, { readonly entry: SeenEntry; readonly where: string }>();
+  const judge = (entry: SeenEntry, where: string): void => {
+    const key = `${entry.epoch}/${placeKey(entry.log, entry.seq)}`;
+    const before = first.get(key);
+    if (before === undefined) first.set(key, { entry, where });
+    else if (!same(before.entry, entry))
+      found.push(violation('I4', `${before.where} and ${where} have different entries at one place`, [before.entry, entry]));
+  };
+  for (const { cell, entries } of index.history.dumps) {
+    for (const entry of entries) {
+      judge(entry, cell);
+      const truth = index.trueEntry.get(placeKey(entry.log, entry.seq));
+      if (truth !== undefined && truth.epoch !== entry.epoch)
+        found.push(violation('I4', `${cell} has another epoch than the owner at one place`, [truth, entry]));
+    }
+  }
+  for (const { device, entry } of index.of('shown')) judge(entry, device);
+  for (const { device, entries } of index.of('fetched')) for (const entry of entries) judge(entry, device);
+  return found;
+}
+
+/** I5: a timeline has no hole, a hole is repaired or told of in time, and at the end nothing is missing. */
+function noSilentGap(index: HistoryIndex): Violation[] {
+  const { repairMsMax } = index.history;
+  return index.timelines.flatMap((one) => [...jumps(one), ...lateRepairs(one, repairMsMax), ...gapsAtTheEnd(index, one)]);
+}
+
+/** Steps over a seq that the device was to show. */
+function jumps({ device, log, events }: Timeline): Violation[] {
+  const found: Violation[] = [];
+  let next: number | undefined;
+  for (const event of events) {
+    if (event.what === 'follows') next = event.from;
+    else if (event.what === 'truncated') next = next === undefined ? undefined : Math.min(next, event.base + 1);
+    else if (event.what === 'surfaced') next = undefined;
+    else if (event.what === 'shown') {
+      const { seq } = event.entry;
+      if (next !== undefined && seq > next)
+        found.push(violation('I5', `${device.device} jumped from seq ${next - 1} to ${seq} of log ${log}`, [event.entry]));
+      next = Math.max(next ?? 0, seq + 1);
+    }
+  }
+  return found;
+}
+
+/** Holes that stayed open on a connection that stayed up. */
+function lateRepairs({ device, log, events }: Timeline, repairMsMax: number): Violation[] {
+  const found: Violation[] = [];
+  let hole: EventOf<'hole'> | undefined;
+  for (const event of events) {
+    if (event.what === 'hole') hole ??= event;
+    else if (event.what === 'disconnected' || event.what === 'surfaced') hole = undefined;
+    else if (event.what === 'shown' && hole !== undefined && event.entry.seq >= hole.seq) {
+      const ms = event.at - hole.at;
+      if (ms > repairMsMax) found.push(violation('I5', `${device.device} waited ${Math.round(ms)} ms for seq ${hole.seq} of log ${log}`));
+      hole = undefined;
+    }
+  }
+  if (hole !== undefined) found.push(violation('I5', `${device.device} never got seq ${hole.seq} of log ${log}`));
+  return found;
+}
+
+function gapsAtTheEnd(index: HistoryIndex, { device, log, events }: Timeline): Violation[] {
+  const truth = index.truth.get(log);
+  if (!device.settled || truth === undefined) return [];
+  let from: number | undefined;
+  let until = Number.POSITIVE_INFINITY;
+  const shown = new Set<number>();
+  for (const event of events) {
+    if (event.what === 'follows') [from, until] = [event.from, Number.POSITIVE_INFINITY];
+    else if (event.what === 'left') until = event.until;
+    else if (event.what === 'surfaced') return [];
+    else if (event.what === 'shown') shown.add(event.entry.seq);
+  }
+  if (from === undefined) return [];
+  const start = from;
+  const lost = truth.entries.filter(({ seq }) => seq >= start && seq <= until && !shown.has(seq));
+  return lost.length === 0 ? [] : [violation('I5', `${device.device} lacks ${lost.length} entries of log ${log} at the end`, lost)];
+}
+
+/** I6: a device never sees a log end earlier than it did, nor an entry after a later one. */
+function neverBackwards(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  for (const { device, log, events } of index.timelines) {
+    let shown = 0;
+    let known = 0;
+    for (const event of events) {
+      if (event.what === 'truncated') [shown, known] = [Math.min(shown, event.base), Math.min(known, event.base)];
+      else if (event.what === 'shown') {
+        if (event.entry.seq < shown)
+          found.push(violation('I6', `${device.device} was shown seq ${event.entry.seq} of log ${log} after ${shown}`, [event.entry]));
+        shown = Math.max(shown, event.entry.seq);
+        known = Math.max(known, shown);
+      } else if (event.what === 'head') {
+        if (event.seq < known)
+          found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${known}`));
+        known = Math.max(known, event.seq);
+      }
+    }
+  }
+  return found;
+}
+
+/** I7: a page asked for after an acceptance, by any device of the same user, has the entry. */
+function readYourWrites(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const accepted = new Map<string, EventOf<'accepted'>[]>();
+  for (const event of index.of('accepted')) {
+    const key = `${index.user(event.device)}/${event.log}`;
+    const own = accepted.get(key);
+    if (own === undefined) accepted.set(key, [event]);
+    else own.push(event);
+  }
+  for (const page of index.of('fetched')) {
+    const own = accepted.get(`${index.user(page.device)}/${page.log}`) ?? [];
+    const held = new Set(page.entries.map(({ seq }) => seq));
+    const lacking = own.filter(({ at, seq }) => at <= page.askedAt && seq >= page.from && seq <= page.to && !held.has(seq));
+    const [first] = lacking;
+    if (first !== undefined) {
+      found.push(
+        violation(
+          'I7',
+          `${page.device} read log ${page.log} from ${page.from} and did not get seq ${first.seq}, accepted for ${first.device} before`,
+          [index.trueEntry.get(placeKey(first.log, first.seq))],
+        ),
+      );
+    }
+  }
+  return found;
+}
+
+/** I8: what one device sends to one log keeps its order; a reply comes after what it replies to. */
+function causeBeforeReply(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const last = new Map<string, SeenEntry>();
+  const counted = new Set<string>();
+  for (const event of index.of('sent')) {
+    const key = idKey(index.user(event.device), event.clientEntryId);
+    const entry = index.trueById.get(key);
+    if (entry === undefined || counted.has(key)) continue;
+    counted.add(key);
+    if (event.after !== undefined && entry.seq <= event.after)
+      found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
+    const line = `${event.device}/${entry.log}`;
+    const before = last.get(line);
+    if (before !== undefined && entry.seq <= before.seq)
+      found.push(violation('I8', `${event.device} sent the second of these after the first`, [before, entry]));
+    last.set(line, entry);
+  }
+  return found;
+}

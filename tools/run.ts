@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { root, toolEnvironment } from './root.ts';
+
+/** Captured output is for a person to read; a tool that says more is cut at the front. */
+const outputBytesMax = 200_000;
+/** From the polite signal to SIGKILL: the fabric drains within 5 s. */
+const stopMsMax = 10_000;
+const passedSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+export interface Result {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+/** Runs a tool in the root and gives what it printed; a tool that cannot start or takes longer than `timeoutMs` has failed. */
+export async function run(program: string, args: readonly string[], timeoutMs = 180_000): Promise<Result> {
+  const env = { ...toolEnvironment(), NO_COLOR: '1', FORCE_COLOR: '0' };
+  const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' });
+  let output = '';
+  const keep = (text: string): void => {
+    output = (output + text).slice(-outputBytesMax);
+  };
+  child.stdout.setEncoding('utf8').on('data', keep);
+  child.stderr.setEncoding('utf8').on('data', keep);
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve({ ok: false, output: `${program}: ${error.message}` }));
+    child.once('close', (code, signal) => {
+      const late = signal === 'SIGKILL' ? `${program} was stopped after ${timeoutMs / 1000} s\n` : '';
+      resolve({ ok: code === 0, output: output + late });
+    });
+  });
+}
+
+/**
+ * Runs a program on our own terminal and gives its exit code (128 + signal). It leads a process group, so that a signal to
+ * us, or `timeoutMs`, ends whatever it started as well.
+ */
+export async function runVisibly(program: string, args: readonly string[], timeoutMs: number): Promise<number> {
+  const child = spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  const signalGroup = (signal: NodeJS.Signals): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch {
+      // The group is gone.
+    }
+  };
+  const timers = new Set<NodeJS.Timeout>();
+  const stop = (signal: NodeJS.Signals): void => {
+    signalGroup(signal);
+    timers.add(setTimeout(() => signalGroup('SIGKILL'), stopMsMax));
+  };
+  const late = (): void => {
+    console.error(`${program} ${args[0] ?? ''}: stopped after ${timeoutMs / 1000} s`);
+    stop('SIGTERM');
+  };
+  timers.add(setTimeout(late, timeoutMs));
+  for (const signal of passedSignals) process.on(signal, stop);
+  return new Promise((resolve) => {
+    const done = (code: number): void => {
+      for (const timer of timers) clearTimeout(timer);
+      for (const signal of passedSignals) process.off(signal, stop);
+      signalGroup('SIGKILL');
+      resolve(code);
+    };
+    child.once('error', (error) => {
+      console.error(`${program}: ${error.message}`);
+      done(1);
+    });
+    child.once('exit', (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 1)));
+  });
+}

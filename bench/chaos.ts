@@ -12,7 +12,7 @@ export interface Kill {
 
 const kinds = ['node-', 'nats-', 'postgres-'] as const;
 
-/** Ends processes of the running fabric until told to stop. */
+/** Ends processes of the running fabric until told to stop; a short replay may see only some kinds go. */
 export class Chaos {
   readonly kills: Kill[] = [];
   readonly #dataDir: string;
@@ -29,9 +29,14 @@ export class Chaos {
   async run(): Promise<void> {
     for (let turn = 0; !this.#stop.signal.aborted; turn++) {
       await this.#pause(replayLimits.killEveryMsMin + Math.random() * (replayLimits.killEveryMsMax - replayLimits.killEveryMsMin));
-      if (this.#stop.signal.aborted && turn >= kinds.length) return;
+      if (this.#stop.signal.aborted) return;
       await this.#kill(kinds[turn % kinds.length] ?? 'node-');
     }
+  }
+
+  /** "3 node, 2 nats, 2 postgres". */
+  get counts(): string {
+    return kinds.map((kind) => `${this.kills.filter(({ name }) => name.startsWith(kind)).length} ${kind.slice(0, -1)}`).join(', ');
   }
 
   stop(): void {

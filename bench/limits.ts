@@ -55,8 +55,8 @@ export const replayLimits = {
   /** First differing messages printed. */
   differencesShown: 10,
   /** Time between two kills. */
-  killEveryMsMin: 4_000,
-  killEveryMsMax: 9_000,
+  killEveryMsMin: 1_500,
+  killEveryMsMax: 4_500,
   /** The supervisor restarts what was killed within this. */
   restartMsMax: 60_000,
   /** Time between two lines of progress. */

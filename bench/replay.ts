@@ -99,7 +99,7 @@ async function run(options: Options): Promise<number> {
     read += 1;
   });
   say(
-    `read back ${count(verdict.read)} conversations, each from both members’ cells${options.kill ? `; ${chaos.kills.length} processes were killed meanwhile` : ''}`,
+    `read back ${count(verdict.read)} conversations, each from both members’ cells${options.kill ? `; killed meanwhile: ${chaos.counts}` : ''}`,
   );
   return conclude(verdict, score);
 }

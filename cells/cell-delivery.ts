@@ -19,6 +19,7 @@ import { PullServer } from './delivery/pull-server.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import { acceptedLog } from './edge/requests.ts';
+import type { Failpoints } from './failpoints.ts';
 import { cellLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
 import { MarkService } from './link/mark-service.ts';
@@ -44,6 +45,7 @@ export interface CellDeliveryOptions {
   readonly peers: Peers;
   readonly metrics: () => CellMetrics;
   readonly freshId: () => bigint;
+  readonly failpoints: Failpoints;
   readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
@@ -71,6 +73,7 @@ export class CellDelivery implements AsyncDisposable {
       failed: failed('a hole of a watched log could not be read'),
       fillEntriesMax: cellLimits.fillEntriesMax,
       heldRunsMax: cellLimits.heldRunsMax,
+      dropsPush: () => options.failpoints.reach('drop-push'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -81,6 +84,7 @@ export class CellDelivery implements AsyncDisposable {
       limits: cellLimits,
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
+      stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -187,6 +191,7 @@ export class CellDelivery implements AsyncDisposable {
   /** After the commit: answers and pushes here, then the other nodes, then the other cells. */
   #committed({ submissions, decision }: Commit): void {
     const { writes, outcomes } = decision;
+    this.#options.failpoints.reach('after-commit-before-tell');
     const runs = selfLogsFirst(runsOf(writes.entries));
     const origins = new Map<Entry, Origin>();
     const settled: (() => void)[] = [];
@@ -200,12 +205,9 @@ export class CellDelivery implements AsyncDisposable {
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
-    this.relay.publishCommitted(writes.outbox, writes.entries);
+    this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
-    this.beats.committed(
-      writes.outbox,
-      (log) => writes.rows.find((row) => row.log === log)?.epoch ?? writes.created.find((c) => c.row.log === log)?.row.epoch ?? 0n,
-    );
+    this.beats.committed(writes.outbox, writes.entries);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);

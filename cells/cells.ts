@@ -23,6 +23,7 @@ import { CellKeys } from './accounts/cell-keys.ts';
 import type { CellConfig } from './config.ts';
 import { openDoors } from './doors.ts';
 import { openFabric } from './fabric.ts';
+import { Failpoints } from './failpoints.ts';
 import { cellLimits } from './limits.ts';
 import { openCell, openLanes } from './store/cell-tables.ts';
 import { insertSelfLog } from './store/logs-table.ts';
@@ -89,6 +90,7 @@ export interface CellBase {
   readonly store: SqlLogStore;
   readonly keys: CellKeys;
   readonly replica: DirectoryReplica;
+  readonly failpoints: Failpoints;
   /** Makes a user's self log, which has the user's id. */
   readonly createSelfLog: (user: bigint) => Promise<bigint>;
 }
@@ -96,6 +98,10 @@ export interface CellBase {
 async function openBase(config: CellConfig, opening: Opening & { readonly signal: AbortSignal | undefined }): Promise<CellBase> {
   const { clock, log, opened } = opening;
   const url = config.pgUrl.reveal();
+  const failpoints = new Failpoints(config.failpoints, (name) => {
+    log.fatal({ failpoint: name }, 'a failpoint ends this process');
+    process.kill(process.pid, 'SIGKILL');
+  });
   const holder = `${config.node}-${process.pid}-${clock.now()}`;
   const pool = openPool(url, cellLimits.poolSessionsMax, { name: 'weft-cell', log });
   opened.defer(() => pool.end());
@@ -148,7 +154,7 @@ async function openBase(config: CellConfig, opening: Opening & { readonly signal
     await insertSelfUserLog((statement) => pool.query(statement), user);
     return user;
   };
-  return { cell, node: { number: number.number, startMs: clock.now() }, pool, leases, ids, store, keys, replica, createSelfLog };
+  return { cell, node: { number: number.number, startMs: clock.now() }, pool, leases, ids, store, keys, replica, failpoints, createSelfLog };
 }
 
 /** Waits for a database that is away or starting; anything else is told at once. */

@@ -27,7 +27,7 @@ export interface Doors {
 }
 
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
-  const { config, clock, log, opened, health, pool, redis, ids, keys, replica, leases, createSelfLog, sessionsWatch, delivery } = options;
+  const { config, clock, log, opened, health, pool, redis, ids, keys, replica, leases, createSelfLog, sessionsWatch, delivery, failpoints } = options;
   const accounts = opened.use(
     await Accounts.open({
       pool,
@@ -41,6 +41,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       peppers: config.peppers,
       leases,
       createSelfLog,
+      failpoint: async (name) => void failpoints.reach(name),
       log,
     }),
   );

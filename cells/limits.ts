@@ -40,6 +40,8 @@ export const cellLimits = {
   /** How often the re-sender looks, and how many rows it takes at once. */
   resendEveryMs: 500,
   resendRowsMax: 64,
+  /** Open intake sent again at once. */
+  intakeRowsMax: 1_024,
   /** Acknowledged ids gathered before one delete. */
   ackGatherMs: 5,
   /** Inbound frames being applied. */

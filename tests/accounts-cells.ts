@@ -8,14 +8,15 @@ import { Accounts } from '@weft/cells/accounts/accounts.ts';
 import { CellKeys } from '@weft/cells/accounts/cell-keys.ts';
 import type { SignUpFailpoint } from '@weft/cells/accounts/signup.ts';
 import { buildHttp } from '@weft/cells/http/http.ts';
-import { readControlPlaneConfig } from '@weft/control-plane/config.ts';
 import { startControlPlane } from '@weft/control-plane/control-plane.ts';
 import { startTestPostgres, startTestRedis, testFolder } from '@weft/local/test-servers.ts';
 import { CellState } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { makeId } from '@weft/proto/ids.ts';
 import { type Clock, systemClock } from '@weft/runtime/clock.ts';
+import { Secret } from '@weft/runtime/config.ts';
 import { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
 import { directorySigningKey, rawPublicKey } from '@weft/runtime/directory-signature.ts';
+import { parseServiceTokens } from '@weft/runtime/grpc.ts';
 import { IdMaker } from '@weft/runtime/id-maker.ts';
 import { Leases } from '@weft/runtime/lease.ts';
 import { silentLog } from '@weft/runtime/log.ts';
@@ -108,17 +109,19 @@ export class Ground implements AsyncDisposable {
 
   async startDirectory(): Promise<void> {
     const tokens = [...this.#tokens].map(([name, token]) => `${name}:${createHash('sha256').update(token).digest('hex')}`);
-    const config = readControlPlaneConfig({
-      WEFT_PORT: String(this.#planePort),
-      WEFT_METRICS_PORT: '0',
-      WEFT_PG_URL: this.#database('directory'),
-      WEFT_SERVICE_TOKENS: tokens.join(','),
-      WEFT_CELL_PLAN: JSON.stringify(
-        Object.entries(cellNumbers).map(([name, number]) => ({ name, number, region: name.slice(0, 2), weight: 100 })),
-      ),
-      WEFT_DIRECTORY_NKEY: 'no hub is connected',
-      WEFT_DIRECTORY_SIGN_KEY: this.#signSeed.toString('base64url'),
-    });
+    const config = {
+      host: '127.0.0.1',
+      port: this.#planePort,
+      metricsPort: 0,
+      logLevel: 'silent',
+      drainMsMax: 1_000,
+      pgUrl: new Secret(this.#database('directory')),
+      tokens: parseServiceTokens(tokens.join(',')),
+      cells: Object.entries(cellNumbers).map(([name, number]) => ({ name, number, region: name.slice(0, 2), weight: 100 })),
+      hubUrls: [],
+      nkeySeed: new Secret('no hub is connected'),
+      signSeed: new Secret(this.#signSeed.toString('base64url')),
+    };
     this.#plane = await startControlPlane(config, { log: silentLog() });
     this.#planePort = this.#plane.port;
   }

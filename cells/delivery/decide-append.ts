@@ -3,18 +3,22 @@ import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/clie
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
-import { isGroupPair, type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
+import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
 import { selfBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {
-  const order = `${operation.session}:${'log' in operation.target ? operation.target.log : `${operation.target.pair.low}:${operation.target.pair.high}`}`;
-  if (faulted.has(order)) return { type: 'fault', code: 'earlier_faulted' };
+  if (faulted.size > 0 && faulted.has(orderKey(operation))) return { type: 'fault', code: 'earlier_faulted' };
   const outcome = chooseWay(operation, work);
-  if (outcome.type === 'fault' && (outcome.code === 'intake_full' || outcome.code === 'log_frozen')) faulted.add(order);
+  if (outcome.type === 'fault' && (outcome.code === 'intake_full' || outcome.code === 'log_frozen')) faulted.add(orderKey(operation));
   return outcome;
+}
+
+/** One session's appends to one log (R8). */
+function orderKey({ session, target }: AppendOperation): string {
+  return `${session}:${'log' in target ? target.log : pairKey(target.pair)}`;
 }
 
 function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {

@@ -3,6 +3,7 @@
 // decision.
 import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { streamKey } from './log-state.ts';
 import type { IntakeRow, Link, LogStore } from './ports.ts';
 
 export interface IntakeRelayOptions {
@@ -12,6 +13,7 @@ export interface IntakeRelayOptions {
   readonly limits: {
     readonly resendAfterMs: number;
     readonly resendAfterMsMax: number;
+    readonly intakeRowsMax: number;
     readonly frameEntriesMax: number;
     readonly frameBytesMax: number;
   };
@@ -24,7 +26,7 @@ export interface IntakeRelayOptions {
 export class IntakeRelay {
   readonly #options: IntakeRelayOptions;
   /** Per destination: when open intake goes out again, and after how long then. */
-  readonly #due = new Map<number, { atMs: number; waitMs: number }>();
+  readonly #due = new Map<number, { atMs: number; waitMs: number; lowest: ReadonlyMap<string, number> }>();
 
   readonly #heardMs = new Map<number, number>();
 
@@ -37,16 +39,20 @@ export class IntakeRelay {
     if (rows.length > 0) this.#send(rows.map((row) => ({ row, lowestOpen: 0 }))).catch(this.#options.failed);
   }
 
-  /** Sends again what is open for one destination, oldest numbers of each stream first. */
+  /**
+   * Sends again what is open for one destination: every stream from its lowest open number on, since no number is decided
+   * before those below it. While decisions come the pace stays; without any it slows down to once a minute.
+   */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
     const due = this.#due.get(dst);
     if (due && clock.monotonic() < due.atMs) return;
-    const open = await store.openIntake(dst, clock.now() - limits.resendAfterMs, limits.frameEntriesMax);
-    const waitMs =
-      open.length === 0 ? limits.resendAfterMs / 2 : Math.min((due?.waitMs ?? limits.resendAfterMs / 2) * 2, limits.resendAfterMsMax);
-    this.#due.set(dst, { atMs: clock.monotonic() + waitMs, waitMs });
-    await this.#send(open);
+    const open = await store.openIntake(dst, clock.now() - limits.resendAfterMs, limits.intakeRowsMax);
+    const lowest = new Map(open.map(({ row, lowestOpen }) => [streamKey(row.stream), lowestOpen]));
+    const progressed = open.length === 0 || !due || [...due.lowest].some(([stream, n]) => lowest.get(stream) !== n);
+    const waitMs = progressed ? limits.resendAfterMs / 2 : Math.min(due.waitMs * 2, limits.resendAfterMsMax);
+    this.#due.set(dst, { atMs: clock.monotonic() + waitMs, waitMs, lowest });
+    await this.#send([...open].sort((a, b) => a.row.n - b.row.n));
   }
 
   /** The destination was heard. After a silence its intake goes out at once. */

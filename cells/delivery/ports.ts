@@ -116,6 +116,8 @@ export interface OutboxRow {
   readonly lane: number;
   readonly ranges: readonly LogRange[];
   readonly envelopes: readonly Uint8Array[];
+  /** What the ranges name, while it is in memory. Not stored. */
+  readonly entries?: readonly Entry[];
 }
 
 export interface LogRange {

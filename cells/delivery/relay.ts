@@ -27,6 +27,8 @@ export interface RelayOptions {
   readonly limits: RelayLimits;
   readonly encode: (entries: readonly Entry[]) => Uint8Array;
   readonly failed: (error: unknown) => void;
+  /** The broker has a frame: where a failpoint stands. */
+  readonly stored?: () => void;
   /** A frame was published (again), or acknowledged end to end. */
   readonly counted: (dst: number, what: 'sent' | 'resent' | 'acknowledged' | 'no-responders' | 'refused' | 'timeout') => void;
 }
@@ -61,15 +63,14 @@ export class Relay {
   }
 
   /** Frames of a transaction that has just committed, with the entries still in memory. */
-  publishCommitted(rows: readonly OutboxRow[], entries: readonly Entry[]): void {
-    if (rows.length === 0) return;
-    const byPosition = new Map(entries.map((e) => [`${e.log}:${e.seq}`, e]));
+  publishCommitted(rows: readonly OutboxRow[]): void {
     for (const row of rows) {
       // A full window is no loss: the row is sent when it is next looked at.
       if (this.inFlight(row.dst) >= this.#options.limits.framesInFlightMax) continue;
-      const inMemory = entriesOf(row, byPosition);
-      if (row.class === 'e' && !inMemory) continue;
-      this.#publish(row, this.#encode(row, inMemory ?? []), 1).catch(this.#options.failed);
+      const bytes = row.class === 'e' && !row.entries ? this.#load(row) : this.#encode(row, row.entries ?? []);
+      Promise.resolve(bytes)
+        .then((encoded) => this.#publish(row, encoded, 1))
+        .catch(this.#options.failed);
     }
   }
 
@@ -142,6 +143,7 @@ export class Relay {
     try {
       const result = await link.publish({ dst: row.dst, class: row.class, lane: row.lane, id: row.id, attempt, bytes });
       sent.stored = result === 'stored' || result === 'duplicate';
+      if (sent.stored) this.#options.stored?.();
       if (result === 'no-responders' || result === 'refused' || result === 'timeout') counted(row.dst, result);
       return sent.stored;
     } finally {
@@ -163,16 +165,4 @@ export class Relay {
       entries.push(...(await this.#options.store.readRange(log, first, last, last - first + 1)));
     return this.#encode(row, entries);
   }
-}
-
-function entriesOf(row: OutboxRow, byPosition: ReadonlyMap<string, Entry>): Entry[] | undefined {
-  const entries: Entry[] = [];
-  for (const { log, first, last } of row.ranges) {
-    for (let seq = first; seq <= last; seq++) {
-      const entry = byPosition.get(`${log}:${seq}`);
-      if (!entry) return undefined;
-      entries.push(entry);
-    }
-  }
-  return entries;
 }

@@ -1,8 +1,8 @@
 // One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
-import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
+import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, streamKey } from './log-state.ts';
 import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from './ports.ts';
 
@@ -32,7 +32,8 @@ export class WorkingSet {
   readonly #states = new Map<bigint, LogState>();
   readonly #created = new Map<bigint, { row: LogRow; state: LogState; start: number }>();
   readonly #touched = new Set<bigint>();
-  readonly #known = new Map<string, Entry>();
+  /** Entries of this transaction by log and client entry id. */
+  readonly #fresh = new Map<bigint, Map<bigint, Entry>>();
   readonly #userLogs: UserLogRow[] = [];
   readonly #pairs = new Map<string, { pair: Pair; log: bigint }>();
   readonly #intake: IntakeRow[] = [];
@@ -65,7 +66,8 @@ export class WorkingSet {
   }
 
   known(key: AppendKey): Entry | undefined {
-    return this.#known.get(`${key.log}:${key.author}:${key.clientEntryId}`) ?? this.facts.known(key);
+    const fresh = this.#fresh.get(key.log)?.get(key.clientEntryId);
+    return fresh?.author === key.author ? fresh : this.facts.known(key);
   }
 
   create(row: LogRow, state: LogState, start: number): void {
@@ -90,7 +92,9 @@ export class WorkingSet {
     row.ord = entry.ord;
     this.#touched.add(entry.log);
     this.entries.push(entry);
-    this.#known.set(`${entry.log}:${entry.author}:${entry.clientEntryId}`, entry);
+    const fresh = this.#fresh.get(entry.log);
+    if (fresh) fresh.set(entry.clientEntryId, entry);
+    else this.#fresh.set(entry.log, new Map([[entry.clientEntryId, entry]]));
   }
 
   changeState(after: LogState): void {
@@ -164,16 +168,16 @@ export class WorkingSet {
   }
 
   #entryFrames(lane: number): OutboxRow[] {
-    const frames = new FrameCutter(this.context, lane, 'e');
+    const frames = new FrameCutter(this.context, lane);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
       if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
       for (const [cell, interval] of state.cells) {
         if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
-        frames.add(cell, entry.log, entry.seq, entry.body.length + 96);
+        frames.add(cell, entry);
       }
     }
-    for (const { dst, log, seq } of this.resend) frames.add(dst, log, seq, 4096);
+    for (const { dst, log, seq } of this.resend) frames.addStored(dst, log, seq);
     return frames.rows();
   }
 
@@ -210,67 +214,3 @@ export class WorkingSet {
 }
 
 const decidedKey = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;
-
-interface OpenRange {
-  readonly log: bigint;
-  readonly first: number;
-  last: number;
-}
-
-interface OpenFrame {
-  readonly ranges: OpenRange[];
-  /** Newest range of each log. */
-  readonly latest: Map<bigint, OpenRange>;
-  entries: number;
-  bytes: number;
-}
-
-/** Cuts what goes to each destination into frames of at most 256 entries and 256 KiB. */
-class FrameCutter {
-  readonly #context: DecideContext;
-  readonly #lane: number;
-  readonly #class: FrameClass;
-  readonly #open = new Map<number, OpenFrame>();
-  readonly #done: OutboxRow[] = [];
-
-  constructor(context: DecideContext, lane: number, cls: FrameClass) {
-    this.#context = context;
-    this.#lane = lane;
-    this.#class = cls;
-  }
-
-  add(dst: number, log: bigint, seq: number, bytes: number): void {
-    let frame = this.#open.get(dst);
-    const { frameEntriesMax, frameBytesMax } = this.#context.limits;
-    if (frame && (frame.entries + 1 > frameEntriesMax || frame.bytes + bytes > frameBytesMax)) {
-      this.#finish(dst);
-      frame = undefined;
-    }
-    if (!frame) {
-      frame = { ranges: [], latest: new Map(), entries: 0, bytes: 0 };
-      this.#open.set(dst, frame);
-    }
-    frame.entries += 1;
-    frame.bytes += bytes;
-    const range = frame.latest.get(log);
-    if (range && range.last + 1 === seq) {
-      range.last = seq;
-      return;
-    }
-    const fresh = { log, first: seq, last: seq };
-    frame.ranges.push(fresh);
-    frame.latest.set(log, fresh);
-  }
-
-  rows(): OutboxRow[] {
-    for (const dst of [...this.#open.keys()]) this.#finish(dst);
-    return this.#done;
-  }
-
-  #finish(dst: number): void {
-    const frame = this.#open.get(dst);
-    if (!frame) return;
-    this.#open.delete(dst);
-    this.#done.push({ id: this.#context.freshId(), dst, class: this.#class, lane: this.#lane, ranges: frame.ranges, envelopes: [] });
-  }
-}

@@ -3,6 +3,7 @@
 import type { Head } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import type { Entry } from '../delivery/entry.ts';
 import type { Link, OutboxRow } from '../delivery/ports.ts';
 
 export interface BeatsOptions {
@@ -27,14 +28,16 @@ export class Beats {
     this.#options = options;
   }
 
-  committed(rows: readonly OutboxRow[], epochOf: (log: bigint) => bigint): void {
+  committed(rows: readonly OutboxRow[], entries: readonly Entry[]): void {
+    if (rows.length === 0) return;
+    const epochs = new Map(entries.map((e) => [e.log, e.epoch]));
     const atMs = this.#options.clock.monotonic();
     for (const row of rows) {
       const logs = this.#recent.get(row.dst) ?? new Map<bigint, Recent>();
       this.#recent.set(row.dst, logs);
       for (const { log, last } of row.ranges) {
         logs.delete(log);
-        logs.set(log, { atMs, epoch: epochOf(log), seq: last });
+        logs.set(log, { atMs, epoch: epochs.get(log) ?? 0n, seq: last });
         if (logs.size > this.#options.limits.beatHeadsMax) logs.delete(logs.keys().next().value as bigint);
       }
     }

@@ -58,6 +58,8 @@ export interface HubOptions {
   readonly fillEntriesMax: number;
   /** Runs one log may hold beyond its head. */
   readonly heldRunsMax: number;
+  /** A failpoint: true leaves a push out, while the digest still counts it. */
+  readonly dropsPush?: () => boolean;
 }
 
 export class Hub {
@@ -204,12 +206,13 @@ export class Hub {
     watched.head = last.seq;
     watched.epoch = last.epoch;
     const push = new SharedPush(entries);
+    const dropped = this.#options.dropsPush?.() === true;
     for (const online of watched.users) {
       online.digest.hi = (online.digest.hi ^ moved.hi) >>> 0;
       online.digest.lo = (online.digest.lo ^ moved.lo) >>> 0;
-      for (const receiver of online.receivers) sendTo(receiver, push, origins);
+      if (!dropped) for (const receiver of online.receivers) sendTo(receiver, push, origins);
     }
-    if (origins && watched.users.size === 0) acceptAll(entries, origins);
+    if (origins && (dropped || watched.users.size === 0)) acceptAll(entries, origins);
   }
 
   #hold(watched: Watched, entries: readonly Entry[], origins: Origins | undefined): void {

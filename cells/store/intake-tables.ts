@@ -56,12 +56,19 @@ select a, b, c, g, n
 from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[]) as x (a, b, c, g, n)
 on conflict (stream_a, stream_b, cell, generation) do update set n = excluded.n`;
 
+// Whole streams whose lowest open number has waited: a decision needs every number below it, so the young ones behind an
+// old one go out with it. The first of each stream come before the second of any.
 const readOpen = `
-select i.stream_a, i.stream_b, i.generation, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms,
-  (select min(o.n) from intake o where o.stream_a = i.stream_a and o.stream_b = i.stream_b and o.generation = i.generation) as lowest
-from intake i
-where i.dst = $1 and i.created_ms < $2
-order by i.stream_a, i.stream_b, i.generation, i.n
+select i.stream_a, i.stream_b, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms, i.lowest
+from (
+  select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms,
+    min(n) over (partition by stream_a, stream_b, generation) as lowest,
+    min(created_ms) over (partition by stream_a, stream_b, generation) as oldest_ms
+  from intake
+  where dst = $1
+) as i
+where i.oldest_ms < $2
+order by i.n - i.lowest, i.stream_a, i.stream_b
 limit $3`;
 
 const readOfAuthor = `

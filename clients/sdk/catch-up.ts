@@ -300,9 +300,19 @@ export class CatchUp {
 
   #fetchFailed(view: LogView, fault: ReturnType<typeof asFault>): void {
     this.#fetchEnded(view);
-    if (fault.code === 'unknown_log' || fault.code === 'not_a_member') this.leftLog(view.log);
+    if (fault.code === 'unknown_log' || fault.code === 'not_a_member') this.#unreadable(view);
     view.notBeforeMs = this.#clock.monotonic() + Math.max(limits.fetchAgainMs, fault.afterMs);
     this.#pump();
+  }
+
+  /** The cell shows nothing of this log. What it pushed all the same (the self log is no conversation) stands for itself. */
+  #unreadable(view: LogView): void {
+    if (view.anchored || view.lowestHeld === undefined) return this.leftLog(view.log);
+    view.anchor(view.lowestHeld - 1, 0n);
+    this.#events.anchored(view);
+    const taken: Entry[] = [];
+    view.settle(this.#clock.monotonic(), taken);
+    this.#tell(view, taken);
   }
 
   #fetchEnded(view: LogView): void {

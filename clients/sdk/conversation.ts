@@ -169,7 +169,10 @@ export class Conversation {
     this.#ground.marks.set({ log: entry.log, kind: 'MARK_KIND_SEEN', epoch: entry.epoch, seq: entry.seq });
   }
 
-  /** Throws WeftError: `not_allowed`, `group_full`, `too_many_members` … */
+  /**
+   * Resolves when the change is made, or stored by the home cell for the owner of the log to decide: the entry tells.
+   * Throws WeftError: `not_allowed`, `group_full`, `too_many_members` …
+   */
   addMembers(users: readonly bigint[]): Promise<void> {
     return this.#change({ add: [...users], remove: [] });
   }
@@ -271,7 +274,8 @@ export class Conversation {
 
   async #change(by: { add: bigint[]; remove: bigint[] }): Promise<void> {
     const value = { log: this.#opened(), clientEntryId: this.#ground.outbox.newId(), ...by };
-    await this.#ground.requests.ask({ $case: 'changeMembers', value }, 'done');
+    // Pending: the owner of the log is another cell and will decide; the change comes as an entry.
+    await this.#ground.requests.ask({ $case: 'changeMembers', value }, ['done', 'pending'] as const);
   }
 }
 

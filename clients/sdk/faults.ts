@@ -42,7 +42,7 @@ export function problemFrom(status: number, body: unknown): Problem {
   const retry = text('retry');
   return {
     code: text('code') || (status >= 500 || status === 429 ? 'internal' : 'bad_request'),
-    detail: text('detail') || text('title') || `HTTP ${status}`,
+    detail: text('detail') || text('title') || (text('code') === '' ? `HTTP ${status}` : ''),
     retry: retry === 'never' || retry === 'elsewhere' || retry === 'later' ? retry : status >= 500 || status === 429 ? 'later' : 'never',
     afterMs: typeof fields['after_ms'] === 'number' ? fields['after_ms'] : 0,
     url: text('url') || undefined,

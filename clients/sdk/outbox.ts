@@ -16,11 +16,18 @@ import type { Ports } from './ports.ts';
 import { type AcceptedAt, type Content, Sent } from './sent.ts';
 import type { Reply, Request } from './wire.ts';
 
+interface Target {
+  readonly $case: 'log' | 'peer';
+  readonly value: bigint;
+}
+
 interface Lane {
   readonly key: string;
   /** Undecided, in the order written. */
   items: Sent[];
   unanswered: number;
+  /** What its appends name; the same for all that are unanswered, for a cell keeps the order of each name by itself. */
+  target: Target | undefined;
   faults: number;
   /** Not before this (monotonic ms). */
   heldUntilMs: number;
@@ -146,7 +153,7 @@ export class Outbox {
   #lane(key: string): Lane {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
-    const lane: Lane = { key, items: [], unanswered: 0, faults: 0, heldUntilMs: 0, faulted: false };
+    const lane: Lane = { key, items: [], unanswered: 0, target: undefined, faults: 0, heldUntilMs: 0, faulted: false };
     this.#lanes.set(key, lane);
     return lane;
   }
@@ -185,14 +192,19 @@ export class Outbox {
       },
       lost: () => undefined,
     };
-    const log = this.#events.logOf(lane.key);
-    const target = log !== undefined ? ({ $case: 'log', value: log } as const) : targetOf(lane.key);
+    const target = lane.unanswered > 0 && lane.target !== undefined ? lane.target : this.#targetOf(lane);
+    lane.target = target;
     if (!this.#events.send({ $case: 'append', value: { target, clientEntryId: sent.id, content: sent.content } }, waiter)) return false;
     lane.unanswered += 1;
     this.#unanswered += 1;
     sent.wasSent = true;
     sent.become('sent');
     return true;
+  }
+
+  #targetOf({ key }: Lane): Target {
+    const log = this.#events.logOf(key);
+    return log !== undefined ? { $case: 'log', value: log } : targetOf(key);
   }
 
   #answered(lane: Lane, sent: Sent, reply: Reply): void {
@@ -246,7 +258,7 @@ export class Outbox {
     const lane = this.#lane(sent.lane);
     const index = lane.items.indexOf(sent);
     if (index >= 0) lane.items.splice(index, 1);
-    if (lane.items.length === 0 && !lane.faulted) this.#lanes.delete(lane.key);
+    if (lane.items.length === 0 && lane.unanswered === 0 && !lane.faulted) this.#lanes.delete(lane.key);
     this.#ports.outbox.remove(String(sent.id)).catch((error: unknown) => this.#events.trouble(error));
     become();
   }
@@ -268,7 +280,7 @@ export class Outbox {
 export const laneOfLog = (log: bigint): string => `log:${log}`;
 export const laneOfPeer = (peer: bigint): string => `peer:${peer}`;
 
-function targetOf(lane: string): { readonly $case: 'log' | 'peer'; readonly value: bigint } {
+function targetOf(lane: string): Target {
   const [kind, id] = lane.split(':');
   return { $case: kind === 'peer' ? 'peer' : 'log', value: BigInt(id ?? '0') };
 }

@@ -10,7 +10,7 @@ import type { ReplyCase, ReplyOf, Request } from './wire.ts';
 
 interface Call {
   readonly request: Request;
-  readonly expect: ReplyCase;
+  readonly expect: readonly ReplyCase[];
   readonly resolve: (value: never) => void;
   readonly reject: (fault: WeftError) => void;
   /** Only on this connection. */
@@ -34,10 +34,11 @@ export class Requests {
    * Resolves with the reply of the expected kind. Rejects with WeftError: the fault that came instead, or `not_ready`
    * after requestMsMax without a connection (with `once`: when the connection breaks).
    */
-  ask<C extends ReplyCase>(request: Request, expect: C, how: { readonly once?: boolean } = {}): Promise<ReplyOf<C>> {
+  ask<C extends ReplyCase>(request: Request, expect: C | readonly C[], how: { readonly once?: boolean } = {}): Promise<ReplyOf<C>> {
     return new Promise<ReplyOf<C>>((resolve, reject) => {
       const dueMs = this.#clock.monotonic() + limits.requestMsMax;
-      this.#send({ request, expect, resolve: resolve as (value: never) => void, reject, once: how.once ?? false, dueMs });
+      const kinds: readonly ReplyCase[] = typeof expect === 'string' ? [expect] : expect;
+      this.#send({ request, expect: kinds, resolve: resolve as (value: never) => void, reject, once: how.once ?? false, dueMs });
     });
   }
 
@@ -58,7 +59,7 @@ export class Requests {
   #send(call: Call): void {
     const sent = this.#line().send(call.request, {
       answered: (reply) => {
-        if (reply.$case === call.expect) call.resolve(reply.value as never);
+        if (call.expect.includes(reply.$case)) call.resolve(reply.value as never);
         else if (reply.$case === 'fault') call.reject(faultFromWire(reply.value));
         else call.reject(new WeftError('internal', `the node answered ${call.request.$case} with ${reply.$case}`));
       },

@@ -4,7 +4,8 @@ import { WeftError } from '@weft/proto/faults.ts';
 import fc from 'fast-check';
 import type { Conversation } from './conversation.ts';
 import type { Entry } from './entry.ts';
-import { FakeCell, ManualClock } from './fake-cell.ts';
+import { FakeCell } from './fake-cell.ts';
+import { ManualClock } from './manual-clock.ts';
 import type { Ports } from './ports.ts';
 import { memorySession } from './session.ts';
 import { Weft } from './weft.ts';
@@ -58,6 +59,17 @@ async function pair() {
     await bo.close();
   };
   return { clock, cell, ana, bo, shown, toBo, log: toBo.log ?? 0n, close };
+}
+
+function goDown(cell: FakeCell): void {
+  cell.up = false;
+  cell.cut();
+}
+
+/** The next two appends are told to come again. */
+function laterTwice(): FakeCell['answer'] {
+  let left = 2;
+  return () => (left-- > 0 ? { code: 'busy', text: '', retry: 'RETRY_LATER', afterMs: 50 } : undefined);
 }
 
 describe('the client', () => {
@@ -283,21 +295,21 @@ describe('the client', () => {
         const { clock, cell, shown, bo, toBo, log, close } = await pair();
         const toAna = bo.conversation(log);
         let written = 0;
+        const does: Record<typeof act extends fc.Arbitrary<infer A extends string> ? A : never, () => unknown> = {
+          ana: () => toBo.send(`ana ${++written}`),
+          bo: () => toAna.send(`bo ${++written}`),
+          cut: () => cell.cut(),
+          lose: () => (cell.loses = () => true),
+          keep: () => (cell.loses = () => false),
+          later: () => (cell.answer = laterTwice()),
+          down: () => goDown(cell),
+          up: () => (cell.up = true),
+          beat: () => cell.beat(),
+          wait: () => clock.advance(3_000),
+        };
         for (const each of walk) {
-          if (each === 'ana') toBo.send(`ana ${++written}`);
-          else if (each === 'bo') toAna.send(`bo ${++written}`);
-          else if (each === 'cut') cell.cut();
-          else if (each === 'lose') cell.loses = () => true;
-          else if (each === 'keep') cell.loses = () => false;
-          else if (each === 'later') {
-            let left = 2;
-            cell.answer = () => (left-- > 0 ? { code: 'busy', text: '', retry: 'RETRY_LATER', afterMs: 50 } : undefined);
-          } else if (each === 'down') {
-            cell.up = false;
-            cell.cut();
-          } else if (each === 'up') cell.up = true;
-          else if (each === 'beat') cell.beat();
-          await clock.advance(each === 'wait' ? 3_000 : 2);
+          await does[each]();
+          await clock.advance(2);
         }
         cell.up = true;
         cell.loses = () => false;

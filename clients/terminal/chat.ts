@@ -264,7 +264,10 @@ export class Chat {
     return (await Promise.all(users.map((user) => this.#weft.nameOf(user)))).join(', ');
   }
 
-  async #nameOf({ title, peer, log }: Conversation): Promise<string> {
+  async #nameOf(conversation: Conversation): Promise<string> {
+    // Of an earlier run: the list tells what this one has not heard yet.
+    if (conversation.kind === 'unknown') await this.#weft.conversations().catch(() => []);
+    const { title, peer, log } = conversation;
     if (title !== '') return harmless(title);
     return peer === undefined ? `conversation ${log}` : this.#weft.nameOf(peer);
   }

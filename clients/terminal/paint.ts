@@ -9,8 +9,8 @@ export interface Paint {
   readonly person: (name: string) => string;
 }
 
-const escape = String.fromCharCode(27);
-const wrap = (code: string) => (text: string) => `${escape}[${code}m${text}${escape}[0m`;
+const esc = String.fromCharCode(27);
+const wrap = (code: string) => (text: string) => `${esc}[${code}m${text}${esc}[0m`;
 const plain = (text: string): string => text;
 /** Readable on dark and on light. */
 const personCodes = ['36', '35', '33', '34', '32', '91', '96', '95'];
@@ -40,5 +40,5 @@ const control = new RegExp(
 /** What others wrote must not move the cursor or recolour the screen. */
 export const harmless = (text: string): string => text.replace(control, '\u{fffd}');
 
-/** Columns without escape sequences; wide characters count as one, which is near enough. */
-export const visibleWidth = (text: string): number => [...text.replace(new RegExp(`${escape}\\[[0-9;]*m`, 'g'), '')].length;
+/** Columns without esc sequences; wide characters count as one, which is near enough. */
+export const visibleWidth = (text: string): number => [...text.replace(new RegExp(`${esc}\\[[0-9;]*m`, 'g'), '')].length;

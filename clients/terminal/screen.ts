@@ -64,7 +64,7 @@ interface Printed {
   readonly rows: number;
 }
 
-const escape = String.fromCharCode(27);
+const esc = String.fromCharCode(27);
 
 /** Lines scroll above the prompt; the prompt carries the status and survives what is printed over it. */
 export class TerminalScreen implements Screen {
@@ -73,43 +73,51 @@ export class TerminalScreen implements Screen {
   readonly #input: Interface;
   readonly #printed: Printed[] = [];
   #lines = 0;
+  /** readline throws at whoever writes after its end. */
+  #closed = false;
 
   constructor(options: { input: NodeJS.ReadStream; output: NodeJS.WriteStream; events: ScreenEvents }) {
     this.#output = options.output;
     this.#input = createInterface({ input: options.input, output: options.output, terminal: true });
+    this.#input.on('close', () => {
+      this.#closed = true;
+    });
     this.#input.on('line', (line) => {
       // The echo goes: what was typed is shown as an entry, with its mark.
       const rows = this.#rows(this.#input.getPrompt() + line);
-      this.#output.write(`${escape}[${rows}A\r${escape}[J`);
+      this.#output.write(`${esc}[${rows}A\r${esc}[J`);
       options.events.typed(line);
-      this.#input.prompt();
+      if (!this.#closed) this.#input.prompt();
     });
     this.#input.on('close', () => options.events.ended());
   }
 
   print(text: string): number {
     this.#lines += 1;
+    if (this.#closed) return this.#lines;
     this.#printed.push({ line: this.#lines, rows: this.#rows(text) });
     if (this.#printed.length > limits.linesMax) this.#printed.shift();
     this.#toPromptStart();
-    this.#output.write(`${escape}[J${text}\n`);
+    this.#output.write(`${esc}[J${text}\n`);
     this.#input.prompt(true);
     return this.#lines;
   }
 
   replace(line: number, text: string): void {
+    if (this.#closed) return;
     const index = this.#printed.findIndex((printed) => printed.line === line);
     const target = this.#printed[index];
     // A line that would take more or fewer rows would tear the screen.
     if (target === undefined || target.rows !== this.#rows(text)) return;
     const up = this.#printed.slice(index).reduce((sum, { rows }) => sum + rows, 0) + this.#input.getCursorPos().rows;
     if (up >= this.#output.rows) return;
-    this.#output.write(`${escape}7${escape}[${up}A\r${escape}[${target.rows > 1 ? '0' : '2'}K${text}${escape}8`);
+    this.#output.write(`${esc}7${esc}[${up}A\r${esc}[${target.rows > 1 ? '0' : '2'}K${text}${esc}8`);
   }
 
   status(text: string): void {
+    if (this.#closed) return;
     this.#toPromptStart();
-    this.#output.write(`${escape}[J`);
+    this.#output.write(`${esc}[J`);
     this.#input.setPrompt(`${text} › `);
     this.#input.prompt(true);
   }
@@ -121,7 +129,7 @@ export class TerminalScreen implements Screen {
   /** Back from wherever the person is typing. */
   #toPromptStart(): void {
     const { rows } = this.#input.getCursorPos();
-    this.#output.write(rows > 0 ? `\r${escape}[${rows}A` : '\r');
+    this.#output.write(rows > 0 ? `\r${esc}[${rows}A` : '\r');
   }
 
   #rows(text: string): number {

@@ -1,8 +1,7 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
-import { faults, WeftError } from '@weft/proto/faults.ts';
 import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { LinkBeat, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
@@ -13,24 +12,24 @@ import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
-import { pairKey, pairOf } from './delivery/log-state.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
-import { PullServer } from './delivery/pull-server.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
-import { acceptedLog } from './edge/requests.ts';
 import type { Failpoints } from './failpoints.ts';
 import { cellLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
+import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
+import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { Peers } from './peers.ts';
-import { Hub, type Origin } from './push/hub.ts';
+import { Hub } from './push/hub.ts';
 import { NodePushes } from './push/node-pushes.ts';
+import type { Origins } from './push/origins.ts';
 import { parkFrame } from './store/cell-tables.ts';
 import type { SqlLogStore } from './store/sql-log-store.ts';
-import { fromWire, toWire } from './wire/entry-codec.ts';
+import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
 
 export interface CellDeliveryOptions {
@@ -58,9 +57,10 @@ export class CellDelivery implements AsyncDisposable {
   readonly marks: MarkService;
   readonly beats: Beats;
   readonly pushes: NodePushes;
+  readonly requests: PeerRequests;
+  readonly links: LinkWatch;
   readonly #options: CellDeliveryOptions;
   readonly #lanes: readonly Lane[];
-  readonly #pullServer: PullServer;
   readonly #owned = new AsyncDisposableStack();
 
   constructor(options: CellDeliveryOptions) {
@@ -73,6 +73,7 @@ export class CellDelivery implements AsyncDisposable {
       failed: failed('a hole of a watched log could not be read'),
       fillEntriesMax: cellLimits.fillEntriesMax,
       heldRunsMax: cellLimits.heldRunsMax,
+      pushBytesMax: cellLimits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
@@ -98,16 +99,17 @@ export class CellDelivery implements AsyncDisposable {
     });
     this.applier = this.#owned.use(this.#openApplier(failed));
     this.puller = this.#openPuller(failed);
-    this.#pullServer = new PullServer({
-      cell: cell.number,
-      store,
-      limits: cellLimits,
-      toWire,
-      refused: (src) => this.#rejected(src, 'request', 'not-a-replica'),
-    });
     this.beats = new Beats({ link, clock, generation: cell.generation, limits: cellLimits });
+    this.links = new LinkWatch(clock, cellLimits);
+    this.requests = new PeerRequests({
+      ...options,
+      append: (operation) => this.append(operation),
+      want: (log, src) => this.puller.want(log, src),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+    });
     this.marks = this.#openMarks();
     this.pushes = this.#openPushes();
+    this.#owned.use(clock.every(cellLimits.fillAgainMs, () => this.hub.retry()));
     this.#hearLink();
   }
 
@@ -125,21 +127,6 @@ export class CellDelivery implements AsyncDisposable {
     return new Promise((resolve) => {
       if (!this.submit({ operation, settle: resolve })) resolve({ type: 'fault', code: 'busy', afterMs: 500 });
     });
-  }
-
-  /** Asks the birthplace to open the conversation and waits until its first entry has come here. */
-  async openAway(opener: bigint, peer: bigint, clientEntryId: bigint): Promise<bigint> {
-    const { link, peers, store, clock } = this.#options;
-    const pair = pairOf(opener, peer);
-    const request = OpenRequest.encode({ opener, peer, peerHome: peers.homeOf(peer), clientEntryId }).finish();
-    const answer = OpenAnswer.decode(await link.request(peers.birthplace(pair), 'open', request));
-    if (answer.result?.$case !== 'log') throw new WeftError('peer_away', 'the other cell did not open the conversation', 1_000);
-    const log = answer.result.value;
-    for (const until = clock.monotonic() + cellLimits.requestMsMax; clock.monotonic() < until; await clock.sleep(openPollMs)) {
-      if ((await store.findPairs([pair])).size > 0) return log;
-    }
-    this.puller.want(log, peers.birthplace(pair));
-    throw new WeftError('peer_away', 'the conversation is open but has not come here yet', 500);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -174,6 +161,8 @@ export class CellDelivery implements AsyncDisposable {
         queueBytesMax: cellLimits.laneQueueBytesMax,
         retryMsMax: cellLimits.laneRetryMsMax,
         retryPauseMs: cellLimits.laneRetryPauseMs,
+        lingerMs: cellLimits.laneLingerMs,
+        lingerBelow: cellLimits.laneLingerBelow,
       },
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
@@ -193,7 +182,7 @@ export class CellDelivery implements AsyncDisposable {
     const { writes, outcomes } = decision;
     this.#options.failpoints.reach('after-commit-before-tell');
     const runs = selfLogsFirst(runsOf(writes.entries));
-    const origins = new Map<Entry, Origin>();
+    const origins: Origins = new Map();
     const settled: (() => void)[] = [];
     submissions.forEach((submission, i) => {
       const outcome = outcomes[i] as Outcome;
@@ -213,7 +202,7 @@ export class CellDelivery implements AsyncDisposable {
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
   }
 
-  #tellRuns(runs: readonly Run[], origins?: ReadonlyMap<Entry, Origin>): void {
+  #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
     for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
   }
@@ -307,12 +296,13 @@ export class CellDelivery implements AsyncDisposable {
     const { link } = this.#options;
     this.#owned.use(link.hearAcks((src, bytes) => this.relay.acknowledged(src, bytes)));
     this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
-    this.#owned.use(link.serve((src, method, bytes) => this.#serve(src, method, bytes)));
+    this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }
 
   /** Heads older than two seconds that are not here were lost on the way. */
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
+    this.links.heard(src);
     const { heads } = LinkBeat.decode(bytes);
     if (heads.length === 0) return;
     this.#options.store
@@ -324,34 +314,6 @@ export class CellDelivery implements AsyncDisposable {
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
   }
 
-  async #serve(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
-    if (method === 'pull') return this.#pullServer.answer(src, PullRequest.decode(bytes));
-    if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
-    throw new WeftError('unknown_request', method);
-  }
-
-  async #open(src: number, { opener, peer, clientEntryId }: OpenRequest): Promise<OpenAnswer> {
-    const { peers, cell } = this.#options;
-    const pair = pairOf(opener, peer);
-    if (peers.homeOf(opener) !== src) {
-      this.#rejected(src, 'request', 'foreign-author');
-      return openFault('not_allowed');
-    }
-    if (peers.birthplace(pair) !== cell.number || opener === peer) return openFault('bad_request');
-    const known = (await this.#options.store.findPairs([pair])).get(pairKey(pair));
-    if (known !== undefined) return { result: { $case: 'log', value: known } };
-    const outcome = await this.append({
-      type: 'append',
-      target: { pair },
-      author: opener,
-      session: 0n,
-      clientEntryId,
-      kind: kinds.created,
-      body: new Uint8Array(),
-    });
-    return outcome.type === 'accepted' ? { result: { $case: 'log', value: acceptedLog(outcome) } } : openFault('busy');
-  }
-
   #rejected(src: number, what: string, why: string): void {
     const name = this.#options.peers.nameOf(src) ?? String(src);
     this.#options.metrics().rejected.inc({ src: name, what, why });
@@ -359,13 +321,8 @@ export class CellDelivery implements AsyncDisposable {
   }
 }
 
-const openPollMs = 10;
 /** Room for the seal and the frame's own fields. */
 const frameOverheadBytes = 4_096;
-
-const openFault = (code: keyof typeof faults): OpenAnswer => ({
-  result: { $case: 'fault', value: { code, text: faults[code].text, retry: 'RETRY_LATER', afterMs: 500 } },
-});
 
 /** A removal is seen before what follows it in any other log (R19). */
 function selfLogsFirst(runs: readonly Run[]): Run[] {

@@ -5,32 +5,14 @@
 // 3. Delivery, accounts, doors. Ready.
 // Leaving is the reverse: stop accepting, tell the sockets where to go, flush, close.
 import { mkdir } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { lanes } from '@weft/proto/ids.ts';
-import { makeEpoch } from '@weft/proto/positions.ts';
 import { type Clock, systemClock } from '@weft/runtime/clock.ts';
-import { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
-import { IdMaker } from '@weft/runtime/id-maker.ts';
-import { Leases } from '@weft/runtime/lease.ts';
 import { createLog, type Log } from '@weft/runtime/log.ts';
-import { migrate } from '@weft/runtime/migrate.ts';
-import { NodeNumber } from '@weft/runtime/node-number.ts';
 import { Health, newRegistry, startMetricsServer, watchPool } from '@weft/runtime/observability.ts';
-import { systemRandom } from '@weft/runtime/random.ts';
-import { isRetryable, openPool } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
-import { CellKeys } from './accounts/cell-keys.ts';
+import { openBase } from './base.ts';
 import type { CellConfig } from './config.ts';
 import { openDoors } from './doors.ts';
 import { openFabric } from './fabric.ts';
-import { Failpoints } from './failpoints.ts';
-import { cellLimits } from './limits.ts';
-import { openCell, openLanes } from './store/cell-tables.ts';
-import { insertSelfLog } from './store/logs-table.ts';
-import { SqlLogStore } from './store/sql-log-store.ts';
-import { StateCache } from './store/state-cache.ts';
-import { insertSelfUserLog } from './store/user-logs-table.ts';
-import { WriteSessions } from './store/write-sessions.ts';
 
 export interface CellNode extends AsyncDisposable {
   /** Resolves once the node serves. */
@@ -42,8 +24,6 @@ export interface CellParts {
   readonly log?: Log;
   readonly signal?: AbortSignal;
 }
-
-const migrations = fileURLToPath(new URL('./store/migrations', import.meta.url));
 
 export async function startCellNode(config: CellConfig, parts: CellParts = {}): Promise<CellNode> {
   const clock = parts.clock ?? systemClock;
@@ -74,107 +54,6 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
   };
 }
 
-export interface Opening {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** What was opened, closed in reverse. */
-  readonly opened: AsyncDisposableStack;
-}
-
-export interface CellBase {
-  readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
-  readonly node: { readonly number: number; readonly startMs: number };
-  readonly pool: pg.Pool;
-  readonly leases: Leases;
-  readonly ids: IdMaker;
-  readonly store: SqlLogStore;
-  readonly keys: CellKeys;
-  readonly replica: DirectoryReplica;
-  readonly failpoints: Failpoints;
-  /** Makes a user's self log, which has the user's id. */
-  readonly createSelfLog: (user: bigint) => Promise<bigint>;
-}
-
-async function openBase(config: CellConfig, opening: Opening & { readonly signal: AbortSignal | undefined }): Promise<CellBase> {
-  const { clock, log, opened } = opening;
-  const url = config.pgUrl.reveal();
-  const failpoints = new Failpoints(config.failpoints, (name) => {
-    log.fatal({ failpoint: name }, 'a failpoint ends this process');
-    process.kill(process.pid, 'SIGKILL');
-  });
-  const holder = `${config.node}-${process.pid}-${clock.now()}`;
-  const pool = openPool(url, cellLimits.poolSessionsMax, { name: 'weft-cell', log });
-  opened.defer(() => pool.end());
-  const cell = await waitForStore({ clock, log, signal: opening.signal }, async () => {
-    await migrate(pool, [migrations], clock, holder);
-    return openCell((statement) => pool.query(statement), config.cell.name, config.cell.number);
-  });
-  const leases = new Leases({ pool, clock, holder });
-  const number = opened.use(await NodeNumber.take({ leases, clock, log }));
-  const ids = new IdMaker({
-    clock,
-    cell: cell.number,
-    node: number.number,
-    leaseEndsMs: number.leaseEndsMs,
-    notBeforeMs: number.notBeforeMs,
-  });
-  await openLanes(
-    (statement) => pool.query(statement),
-    number.number,
-    Array.from({ length: lanes }, (_, lane) => lane),
-  );
-  const sessions = opened.use(new WriteSessions(url, log));
-  const store = new SqlLogStore({
-    pool,
-    sessions,
-    states: new StateCache(cellLimits.statesMax),
-    clock,
-    cell: cell.number,
-    node: number.number,
-    generation: cell.generation,
-    pairsMax: cellLimits.pairsMax,
-  });
-  const secret = Buffer.from(config.keySecret.reveal(), 'base64url');
-  const keys = opened.use(await CellKeys.open({ pool, secret, clock, cell: cell.name, log }));
-  const { address, token, key } = config.directory;
-  const replica = opened.use(
-    await DirectoryReplica.open({
-      address,
-      token: token.reveal(),
-      publicKey: key,
-      dataDir: config.dataDir,
-      clock,
-      random: systemRandom,
-      log,
-    }),
-  );
-  const epoch = makeEpoch({ count: 1, cell: cell.number, generation: cell.generation });
-  const createSelfLog = async (user: bigint): Promise<bigint> => {
-    await insertSelfLog((statement) => pool.query(statement), user, epoch, clock.now());
-    await insertSelfUserLog((statement) => pool.query(statement), user);
-    return user;
-  };
-  return { cell, node: { number: number.number, startMs: clock.now() }, pool, leases, ids, store, keys, replica, failpoints, createSelfLog };
-}
-
-/** Waits for a database that is away or starting; anything else is told at once. */
-async function waitForStore<T>(
-  { clock, log, signal }: { clock: Clock; log: Log; signal: AbortSignal | undefined },
-  open: () => Promise<T>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
-    try {
-      return await open();
-    } catch (error) {
-      if (!isRetryable(error)) throw error;
-      if (attempt === 1) log.warn({ err: error }, 'the store does not answer; waiting for it');
-      await clock.sleep(storeAgainMs, signal);
-    }
-  }
-}
-
-const storeAgainMs = 250;
 const storeCheckMs = 1_000;
 
 /** Ready only while the store answers: without it nothing can be accepted. */

@@ -3,6 +3,7 @@ import { cellNumberMax } from '@weft/proto/ids.ts';
 import { limits } from '@weft/proto/limits.ts';
 import {
   address,
+  ConfigError,
   flag,
   port,
   processKeys,
@@ -84,7 +85,7 @@ export interface CellConfig {
 /** Throws ConfigError with every problem at once. */
 export function readCellConfig(env: Record<string, string | undefined>): CellConfig {
   const read = readConfig(schema, env);
-  if (read.WEFT_PRODUCTION && read.WEFT_FAILPOINTS !== '') throw new Error('WEFT_FAILPOINTS: is refused where WEFT_PRODUCTION=1');
+  if (read.WEFT_PRODUCTION && read.WEFT_FAILPOINTS !== '') throw new ConfigError(['WEFT_FAILPOINTS: is refused where WEFT_PRODUCTION=1']);
   return {
     host: read.WEFT_HOST,
     logLevel: read.WEFT_LOG_LEVEL,

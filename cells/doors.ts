@@ -7,7 +7,7 @@ import { systemRandom } from '@weft/runtime/random.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { WrongHome } from './accounts/homes.ts';
 import { AppendRate } from './append-rate.ts';
-import type { CellBase, Opening } from './cells.ts';
+import type { CellBase, Opening } from './base.ts';
 import type { CellConfig } from './config.ts';
 import { Edge, socketPath } from './edge/edge.ts';
 import type { EdgeServices } from './edge/edge-services.ts';
@@ -27,7 +27,23 @@ export interface Doors {
 }
 
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
-  const { config, clock, log, opened, health, pool, redis, ids, keys, replica, leases, createSelfLog, sessionsWatch, delivery, failpoints } = options;
+  const {
+    config,
+    clock,
+    log,
+    opened,
+    health,
+    pool,
+    redis,
+    ids,
+    keys,
+    replica,
+    leases,
+    createSelfLog,
+    sessionsWatch,
+    delivery,
+    failpoints,
+  } = options;
   const accounts = opened.use(
     await Accounts.open({
       pool,
@@ -96,7 +112,7 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
     homeOf: peers.homeOf,
     exists: (user) => userExists(options, user),
     append: (operation) => delivery.append(operation),
-    openAway: (opener, peer, clientEntryId) => delivery.openAway(opener, peer, clientEntryId),
+    openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
     setMark: (mark, state) => delivery.marks.set(mark, state),
     renew: async (token, greeted) => {
       const access = await accounts.verifyAccess(token);
@@ -122,6 +138,8 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
       if (!delivery.hub.user(user)) rate.forget(user);
     },
     takeAppend: (user) => rate.take(user),
+    knowsUser: (user) => options.replica.userById(user) !== undefined,
+    userExists: (user) => userExists(options, user),
     append: (submission) => delivery.submit(submission),
     handle: (request, { greeted }) => requests.handle(request, greeted),
     cursor: (nowMs) => greeter.cursor(nowMs),

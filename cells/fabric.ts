@@ -6,8 +6,8 @@ import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
 import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
+import type { CellBase, Opening } from './base.ts';
 import { CellDelivery } from './cell-delivery.ts';
-import type { CellBase, Opening } from './cells.ts';
 import type { CellConfig } from './config.ts';
 import { cellLimits } from './limits.ts';
 import { Duties } from './link/duties.ts';
@@ -128,6 +128,17 @@ function openDuties({ leases, clock, log, config, store }: FabricOptions, { bus,
     everyMs: cellLimits.pullEveryMs,
     run: async () => {
       for (const { log: behind, src } of await store.behind(cellLimits.earlyMax)) delivery.puller.want(behind, src);
+    },
+  });
+  duties.add({
+    name: 'digest',
+    everyMs: cellLimits.pullEveryMs,
+    run: async () => {
+      for (const src of delivery.links.due()) {
+        const behind = await delivery.requests.antiEntropy.compare(src);
+        delivery.links.compared(src);
+        if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
+      }
     },
   });
   const ensured = bus.ensureInbound({ maxBytes: config.inboundBytesMax, replicas: 1 });

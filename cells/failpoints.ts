@@ -34,7 +34,8 @@ export class Failpoints {
     this.#die = die;
     for (const each of text) {
       const [name = '', at = '1'] = each.split(':');
-      if (!names.has(name) || !/^[1-9]\d{0,8}$/.test(at)) throw new Error(`WEFT_FAILPOINTS: no failpoint ${each}; there are ${[...names].join(', ')}`);
+      if (!names.has(name) || !/^[1-9]\d{0,8}$/.test(at))
+        throw new Error(`WEFT_FAILPOINTS: no failpoint ${each}; there are ${[...names].join(', ')}`);
       this.#armed.set(name, Number(at));
     }
   }

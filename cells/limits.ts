@@ -12,22 +12,33 @@ export const cellLimits = {
   /** How long a lane runs a transaction again before it gives its appends back, and the pause between. */
   laneRetryMsMax: 8_000,
   laneRetryPauseMs: 50,
+  /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
+  laneLingerMs: 4,
+  laneLingerBelow: 16,
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
   /** Sessions of the pool beside the lanes' own. */
   poolSessionsMax: 10,
-  /** Bytes one socket may have waiting to be sent; beyond that pushes are left out and it is told to resync. */
+  /** Pipelined sessions for history and heads: a slow read holds up the others of its session only. */
+  readSessions: 4,
+  /** Bytes one socket may have waiting to be sent; beyond that pushes are left out, it is told to resync, and nothing more is read from it. */
   socketOutBytesMax: 256 * 1024,
   /** A socket that takes nothing for this long is closed. */
   socketStuckMsMax: 30_000,
   /** Frames that are no protocol before a connection is closed. */
   badFramesMax: 10,
+  /** Logs of one socket in which an append has to come again before others may. */
+  orderedLogsMax: 1_024,
   /** Requests other than appends a socket may have unanswered. */
   requestsInFlightMax: 64,
   /** Entries read at once to fill a hole of a watched log, and runs held meanwhile. */
   fillEntriesMax: 256,
   heldRunsMax: 64,
+  /** Bytes of entries in one push or page: with what stands around them it must fit the client's frame. */
+  pushBytesMax: 63 * 1024,
+  /** How often a node reads again what it could not read for its sockets. */
+  fillAgainMs: 1_000,
   /** Users whose heads one statement reads. */
   greetBatchMax: 256,
   /** Safety margin of a resume cursor: the furthest two nodes' clocks and a transaction may be apart. */
@@ -42,8 +53,8 @@ export const cellLimits = {
   resendRowsMax: 64,
   /** Open intake sent again at once. */
   intakeRowsMax: 1_024,
-  /** Acknowledged ids gathered before one delete. */
-  ackGatherMs: 5,
+  /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
+  ackGatherMs: 10,
   /** Inbound frames being applied. */
   applyFramesMax: 256,
   /** A run beyond the head, or an intake number beyond the next, is kept this long. */
@@ -55,6 +66,8 @@ export const cellLimits = {
   pullsAtOnceMax: 4,
   pullEveryMs: 1_000,
   requestMsMax: 3_000,
+  /** How often it is looked whether a conversation opened elsewhere has come. */
+  openPollMs: 10,
   /** Heads a link's beat carries, and for how long a commit is told that way. */
   beatHeadsMax: 1_000,
   beatEveryMs: 1_000,
@@ -66,6 +79,11 @@ export const cellLimits = {
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,
+  digestPageRows: 5_000,
+  digestBucketsPerRequest: 64,
+  digestHeadsPerAnswer: 4_000,
+  /** A link that was silent this long is compared at once when it is heard again. */
+  linkSilentMs: 5_000,
   /** Marks coalesce this long before they are told to other cells; only for logs of at most so many members. */
   marksEveryMs: 1_000,
   marksMembersMax: 200,
@@ -78,4 +96,5 @@ export const cellLimits = {
 } as const;
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
+assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');

@@ -5,6 +5,7 @@
 // 3. A second SIGTERM or SIGINT exits at once with 128 + the signal's number.
 // An error that nobody handled is a bug: it is logged and the process ends with 1, for its supervisor to start a clean one.
 import { constants } from 'node:os';
+import { ConfigError } from './config.ts';
 import { runtimeLimits as limits } from './limits.ts';
 import type { Log } from './log.ts';
 
@@ -55,4 +56,15 @@ export async function runMain(
 function die(log: Log, error: unknown, message: string): never {
   log.fatal({ err: error }, message);
   process.exit(1);
+}
+
+/** What `read` returns; a configuration that is not usable is told on standard error, and the process ends with 2. */
+export function readOrExit<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(2);
+  }
 }

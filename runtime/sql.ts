@@ -11,6 +11,8 @@ export interface SessionOptions {
   /** `application_name`: seen in pg_stat_activity, label of the pool's metrics. */
   readonly name?: string;
   readonly log?: Log;
+  /** False: a commit does not wait for the disk, and a crash of the server may undo it. For what only saves work. */
+  readonly durable?: boolean;
 }
 
 /** A pool of at most `max` sessions. int8 is bigint, bytea Buffer. Errors of idle sessions are logged, the pool replaces them. */
@@ -54,7 +56,7 @@ export async function openPipelined(url: string, options: SessionOptions = {}): 
       lock_timeout: limits.writeLockMsMax,
       idle_in_transaction_session_timeout: limits.writeIdleInTransactionMsMax,
       statement_timeout: limits.writeStatementMsMax,
-      synchronous_commit: 'on',
+      synchronous_commit: options.durable === false ? 'off' : 'on',
     }),
   });
   // Without a listener an ended session ends the process; whoever has a query under way gets the error there.

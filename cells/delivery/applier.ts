@@ -15,7 +15,7 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { Early } from './early.ts';
 import type { Entry } from './entry.ts';
 import type { Submission } from './lane.ts';
-import { type Stream, streamKey } from './log-state.ts';
+import { type Stream, streamKey, streamOfPair } from './log-state.ts';
 import type { ApplyOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
 import type { Link } from './ports.ts';
 
@@ -35,7 +35,7 @@ export interface ApplierOptions {
   readonly generationOf: (cell: number) => number;
   readonly decodeRuns: (bytes: Uint8Array) => readonly { readonly log: bigint; readonly entries: readonly Entry[] }[];
   readonly submit: (lane: number, submission: Submission) => boolean;
-  readonly limits: { readonly earlyMs: number; readonly earlyMax: number };
+  readonly limits: { readonly earlyMs: number; readonly earlyMax: number; readonly ackGatherMs: number };
   /** A log is behind what is known to exist, and what is missing did not come. */
   readonly behind: (log: bigint, src: number) => void;
   readonly marks: (src: number, marks: readonly MarkMoved[]) => Promise<void>;
@@ -53,6 +53,8 @@ type Finished = 'committed' | 'again' | 'rejected';
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #early: Early<EarlyThing>;
+  readonly #acks = new Map<number, { committed: bigint[]; rejected: bigint[] }>();
+  #gathering: Disposable | undefined;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -95,6 +97,8 @@ export class Applier {
   }
 
   [Symbol.dispose](): void {
+    this.#gathering?.[Symbol.dispose]();
+    this.#sendAcks();
     this.#early[Symbol.dispose]();
   }
 
@@ -170,16 +174,22 @@ export class Applier {
     if (frame.cls !== 'i') this.#acknowledge(frame, finished);
   }
 
+  /** Gathered for a few milliseconds: nobody waits for it but the row it lets go. */
   #acknowledge(frame: ArrivedFrame, finished: Finished): void {
-    const ids = [frame.id];
-    const generation = BigInt(this.#options.generationOf(frame.src));
-    const acks: FrameAcks = {
-      generation,
-      committed: finished === 'committed' ? ids : [],
-      rejected: finished === 'rejected' ? ids : [],
-      afterMs: 0,
-    };
-    this.#options.link.acknowledge(frame.src, FrameAcks.encode(acks).finish());
+    const acks = this.#acks.get(frame.src) ?? { committed: [], rejected: [] };
+    this.#acks.set(frame.src, acks);
+    acks[finished === 'rejected' ? 'rejected' : 'committed'].push(frame.id);
+    this.#gathering ??= this.#options.clock.timer(this.#options.limits.ackGatherMs, () => this.#sendAcks());
+  }
+
+  #sendAcks(): void {
+    this.#gathering = undefined;
+    const gathered = [...this.#acks];
+    this.#acks.clear();
+    for (const [src, { committed, rejected }] of gathered) {
+      const generation = BigInt(this.#options.generationOf(src));
+      this.#options.link.acknowledge(src, FrameAcks.encode({ generation, committed, rejected, afterMs: 0 }).finish());
+    }
   }
 
   #park(frame: ArrivedFrame, why: string): void {
@@ -231,11 +241,13 @@ function intakeOperation(intake: Intake, src: number, generation: number): Intak
 }
 
 function refusedOperation(refused: IntakeRefused, src: number): Operation {
-  const target: Target = refused.log === 0n ? { pair: { low: refused.low, high: refused.high } } : { log: refused.log };
+  const pair = { low: refused.low, high: refused.high };
+  const target: Target = refused.log === 0n ? { pair } : { log: refused.log };
   return {
     type: 'refused',
     src,
     target,
+    stream: refused.low === 0n ? { a: refused.log, b: 0n } : streamOfPair(pair),
     n: Number(refused.n),
     author: refused.author,
     clientEntryId: refused.clientEntryId,

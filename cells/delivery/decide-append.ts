@@ -2,7 +2,7 @@
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
-import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
+import { causedEntryId, type Entry, isContent, isState, kinds, refusalId } from './entry.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -29,9 +29,17 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   if (!state || !row) return { type: 'fault', code: 'unknown_log' };
   const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) return { type: 'accepted', entry: known, fresh: false };
+  const isHere = ownerOf(state) === work.context.cell;
+  if (!isHere) {
+    // What waits is the owner's to decide, whatever has happened to its author since; what the owner refused stays refused.
+    if (work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
+    const refusal = refusalId({ log }, operation.clientEntryId);
+    if (work.known({ log: operation.author, author: operation.author, clientEntryId: refusal }))
+      return { type: 'fault', code: 'not_allowed', text: 'refused before' };
+  }
   if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
-  if (ownerOf(state) !== work.context.cell) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
+  if (!isHere) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
   return appendHere(operation, work, row, state);
 }
 
@@ -109,10 +117,10 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
     flags: 0,
     body: change ? change.body : operation.body,
   };
+  const after = change ? stateAfter(state, entry) : undefined;
+  if (change && !after) return { type: 'fault', code: 'bad_request' };
   work.push(entry);
-  if (change) {
-    const after = stateAfter(state, entry);
-    if (!after) return { type: 'fault', code: 'bad_request' };
+  if (after) {
     work.changeState(after);
     work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
   }
@@ -136,7 +144,9 @@ const openedEntry = (row: LogRow, state: LogState): Entry => ({
 function checkChange(operation: AppendOperation | IntakeOperation, work: WorkingSet, state: LogState): Outcome | { body: Uint8Array } {
   if (state.kind !== 'group') return { type: 'fault', code: 'not_allowed' };
   try {
-    return operation.kind === kinds.membersAdded ? checkAddition(operation.body, work, state) : checkRemoval(operation, state);
+    if (operation.kind === kinds.membersAdded) return checkAddition(operation.body, work, state);
+    if (operation.kind === kinds.membersRemoved) return checkRemoval(operation, state);
+    return { type: 'fault', code: 'bad_request' };
   } catch {
     return { type: 'fault', code: 'bad_request' };
   }
@@ -168,7 +178,7 @@ function asIntake(
   work: WorkingSet,
   to: { log: bigint; dst: number; stream: { a: bigint; b: bigint } },
 ): Outcome {
-  if (work.isWaiting(operation.author, operation.clientEntryId)) return { type: 'pending', log: to.log };
+  if (work.isWaiting(operation.author, operation.clientEntryId, to.stream)) return { type: 'pending', log: to.log };
   if (work.openIntake(operation.author) >= work.context.limits.openIntakePerUserMax)
     return { type: 'fault', code: 'intake_full', afterMs: 1_000 };
   work.takeIntakeNumber({

@@ -4,7 +4,7 @@ import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
-import { type LogState, ownerOf, stateAfter, stateAfterCreation } from './log-state.ts';
+import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
@@ -16,15 +16,15 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
     const opened = openReplica(operation, work);
     if (opened) return opened;
     row = work.row(operation.log);
-  }
+  } else reopenReplica(operation, row, work);
   const state = work.state(operation.log);
   if (!row || !state) return { type: 'rejected', why: 'unusable' };
   if (ownerOf(state) === work.context.cell) return { type: 'rejected', why: 'not-owner' };
   const before = row.head;
   for (const entry of operation.entries) {
-    closeIntake(entry, work);
     const wrong = applyOne(entry, operation, row, work);
     if (wrong) return wrong;
+    if (entry.seq <= row.head) closeIntake(entry, work);
   }
   const missing = last !== undefined && last.seq > row.head;
   if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
@@ -60,6 +60,24 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
   return undefined;
 }
 
+/**
+ * The snapshot begins beyond what continues the run here: this cell had no member meanwhile, and begins anew where it got
+ * one again (R18). Whoever was a member here when the run broke off has left in between.
+ */
+function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work: WorkingSet): void {
+  const before = work.state(log);
+  if (!snapshot || !before || snapshot.start <= row.head || row.status === 'frozen') return;
+  if (ownerOf(before) !== src || snapshot.state.epoch !== before.epoch) return;
+  const own = [...before.members].filter(([, member]) => member.home === work.context.cell);
+  // Their self logs get an entry each: who joined since the pull was asked for is not locked, so it is pulled again.
+  if (own.some(([user]) => !work.row(user))) return;
+  const after: LogState = { ...snapshot.state, cells: before.cells };
+  work.reopen(after, snapshot);
+  const { start, ts, ord } = snapshot;
+  const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
+  work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
+}
+
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
   const state = work.state(operation.log) as LogState;
@@ -88,6 +106,10 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   return undefined;
 }
 
+/** The entry is the owner's answer to the intake it came from (R12). */
 function closeIntake(entry: Entry, work: WorkingSet): void {
-  if (work.context.homeOf(entry.author) === work.context.cell) work.close(entry.author, entry.clientEntryId);
+  if (work.context.homeOf(entry.author) !== work.context.cell) return;
+  work.close(streamOf(work.state(entry.log) as LogState), entry.author, entry.clientEntryId);
 }
+
+const noBody = new Uint8Array();

@@ -3,7 +3,7 @@
 import { faults } from '@weft/proto/faults.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
-import { kinds } from './entry.ts';
+import { kinds, refusalId } from './entry.ts';
 import { ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
 import { refusedBody } from './self-entries.ts';
@@ -69,7 +69,9 @@ function answer(operation: IntakeOperation, work: WorkingSet, log: bigint, seq: 
 }
 
 function refuse(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined, code: string, text: string): void {
-  const pair = 'pair' in operation.target ? operation.target.pair : { low: 0n, high: 0n };
+  // The stream tells the sender which of its numbers is meant, however the append was addressed here.
+  const { a, b } = operation.stream;
+  const pair = b === 0n ? { low: 0n, high: 0n } : { low: a, high: b };
   const payload = Envelope.encode({
     notice: {
       $case: 'refused',
@@ -91,8 +93,12 @@ function refuse(operation: IntakeOperation, work: WorkingSet, log: bigint | unde
 /** At the author's home: the intake row goes, and the self log tells every device of the author. */
 export function decideRefused(operation: RefusedOperation, work: WorkingSet): Outcome {
   if (work.context.homeOf(operation.author) !== work.context.cell) return { type: 'rejected', why: 'foreign-author' };
-  if (!work.facts.waiting(operation.author, operation.clientEntryId)) return { type: 'decided' };
-  work.close(operation.author, operation.clientEntryId);
+  if (decidesFor(operation, work) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  const { author, stream, target } = operation;
+  if (!work.facts.waiting(author, operation.clientEntryId, stream)) return { type: 'decided' };
+  work.close(stream, author, operation.clientEntryId);
+  const clientEntryId = refusalId(target, operation.clientEntryId);
+  if (work.known({ log: author, author, clientEntryId })) return { type: 'decided' };
   const pair = 'pair' in operation.target ? operation.target.pair : undefined;
   const peer = pair ? (pair.low === operation.author ? pair.high : pair.low) : 0n;
   const body = refusedBody({
@@ -102,6 +108,13 @@ export function decideRefused(operation: RefusedOperation, work: WorkingSet): Ou
     text: operation.text,
     peer,
   });
-  writeSelfEntry(work, operation.author, { kind: kinds.appendRefused, clientEntryId: operation.clientEntryId, body });
+  writeSelfEntry(work, author, { kind: kinds.appendRefused, clientEntryId, body });
   return { type: 'decided' };
+}
+
+/** The cell whose word on this append is final: the log's owner, or the birthplace of a conversation that is not open. */
+function decidesFor({ target, stream }: RefusedOperation, work: WorkingSet): number | undefined {
+  const state = 'log' in target ? work.state(target.log) : undefined;
+  if (state) return streamKey(streamOf(state)) === streamKey(stream) ? ownerOf(state) : undefined;
+  return stream.b === 0n ? undefined : work.context.birthplace({ low: stream.a, high: stream.b });
 }

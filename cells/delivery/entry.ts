@@ -1,5 +1,6 @@
 // An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
-import { mixId } from './mix.ts';
+import { mix64, mixId } from './mix.ts';
+import type { Target } from './operations.ts';
 
 export interface Entry {
   readonly log: bigint;
@@ -53,3 +54,7 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 
 /** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
+
+/** Id, in its author's self log, of the entry that says that this append was refused: one for each log and append. */
+export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
+  mix64(clientEntryId ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;

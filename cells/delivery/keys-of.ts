@@ -1,13 +1,14 @@
 // What a batch of operations must lock and look up before it can be decided.
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { kinds } from './entry.ts';
-import { isGroupPair, streamOfPair } from './log-state.ts';
+import { kinds, refusalId } from './entry.ts';
+import { isGroupPair, type Pair, streamOfPair } from './log-state.ts';
 import type { Operation, Target } from './operations.ts';
 import type { AppendKey, DecidedKey, WriteKeys } from './ports.ts';
 
 interface Collected {
   readonly logs: Set<bigint>;
   readonly known: AppendKey[];
+  readonly pairs: Pair[];
   readonly intakes: { stream?: { a: bigint; b: bigint }; log: bigint; author: bigint; clientEntryId: bigint }[];
   readonly decided: DecidedKey[];
   readonly runs: { log: bigint; from: number; to: number }[];
@@ -15,7 +16,7 @@ interface Collected {
 
 /** `isLocal`: whether a user is homed in this cell, so that their self log may get an entry. */
 export function keysOf(operations: readonly Operation[], isLocal: (user: bigint) => boolean): WriteKeys {
-  const keys: Collected = { logs: new Set(), known: [], intakes: [], decided: [], runs: [] };
+  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], runs: [] };
   for (const operation of operations) collect(operation, keys, isLocal);
   return { ...keys, logs: [...keys.logs].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) };
 }
@@ -28,20 +29,24 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
     if (first) keys.runs.push({ log: operation.log, from: first.seq, to: operation.entries.at(-1)?.seq ?? first.seq });
     return;
   }
+  const log = logOfTarget(operation.target);
+  if (log !== undefined) keys.logs.add(log);
   if (operation.type === 'refused') {
-    keys.logs.add(operation.author);
-    keys.intakes.push({ log: 0n, author: operation.author, clientEntryId: operation.clientEntryId });
+    const { author, clientEntryId } = operation;
+    keys.logs.add(author);
+    keys.known.push({ log: author, author, clientEntryId: refusalId(operation.target, clientEntryId) });
+    keys.intakes.push({ stream: operation.stream, log: 0n, author, clientEntryId });
     return;
   }
-  const log = logOfTarget(operation.target);
-  if (log !== undefined) {
-    keys.logs.add(log);
-    keys.known.push({ log, author: operation.author, clientEntryId: operation.clientEntryId });
-  }
+  if ('pair' in operation.target) keys.pairs.push(operation.target.pair);
+  if (log !== undefined) keys.known.push({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (operation.type === 'intake') {
     keys.decided.push({ stream: operation.stream, cell: operation.src, generation: operation.generation });
   } else {
     const { author, clientEntryId } = operation;
+    // An append to a log of another cell may have been refused before: the author's self log remembers it.
+    if (log !== undefined && !isLocal(log))
+      keys.known.push({ log: author, author, clientEntryId: refusalId(operation.target, clientEntryId) });
     keys.intakes.push(
       'pair' in operation.target
         ? { stream: streamOfPair(operation.target.pair), log: 0n, author, clientEntryId }
@@ -55,7 +60,7 @@ const logOfTarget = (target: Target): bigint | undefined => ('log' in target ? t
 /** Users whose membership the operation may change. */
 function usersTouched(operation: Operation): bigint[] {
   if (operation.type === 'refused') return [];
-  if (operation.type === 'apply') return operation.entries.flatMap((e) => usersIn(e.kind, e.body));
+  if (operation.type === 'apply') return [...operation.entries.flatMap((e) => usersIn(e.kind, e.body)), ...(operation.leaving ?? [])];
   if ('pair' in operation.target && !isGroupPair(operation.target.pair)) return [operation.target.pair.low, operation.target.pair.high];
   return usersIn(operation.kind, operation.body);
 }

@@ -1,6 +1,7 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
-// 1. Whatever waits is taken, up to 256 entries and 256 KiB. No timer: an idle lane takes one append at once.
+// 1. Whatever waits is taken, up to 256 entries and 256 KiB. An idle lane takes one append at once; a lane that has just
+//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
@@ -37,6 +38,9 @@ export interface LaneLimits {
   /** After this an append is given back with `busy`: nothing is known of it, the client sends it again. */
   readonly retryMsMax: number;
   readonly retryPauseMs: number;
+  /** How long a busy lane waits for more than `lingerBelow` operations. */
+  readonly lingerMs: number;
+  readonly lingerBelow: number;
 }
 
 export interface LaneOptions {
@@ -47,6 +51,8 @@ export interface LaneOptions {
   readonly freshLog: () => bigint;
   readonly clock: Clock;
   readonly limits: LaneLimits;
+  /** The next turn of the event loop, by which whatever arrives in this one is here. */
+  readonly turn?: () => Promise<void>;
   /** Tells a commit on and settles its submissions. */
   readonly committed: (commit: Commit) => void;
   readonly failed: (error: unknown, operations: number) => void;
@@ -58,6 +64,7 @@ export class Lane {
   #queueBytes = 0;
   #running: Promise<void> | undefined;
   #stopped = false;
+  #lastMs = Number.NEGATIVE_INFINITY;
   /** Transactions and operations so far. */
   readonly counts = { batches: 0, operations: 0, again: 0 };
 
@@ -88,9 +95,19 @@ export class Lane {
 
   async #run(): Promise<void> {
     // Whatever arrives in this turn of the event loop belongs to the first batch.
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) await this.#commitAll(this.#take());
+    await (this.#options.turn ?? nextTurn)();
+    while (this.#queue.length > 0) {
+      if (this.#isBusy()) await this.#options.clock.sleep(this.#options.limits.lingerMs);
+      await this.#commitAll(this.#take());
+      this.#lastMs = this.#options.clock.monotonic();
+    }
     this.#running = undefined;
+  }
+
+  /** Work keeps coming, but not enough of it to fill a batch. */
+  #isBusy(): boolean {
+    const { clock, limits } = this.#options;
+    return this.#queue.length < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
   }
 
   #take(): Submission[] {
@@ -105,10 +122,7 @@ export class Lane {
       if (batch.length > 0 && (entries + weight > batchEntriesMax || bytes + size > batchBytesMax)) break;
       taken += 1;
       this.#queueBytes -= size;
-      if (submission.mayRun && !submission.mayRun()) {
-        submission.settle({ type: 'fault', code: 'earlier_faulted' });
-        continue;
-      }
+      if (!mayStillRun(submission)) continue;
       entries += weight;
       bytes += size;
       batch.push(submission);
@@ -120,8 +134,9 @@ export class Lane {
   /** Commits the batch, halved as often as an error demands. */
   async #commitAll(batch: readonly Submission[]): Promise<void> {
     if (batch.length === 0) return;
+    let decision: Decision;
     try {
-      await this.#commit(batch);
+      decision = await this.#decided(batch.map((s) => s.operation));
     } catch (error) {
       if (batch.length === 1 || error instanceof RunAgain) {
         this.#options.failed(error, batch.length);
@@ -131,20 +146,22 @@ export class Lane {
       }
       const half = Math.ceil(batch.length / 2);
       await this.#commitAll(batch.slice(0, half));
-      await this.#commitAll(batch.slice(half));
+      // The culprit may have been in the first half: what its session sent after it waits for it to come again (R8).
+      await this.#commitAll(batch.slice(half).filter(mayStillRun));
+      return;
     }
+    this.counts.batches += 1;
+    this.counts.operations += batch.length;
+    this.#options.committed({ lane: this.#options.lane, submissions: batch, decision });
   }
 
-  async #commit(batch: readonly Submission[]): Promise<void> {
+  /** The committed decision, after as many attempts as it takes. */
+  async #decided(operations: readonly Operation[]): Promise<Decision> {
     const { clock, limits } = this.#options;
     const until = clock.monotonic() + limits.retryMsMax;
     for (;;) {
       try {
-        const decision = await this.#attempt(batch.map((s) => s.operation));
-        this.counts.batches += 1;
-        this.counts.operations += batch.length;
-        this.#options.committed({ lane: this.#options.lane, submissions: batch, decision });
-        return;
+        return await this.#attempt(operations);
       } catch (error) {
         if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
         this.counts.again += 1;
@@ -172,4 +189,12 @@ export class Lane {
       return log === undefined ? { ...o, freshLog: this.#options.freshLog() } : { ...o, target: { log } };
     });
   }
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function mayStillRun({ mayRun, settle }: Submission): boolean {
+  if (!mayRun || mayRun()) return true;
+  settle({ type: 'fault', code: 'earlier_faulted' });
+  return false;
 }

@@ -54,6 +54,8 @@ export interface ApplyOperation {
   readonly log: bigint;
   readonly entries: readonly Entry[];
   readonly snapshot?: Snapshot;
+  /** Own people who were members when the run broke off: the snapshot may show that they left. */
+  readonly leaving?: readonly bigint[];
 }
 
 /** The owner's final refusal of one of our users' appends (R12). */
@@ -61,6 +63,7 @@ export interface RefusedOperation {
   readonly type: 'refused';
   readonly src: number;
   readonly target: Target;
+  readonly stream: Stream;
   readonly n: number;
   readonly author: bigint;
   readonly clientEntryId: bigint;

@@ -26,6 +26,8 @@ export interface WriteKeys {
   readonly logs: readonly bigint[];
   /** Ids that may be stored already. */
   readonly known: readonly AppendKey[];
+  /** Direct conversations and groups that were not open a moment ago. Looked up after `decided`. */
+  readonly pairs: readonly Pair[];
   /** Who may need an intake number, should the log turn out to be owned elsewhere. */
   readonly intakes: readonly { readonly stream?: Stream; readonly log: bigint; readonly author: bigint; readonly clientEntryId: bigint }[];
   readonly decided: readonly DecidedKey[];
@@ -52,10 +54,12 @@ export interface Facts {
   known(key: AppendKey): Entry | undefined;
   /** Stored entry of a run that overlaps the head. */
   stored(log: bigint, seq: number): Entry | undefined;
+  /** Log of a pair that was opened since it was last looked for; it is not locked. */
+  pairLog(pair: Pair): bigint | undefined;
   /** Next free intake number of a stream. */
   nextIntake(stream: Stream): number;
-  /** Whether this append waits as intake already. */
-  waiting(author: bigint, clientEntryId: bigint): boolean;
+  /** Whether this append waits as intake of that stream already. */
+  waiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean;
   /** Undecided appends of this author. */
   openIntake(author: bigint): number;
   decided(key: DecidedKey): number;
@@ -96,11 +100,13 @@ export interface Writes {
   readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];
   /** New states of existing logs. */
   readonly states: readonly { readonly before: LogState; readonly after: LogState }[];
+  /** Replicas that begin anew after `start`, because this cell was out of the log meanwhile (R18). */
+  readonly reopened: readonly { readonly log: bigint; readonly start: number }[];
   readonly userLogs: readonly UserLogRow[];
   readonly pairs: readonly { readonly pair: Pair; readonly log: bigint }[];
   readonly intake: readonly IntakeRow[];
   /** Own users' appends the owner has decided: their intake rows go. */
-  readonly closed: readonly { readonly author: bigint; readonly clientEntryId: bigint }[];
+  readonly closed: readonly { readonly stream: Stream; readonly author: bigint; readonly clientEntryId: bigint }[];
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
   readonly outbox: readonly OutboxRow[];
   readonly behind: readonly { readonly log: bigint; readonly known: number; readonly src: number }[];

@@ -48,7 +48,9 @@ export class PullServer {
     const to = request.to === 0n ? last : Math.min(last, Number(request.to));
     const entries = withinBytes(await store.readRange(state.log, from, to, limits.pullEntriesMax), limits.pullBytesMax);
     const head: Head = { log: row.log, epoch: row.epoch, seq: BigInt(last), ord: BigInt(row.ord), ts: BigInt(row.ts) };
-    const snapshot = request.snapshot && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
+    // A cell that was out of the log meanwhile cannot go on where it broke off: it begins anew.
+    const opens = request.snapshot || from > Number(request.from);
+    const snapshot = opens && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
     return { snapshot, entries: entries.map(toWire), head };
   }
 

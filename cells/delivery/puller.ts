@@ -72,7 +72,9 @@ export class Puller {
       const entries = page.entries.map((entry) => this.#options.fromWire(entry));
       const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
       if (entries.length === 0 && !snapshot && !local) return;
-      const outcome = await apply({ type: 'apply', src: owner, log, entries, ...(snapshot ? { snapshot } : {}) });
+      const own = snapshot && local ? [...local.state.members].filter(([, member]) => member.home === cell) : [];
+      const opening = snapshot ? { snapshot, leaving: own.map(([user]) => user) } : {};
+      const outcome = await apply({ type: 'apply', src: owner, log, entries, ...opening });
       this.#options.pulled(owner, entries.length);
       if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return;
       if (outcome.head <= (local?.row.head ?? -1)) return;

@@ -3,8 +3,18 @@
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { FrameCutter } from './frame-cutter.ts';
-import { type LogState, membershipChange, ownerOf, type Pair, streamKey } from './log-state.ts';
-import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from './ports.ts';
+import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
+import {
+  type AppendKey,
+  type DecidedKey,
+  type Facts,
+  type IntakeRow,
+  type LogRow,
+  type OutboxRow,
+  RunAgain,
+  type UserLogRow,
+  type Writes,
+} from './ports.ts';
 
 export interface DecideContext {
   /** Number and generation of this cell. */
@@ -39,7 +49,8 @@ export class WorkingSet {
   readonly #intake: IntakeRow[] = [];
   readonly #nextIntake = new Map<string, number>();
   readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
-  readonly #closed: { author: bigint; clientEntryId: bigint }[] = [];
+  readonly #closed: { stream: Stream; author: bigint; clientEntryId: bigint }[] = [];
+  readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
 
   constructor(facts: Facts, context: DecideContext) {
@@ -67,7 +78,11 @@ export class WorkingSet {
 
   known(key: AppendKey): Entry | undefined {
     const fresh = this.#fresh.get(key.log)?.get(key.clientEntryId);
-    return fresh?.author === key.author ? fresh : this.facts.known(key);
+    if (!fresh) return this.facts.known(key);
+    if (fresh.author === key.author) return fresh;
+    // Two authors chose the same id.
+    const own = this.entries.find((e) => e.log === key.log && e.author === key.author && e.clientEntryId === key.clientEntryId);
+    return own ?? this.facts.known(key);
   }
 
   create(row: LogRow, state: LogState, start: number): void {
@@ -77,11 +92,15 @@ export class WorkingSet {
   }
 
   addPair(pair: Pair, log: bigint): void {
-    this.#pairs.set(`${pair.low}:${pair.high}`, { pair, log });
+    this.#pairs.set(pairKey(pair), { pair, log });
   }
 
+  /** The pair's log, if this transaction opened it. One that another transaction opened meanwhile is not locked: start over. */
   pairLog(pair: Pair): bigint | undefined {
-    return this.#pairs.get(`${pair.low}:${pair.high}`)?.log;
+    const mine = this.#pairs.get(pairKey(pair));
+    if (mine) return mine.log;
+    if (this.facts.pairLog(pair) !== undefined) throw new RunAgain('the conversation was opened meanwhile');
+    return undefined;
   }
 
   /** Adds an entry to the end of its log's run. The caller has made its seq the row's head + 1. */
@@ -107,6 +126,16 @@ export class WorkingSet {
     this.#touched.add(after.log);
   }
 
+  /** The replica goes on after a gap that is not its cell's to know. */
+  reopen(after: LogState, from: { readonly start: number; readonly ts: number; readonly ord: number }): void {
+    const row = this.row(after.log) as LogRow;
+    row.head = from.start;
+    row.ts = from.ts;
+    row.ord = from.ord;
+    this.#reopened.push({ log: after.log, start: from.start });
+    this.changeState(after);
+  }
+
   addUserLog(row: UserLogRow): void {
     this.#userLogs.push(row);
   }
@@ -120,8 +149,10 @@ export class WorkingSet {
     return n;
   }
 
-  isWaiting(author: bigint, clientEntryId: bigint): boolean {
-    return this.#intake.some((r) => r.author === author && r.clientEntryId === clientEntryId) || this.facts.waiting(author, clientEntryId);
+  isWaiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean {
+    const key = streamKey(stream);
+    const mine = this.#intake.some((r) => r.author === author && r.clientEntryId === clientEntryId && streamKey(r.stream) === key);
+    return mine || this.facts.waiting(author, clientEntryId, stream);
   }
 
   openIntake(author: bigint): number {
@@ -136,8 +167,8 @@ export class WorkingSet {
     this.#decided.set(decidedKey(key), { key, n });
   }
 
-  close(author: bigint, clientEntryId: bigint): void {
-    this.#closed.push({ author, clientEntryId });
+  close(stream: Stream, author: bigint, clientEntryId: bigint): void {
+    this.#closed.push({ stream, author, clientEntryId });
   }
 
   caughtUp(log: bigint, head: number): void {
@@ -156,6 +187,7 @@ export class WorkingSet {
       rows,
       created,
       states,
+      reopened: this.#reopened,
       userLogs: this.#userLogs,
       pairs: [...this.#pairs.values()],
       intake: this.#intake,

@@ -5,11 +5,17 @@ import { type FaultCode, faults } from '@weft/proto/faults.ts';
 export class AppendOrder {
   /** Per log (or peer): the append that has to come again first. */
   readonly #awaited = new Map<bigint, bigint>();
+  readonly #logsMax: number;
+
+  /** Once appends to `logsMax` logs wait to come again, appends to other logs wait too: nothing could be remembered of them. */
+  constructor(logsMax: number) {
+    this.#logsMax = logsMax;
+  }
 
   /** Whether this append may be decided now. The awaited one itself may. */
   mayRun(target: bigint, clientEntryId: bigint): boolean {
     const awaited = this.#awaited.get(target);
-    return awaited === undefined || awaited === clientEntryId;
+    return awaited === undefined ? this.#awaited.size < this.#logsMax : awaited === clientEntryId;
   }
 
   /** The awaited append has come again. */

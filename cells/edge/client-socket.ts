@@ -14,7 +14,7 @@ import type { OnlineUser, Receiver } from '../push/hub.ts';
 import type { SharedPush } from '../push/shared-push.ts';
 import type { AppendFields } from '../wire/frames.ts';
 import { AppendOrder } from './append-order.ts';
-import { type Codec, isGoodText, type ServerEvent } from './codec.ts';
+import { type Answer, type Codec, isGoodText, type ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
 import { Outbound, type WriteGatherer } from './outbound.ts';
 
@@ -40,12 +40,14 @@ export class ClientSocket implements Receiver {
   readonly #codec: Codec;
   readonly #services: EdgeServices;
   readonly #out: Outbound;
-  readonly #order = new AppendOrder();
+  readonly #order = new AppendOrder(cellLimits.orderedLogsMax);
   #greeted: Greeted | 'greeting' | undefined;
   #appends = 0;
   #requests = 0;
   #badFrames = 0;
-  #lagSinceMs = 0;
+  #stuckSinceMs = 0;
+  /** Pushes that fell due between joining the hub and the Welcome: a few turns of promises. */
+  #early: Buffer[] = [];
   readonly openedMs: number;
 
   constructor({ ws, socket, codec, gatherer, services }: ClientSocketOptions) {
@@ -55,11 +57,9 @@ export class ClientSocket implements Receiver {
     this.openedMs = services.clock.now();
     this.#out = new Outbound(socket, gatherer, {
       bytesMax: cellLimits.socketOutBytesMax,
-      onLag: () => {
-        this.#lagSinceMs = services.clock.now();
-        services.metrics.lags.inc();
-      },
+      onLag: () => services.metrics.lags.inc(),
       onRelief: () => this.answer(0, { $case: 'resync', value: {} }),
+      onDrain: () => this.#readOrPause(),
     });
     ws.on('message', (data: RawData, isBinary: boolean) => this.#received(data as Buffer, isBinary));
     ws.on('close', () => this.#closed());
@@ -71,16 +71,16 @@ export class ClientSocket implements Receiver {
   }
 
   push(push: SharedPush): void {
-    this.#out.push(this.#codec.push(push));
+    this.#push(this.#codec.push(push));
   }
 
   /** A push to this socket alone. */
   tell(event: ServerEvent): void {
-    this.#out.push(this.#codec.encode(0, event));
+    this.#push(this.#codec.encode(0, event));
   }
 
-  answer(re: number, event: ServerEvent): void {
-    this.#out.answer(this.#codec.encode(re, event));
+  answer(re: number, event: Answer): void {
+    this.#answer(this.#codec.encode(re, event));
   }
 
   fault(re: number, error: { readonly code: FaultCode; readonly message?: string; readonly afterMs?: number }): void {
@@ -89,6 +89,8 @@ export class ClientSocket implements Receiver {
 
   close(reason: CloseReason): void {
     this.#ws.close(closeCodes[reason].code, reason);
+    // The other side's close frame has to be read.
+    this.#ws.resume();
   }
 
   /** Once a second, from the edge. Closes what has waited, ended or hung too long. */
@@ -97,7 +99,9 @@ export class ClientSocket implements Receiver {
     if (!greeted) {
       if (nowMs - this.openedMs > limits.helloMsMax) this.close('policy');
     } else if (greeted.tokenEndsMs <= nowMs) this.close('tokenExpired');
-    if (this.#out.lagging && nowMs - this.#lagSinceMs > cellLimits.socketStuckMsMax) {
+    if (!this.#out.lagging && !this.#out.full) this.#stuckSinceMs = 0;
+    else if (this.#stuckSinceMs === 0) this.#stuckSinceMs = nowMs;
+    else if (nowMs - this.#stuckSinceMs > cellLimits.socketStuckMsMax) {
       this.close('tooSlow');
       this.#ws.terminate();
     }
@@ -118,7 +122,32 @@ export class ClientSocket implements Receiver {
     this.#ws.terminate();
   }
 
+  /** After a close frame nothing may follow (RFC 6455, 5.5.1), and nothing that comes counts. */
+  get #isOpen(): boolean {
+    return this.#ws.readyState === this.#ws.OPEN;
+  }
+
+  #push(message: Buffer): void {
+    if (this.#greeted === 'greeting') this.#early.push(message);
+    else if (this.#isOpen) this.#out.push(message);
+  }
+
+  #answer(message: Buffer): void {
+    if (!this.#isOpen) return;
+    this.#out.answer(message);
+    this.#readOrPause();
+  }
+
+  /** Reads on only while the socket takes its answers and few appends wait for theirs. */
+  #readOrPause(): void {
+    const pause = this.#out.full || this.#appends >= limits.appendsInFlightMax;
+    if (pause === this.#ws.isPaused) return;
+    if (pause && this.#isOpen) this.#ws.pause();
+    else this.#ws.resume();
+  }
+
   #received(data: Buffer, isBinary: boolean): void {
+    if (!this.#isOpen) return;
     if (isBinary !== this.#codec.isBinary) return this.close('wrongType');
     try {
       const received = this.#codec.decode(data);
@@ -138,7 +167,7 @@ export class ClientSocket implements Receiver {
 
   #request(frame: ClientFrame): void {
     const id = Number(frame.id);
-    if (id === 0 || !Number.isSafeInteger(id)) throw new WeftError('bad_frame', 'id must be 1 to 2^53-1');
+    if (id < 1 || !Number.isSafeInteger(id)) throw new WeftError('bad_frame', 'id must be 1 to 2^53-1');
     if (!frame.request) return this.fault(id, { code: 'unknown_request' });
     if (frame.request.$case === 'hello') return this.#hello(id, frame.request.value);
     const greeted = this.greeted;
@@ -172,6 +201,8 @@ export class ClientSocket implements Receiver {
         // Closed while it was greeted: the close handler saw nobody to take away.
         if (this.#ws.readyState !== this.#ws.OPEN) return this.#closed();
         this.answer(id, welcome);
+        for (const message of this.#early) this.#push(message);
+        this.#early = [];
       },
       (error: unknown) => this.#refuse(id, error),
     );
@@ -179,6 +210,7 @@ export class ClientSocket implements Receiver {
 
   #refuse(id: number, error: unknown): void {
     this.#greeted = undefined;
+    this.#early = [];
     const fault = this.#asFault(error);
     const redirect = this.#services.redirectOf(error);
     if (redirect) {
@@ -196,7 +228,7 @@ export class ClientSocket implements Receiver {
   #append(fields: AppendFields): void {
     const { id } = fields;
     const greeted = this.greeted;
-    if (id === 0) throw new WeftError('bad_frame', 'id must not be 0');
+    if (id < 1 || !Number.isSafeInteger(id)) throw new WeftError('bad_frame', 'id must be 1 to 2^53-1');
     if (!greeted) return this.fault(id, { code: 'hello_first' });
     const wrong = checkAppend(fields);
     if (wrong) return this.fault(id, wrong);
@@ -205,12 +237,29 @@ export class ClientSocket implements Receiver {
     this.#order.arrived(target, fields.clientEntryId);
     const waitMs = this.#services.takeAppend(greeted.user);
     if (waitMs > 0) return this.#appendFault(fields, target, { type: 'fault', code: 'rate_limited', afterMs: waitMs });
-    this.#submit(fields, target, greeted);
+    this.#appends += 1;
+    this.#readOrPause();
+    if (fields.peer === 0n || this.#services.knowsUser(fields.peer)) return this.#submit(fields, target, greeted);
+    this.#submitToStranger(fields, target, greeted);
+  }
+
+  /** The peer may have signed up a moment ago: whoever knows is asked, and what is sent to the peer meanwhile comes again later. */
+  #submitToStranger(fields: AppendFields, target: bigint, greeted: Greeted): void {
+    this.#order.faulted(target, fields.clientEntryId, 'busy');
+    this.#services.userExists(fields.peer).then(
+      (exists) => {
+        this.#order.arrived(target, fields.clientEntryId);
+        if (exists) this.#submit(fields, target, greeted);
+        else this.#settle(fields, target, { type: 'fault', code: 'unknown_user' });
+      },
+      (error: unknown) => {
+        const { code, afterMs } = this.#asFault(error);
+        this.#settle(fields, target, { type: 'fault', code, afterMs });
+      },
+    );
   }
 
   #submit(fields: AppendFields, target: bigint, greeted: Greeted): void {
-    this.#appends += 1;
-    if (this.#appends >= limits.appendsInFlightMax) this.#ws.pause();
     const taken = this.#services.append({
       operation: {
         type: 'append',
@@ -230,11 +279,11 @@ export class ClientSocket implements Receiver {
 
   #settle(fields: AppendFields, target: bigint, outcome: Outcome): void {
     this.#appends -= 1;
-    if (this.#ws.isPaused && this.#appends < limits.appendsInFlightMax) this.#ws.resume();
-    if (outcome.type === 'accepted') return this.#out.answer(this.#codec.accepted(fields.id, outcome.entry));
-    if (outcome.type === 'pending')
-      return this.answer(fields.id, { $case: 'pending', value: { log: outcome.log, clientEntryId: fields.clientEntryId } });
-    this.#appendFault(fields, target, outcome.type === 'fault' ? outcome : { type: 'fault', code: 'internal' });
+    if (outcome.type === 'accepted') this.#answer(this.#codec.accepted(fields.id, outcome.entry));
+    else if (outcome.type === 'pending')
+      this.answer(fields.id, { $case: 'pending', value: { log: outcome.log, clientEntryId: fields.clientEntryId } });
+    else this.#appendFault(fields, target, outcome.type === 'fault' ? outcome : { type: 'fault', code: 'internal' });
+    this.#readOrPause();
   }
 
   #appendFault(fields: AppendFields, target: bigint, outcome: Extract<Outcome, { type: 'fault' }>): void {

@@ -1,14 +1,22 @@
 // The two subprotocols: binary protobuf, and the same messages in protobuf's JSON mapping.
 import { isUtf8 } from 'node:buffer';
 import { WeftError } from '@weft/proto/faults.ts';
-import { ClientFrame, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { ClientFrame, Page, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { kinds } from '../delivery/entry.ts';
 import type { SharedPush } from '../push/shared-push.ts';
-import { type AppendFields, decodeAppend, encodeAccepted } from '../wire/frames.ts';
+import { toWire } from '../wire/entry-codec.ts';
+import { type AppendFields, decodeAppend, encodeAccepted, encodePage } from '../wire/frames.ts';
 import { textMessage, webSocketMessage } from '../wire/websocket-frame.ts';
 
 export type ServerEvent = NonNullable<ServerFrame['event']>;
+/** A page whose entries are not yet in a message: each codec encodes them its own way. */
+export interface EntriesPage {
+  readonly $case: 'entriesPage';
+  readonly value: Omit<Page, 'entries'>;
+  readonly entries: readonly Entry[];
+}
+export type Answer = ServerEvent | EntriesPage;
 export type Received = { readonly append: AppendFields } | { readonly frame: ClientFrame };
 
 export interface Codec {
@@ -16,7 +24,7 @@ export interface Codec {
   readonly isBinary: boolean;
   /** Throws WeftError bad_frame. */
   decode(data: Buffer): Received;
-  encode(re: number, event: ServerEvent): Buffer;
+  encode(re: number, event: Answer): Buffer;
   accepted(re: number, entry: Entry): Buffer;
   push(push: SharedPush): Buffer;
 }
@@ -32,7 +40,10 @@ export const protoCodec: Codec = {
       throw new WeftError('bad_frame', 'not a ClientFrame');
     }
   },
-  encode: (re, event) => webSocketMessage(Buffer.from(ServerFrame.encode({ re: BigInt(re), event }).finish())),
+  encode: (re, event) => {
+    if (event.$case !== 'entriesPage') return webSocketMessage(Buffer.from(ServerFrame.encode({ re: BigInt(re), event }).finish()));
+    return webSocketMessage(encodePage(re, Page.encode({ ...event.value, entries: [] }).finish(), event.entries));
+  },
   accepted: (re, entry) => webSocketMessage(encodeAccepted({ re, entry })),
   push: (push) => push.proto,
 };
@@ -44,7 +55,7 @@ export const jsonCodec: Codec = {
     const frame = parseJsonFrame(data);
     if (frame.request?.$case !== 'append') return { frame };
     const { target, clientEntryId, content } = frame.request.value;
-    const text = content?.$case === 'text' ? Buffer.from(content.value) : undefined;
+    const text = content?.$case === 'text' ? utf8Of(content.value) : undefined;
     return {
       append: {
         id: Number(frame.id),
@@ -56,7 +67,11 @@ export const jsonCodec: Codec = {
       },
     };
   },
-  encode: (re, event) => textMessage(JSON.stringify(ServerFrame.toJSON({ re: BigInt(re), event }))),
+  encode: (re, answer) => {
+    const event: ServerEvent =
+      answer.$case === 'entriesPage' ? { $case: 'page', value: { ...answer.value, entries: answer.entries.map(toWire) } } : answer;
+    return textMessage(JSON.stringify(ServerFrame.toJSON({ re: BigInt(re), event })));
+  },
   accepted: (re, entry) =>
     jsonCodec.encode(re, {
       $case: 'accepted',
@@ -72,6 +87,9 @@ export const jsonCodec: Codec = {
   push: (push) => push.json,
 };
 
+/** Half a surrogate pair has no UTF-8: a byte that is none either stands for such a text. */
+const utf8Of = (text: string): Buffer => (text.isWellFormed() ? Buffer.from(text) : Buffer.of(0xff));
+
 function parseJsonFrame(data: Buffer): ClientFrame {
   let parsed: unknown;
   try {
@@ -81,7 +99,10 @@ function parseJsonFrame(data: Buffer): ClientFrame {
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new WeftError('bad_frame', 'not a JSON object');
   try {
-    return ClientFrame.fromJSON(parsed);
+    const frame = ClientFrame.fromJSON(parsed);
+    // What does not fit its field has no binary form.
+    ClientFrame.encode(frame);
+    return frame;
   } catch {
     throw new WeftError('bad_frame', 'a field is not of its type');
   }

@@ -8,7 +8,7 @@ import type { Counter } from 'prom-client';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
 import type { Receiver } from '../push/hub.ts';
 import type { ClientSocket, Greeted } from './client-socket.ts';
-import type { ServerEvent } from './codec.ts';
+import type { Answer, ServerEvent } from './codec.ts';
 
 export interface AppendSubmission {
   readonly operation: AppendOperation;
@@ -32,10 +32,14 @@ export interface EdgeServices {
   left(greeted: Greeted, socket: ClientSocket): void;
   /** 0, or the milliseconds after which the user may append again. */
   takeAppend(user: bigint): number;
+  /** Whether this node knows the user by itself. */
+  knowsUser(user: bigint): boolean;
+  /** Whether there is such a user; asks the directory. Throws directory_away. */
+  userExists(user: bigint): Promise<boolean>;
   /** False when the lane is full. */
   append(submission: AppendSubmission): boolean;
   /** Every request but hello and append. Throws WeftError. */
-  handle(request: ClientRequest, from: { readonly greeted: Greeted; readonly socket: ClientSocket }): Promise<ServerEvent>;
+  handle(request: ClientRequest, from: { readonly greeted: Greeted; readonly socket: ClientSocket }): Promise<Answer>;
   /** The resume cursor of this moment. */
   cursor(nowMs: number): Uint8Array;
 }

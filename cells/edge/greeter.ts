@@ -97,7 +97,8 @@ export class Greeter {
   #changedHeads(hello: Hello, digest: bigint, heads: readonly UserHead[]): readonly UserHead[] {
     if (hello.resume && hello.resume.digest === digest) return [];
     const since = hello.resume ? this.#cursorMs(hello.resume.cursor) : 0;
-    return heads.filter((row) => row.changedMs >= since);
+    // What was told while the heads were read is newer than their rows say.
+    return heads.filter((row) => row.changedMs >= since || (this.#options.hub.headOf(row.log) ?? 0) > row.head);
   }
 
   #cursorMs(cursor: Uint8Array): number {

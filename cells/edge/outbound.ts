@@ -4,9 +4,11 @@ import type { Socket } from 'node:net';
 
 export interface OutboundOptions {
   readonly bytesMax: number;
-  /** Called once pushes begin to be left out, and once there is room again. */
+  /** Called once pushes begin to be left out, and once there is room again for them. */
   readonly onLag: () => void;
   readonly onRelief: () => void;
+  /** Called whenever nothing waits any more. */
+  readonly onDrain: () => void;
 }
 
 /** Uncorks at the end of the turn every socket that was written to. One per node. */
@@ -43,10 +45,16 @@ export class Outbound {
     return this.#lagging;
   }
 
+  /** More waits than may: nothing should be read that will be answered. */
+  get full(): boolean {
+    return this.#socket.writableLength > this.#options.bytesMax;
+  }
+
   /** A push: left out when too much waits already. `message` is a whole WebSocket message. */
   push(message: Buffer): void {
     if (this.#lagging) return;
-    if (this.#socket.writableLength + message.length > this.#options.bytesMax) {
+    const waiting = this.#socket.writableLength;
+    if (waiting > 0 && waiting + message.length > this.#options.bytesMax) {
       this.#lagging = true;
       this.#options.onLag();
       return;
@@ -54,7 +62,7 @@ export class Outbound {
     this.answer(message);
   }
 
-  /** An answer to a request: their number is bounded, so it always goes. */
+  /** An answer to a request: it always goes, and whoever asks no more while this is `full` bounds how many. */
   answer(message: Buffer): void {
     if (this.#socket.destroyed || !this.#socket.writable) return;
     if (this.#socket.writableCorked === 0) this.#gatherer.gather(this.#socket);
@@ -62,8 +70,10 @@ export class Outbound {
   }
 
   #drained(): void {
-    if (!this.#lagging) return;
-    this.#lagging = false;
-    this.#options.onRelief();
+    if (this.#lagging) {
+      this.#lagging = false;
+      this.#options.onRelief();
+    }
+    this.#options.onDrain();
   }
 }

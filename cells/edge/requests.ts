@@ -14,16 +14,17 @@ import {
 } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
-import { kinds } from '../delivery/entry.ts';
+import { type Entry, kinds } from '../delivery/entry.ts';
 import { groupPair, type LogState, ownerOf, pairKey, pairOf, streamOf } from '../delivery/log-state.ts';
 import { type Mark, markOf, toMoved } from '../delivery/marks.ts';
 import type { AppendOperation, Outcome, Target } from '../delivery/operations.ts';
 import { protoKindOf } from '../delivery/self-entries.ts';
+import { cellLimits } from '../limits.ts';
 import type { SqlLogStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
-import { toWire } from '../wire/entry-codec.ts';
+import { entryBytes, toWire } from '../wire/entry-codec.ts';
 import type { Greeted } from './client-socket.ts';
-import type { ServerEvent } from './codec.ts';
+import type { Answer, ServerEvent } from './codec.ts';
 import type { ClientRequest } from './edge-services.ts';
 
 export interface RequestsOptions {
@@ -46,7 +47,8 @@ export class Requests {
     this.#options = options;
   }
 
-  async handle(request: ClientRequest, greeted: Greeted): Promise<ServerEvent> {
+  async handle(request: ClientRequest, greeted: Greeted): Promise<Answer> {
+    checkNumbers(Object.values(request.value));
     switch (request.$case) {
       case 'openDirect':
         return this.#openDirect(request.value, greeted);
@@ -137,27 +139,39 @@ export class Requests {
   }
 
   /** Forwards from a seq, or backwards from `before` (the head, when 0). */
-  async #readHistory({ log, from, before, limit }: ReadHistory, { user }: Greeted): Promise<ServerEvent> {
+  async #readHistory({ log, from, before, limit }: ReadHistory, { user }: Greeted): Promise<Answer> {
     const size = Math.min(limit === 0 ? 50 : limit, limits.pageEntriesMax);
     const { store } = this.#options;
-    const [found, interval] = await Promise.all([store.readRow(log), store.interval(user, log)]);
-    if (!found || !interval) throw new WeftError('unknown_log');
-    if (interval.until !== 0) throw new WeftError('not_a_member');
-    const { row, state } = found;
+    checkSeq(from);
+    checkSeq(before);
     const forwards = from > 0n;
-    const entries = forwards
-      ? await store.readRange(log, Math.max(Number(from), interval.from), row.head, size)
-      : await store.readBack({ log, from: interval.from, before: before === 0n ? row.head + 1 : Number(before), limit: size });
+    // Both at once: nothing that was read leaves before it is known that the user may read it.
+    const [found, read] = await Promise.all([
+      store.readForUser(user, log),
+      forwards
+        ? store.readRange(log, Number(from), Number.MAX_SAFE_INTEGER, size)
+        : store.readBack({ log, from: 1, before: before === 0n ? Number.MAX_SAFE_INTEGER : Number(before), limit: size }),
+    ]);
+    if (!found) throw new WeftError('unknown_log');
+    const { row, state, interval } = found;
+    if (interval.until !== 0) throw new WeftError('not_a_member');
+    let all = read;
+    if (forwards && from < interval.from) all = await store.readRange(log, interval.from, row.head, size);
+    // The row was read a moment later than the entries: the newest page must reach the head it tells.
+    else if (before === 0n && !forwards && (read.at(-1)?.seq ?? 0) < row.head)
+      all = await store.readBack({ log, from: 1, before: row.head + 1, limit: size });
+    const visible = all.filter((entry) => entry.seq >= interval.from && entry.seq <= row.head);
+    const entries = forwards ? visible.slice(0, fitting(visible)) : visible.slice(visible.length - fitting(visible.toReversed()));
     const pending =
       forwards || before !== 0n || ownerOf(state) === this.#options.cell ? [] : await store.pendingOf(streamOf(state), user, size);
     const last = entries.at(-1);
     const first = entries[0];
     return {
-      $case: 'page',
+      $case: 'entriesPage',
+      entries,
       value: {
         log,
         head: { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) },
-        entries: entries.map(toWire),
         visibleFrom: BigInt(interval.from),
         end: forwards ? !last || last.seq >= row.head : !first || first.seq <= Math.max(interval.from, found.start + 1),
         pending: pending.map((entry) => toWire({ ...entry, log })),
@@ -168,6 +182,7 @@ export class Requests {
   async #setMark({ log, kind, epoch, seq }: SetMark, { user }: Greeted): Promise<ServerEvent> {
     const found = await this.#options.store.readRow(log);
     if (!found?.state.members.has(user)) throw new WeftError('unknown_log');
+    checkSeq(seq);
     const { row, state } = found;
     await this.#options.setMark(markOf({ log, user, kind, epoch, seq: Number(seq) }, { epoch: row.epoch, seq: row.head }), state);
     return done;
@@ -207,6 +222,28 @@ export class Requests {
 
 const done: ServerEvent = { $case: 'done', value: {} };
 const opened = (log: bigint): ServerEvent => ({ $case: 'opened', value: { log } });
+
+/** Ids and positions have 63 bits. */
+function checkNumbers(values: readonly unknown[]): void {
+  for (const value of values) {
+    if (Array.isArray(value)) checkNumbers(value);
+    else if (typeof value === 'bigint' && value >> 63n !== 0n) throw new WeftError('bad_request', 'a number is above 2^63-1');
+  }
+}
+
+/** How many of these, in this order, fit one page; at least one. */
+function fitting(entries: readonly Entry[]): number {
+  let bytes = 0;
+  const beyond = entries.findIndex((entry) => {
+    bytes += entryBytes(entry).length + 4;
+    return bytes > cellLimits.pushBytesMax;
+  });
+  return beyond < 0 ? entries.length : Math.max(1, beyond);
+}
+
+function checkSeq(seq: bigint): void {
+  if (seq > BigInt(Number.MAX_SAFE_INTEGER)) throw new WeftError('bad_request', 'a seq is at most 2^53-1');
+}
 
 function checkId(clientEntryId: bigint): void {
   if (clientEntryId === 0n || clientEntryId >> 63n !== 0n) throw new WeftError('bad_request', 'client_entry_id must be 1 to 2^63-1');

@@ -8,7 +8,9 @@ import { LogJoined, LogLeft, type ServerFrame } from '@weft/proto/gen/weft/clien
 import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
 import type { Run } from '../wire/frames.ts';
-import { SharedPush } from './shared-push.ts';
+import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
+import { RecentRuns } from './recent-runs.ts';
+import type { SharedPush } from './shared-push.ts';
 
 export type PushEvent = NonNullable<ServerFrame['event']>;
 
@@ -18,27 +20,29 @@ export interface Receiver {
   tell(event: PushEvent): void;
 }
 
-/** The author's socket of a fresh entry: it is told Accepted in the entry's place. */
-export interface Origin {
-  readonly receiver: unknown;
-  accept(): void;
-}
-
-export type Origins = ReadonlyMap<Entry, Origin>;
-
 export interface HeadRow {
   readonly log: bigint;
   readonly epoch: bigint;
   readonly head: number;
 }
 
+/** Entries of one log in order, who waits for them, and what else was committed with them. */
+interface Piece {
+  readonly entries: readonly Entry[];
+  readonly origins?: Origins | undefined;
+  readonly runs?: readonly Run[];
+}
+
 interface Watched {
   readonly log: bigint;
   epoch: bigint;
   head: number;
-  readonly users: Set<OnlineUser>;
-  held: { entries: readonly Entry[]; origins: Origins | undefined }[];
+  /** Who watches, and the first seq each may see. */
+  readonly users: Map<OnlineUser, number>;
+  held: Piece[];
   filling: boolean;
+  /** Asked to fill while it was filling: what was read may be too old. */
+  fillAgain: boolean;
 }
 
 /** A user with at least one socket on this node. */
@@ -58,6 +62,8 @@ export interface HubOptions {
   readonly fillEntriesMax: number;
   /** Runs one log may hold beyond its head. */
   readonly heldRunsMax: number;
+  /** Bytes of entries in one push. */
+  readonly pushBytesMax: number;
   /** A failpoint: true leaves a push out, while the digest still counts it. */
   readonly dropsPush?: () => boolean;
 }
@@ -66,9 +72,9 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #users = new Map<bigint, OnlineUser>();
   readonly #logs = new Map<bigint, Watched>();
-  /** Users whose heads are being read, and the runs that came meanwhile: they may be newer than what was read. */
-  #opening = 0;
-  #recent: Run[] = [];
+  readonly #recent = new RecentRuns();
+  /** Logs whose missing entries could not be read. */
+  readonly #unfilled = new Set<Watched>();
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -97,16 +103,14 @@ export class Hub {
     receiver: Receiver,
     readHeads: () => Promise<T>,
   ): Promise<{ online: OnlineUser; read: T }> {
-    this.#opening += 1;
-    const from = this.#recent.length;
+    const reading = this.#recent.begin();
     try {
       const read = await readHeads();
-      const online = this.#users.get(user) ?? this.#attachAll(user, read.heads, this.#recent.slice(from));
+      const online = this.#users.get(user) ?? this.#attach(user, read.heads, this.#recent.since(reading));
       online.receivers.add(receiver);
       return { online, read };
     } finally {
-      this.#opening -= 1;
-      if (this.#opening === 0) this.#recent = [];
+      this.#recent.end(reading);
     }
   }
 
@@ -119,84 +123,136 @@ export class Hub {
 
   /** Tells what one transaction committed. Self logs first: a removal is seen before what follows it (R19). */
   deliver(runs: readonly Run[], origins?: Origins): void {
-    if (this.#opening > 0) this.#recent.push(...runs);
-    for (const run of runs) if (changesMembership(run)) this.#followMembership(run, runs);
-    for (const run of runs) this.#deliverRun(run, origins);
+    this.#recent.told(runs);
+    const self = runs.filter((run) => changesMembership(run.entries));
+    for (const run of self) this.#deliverRun(run.log, { entries: run.entries, origins, runs });
+    for (const run of runs) if (!self.includes(run)) this.#deliverRun(run.log, { entries: run.entries, origins });
   }
 
   /** Something other than entries, to everybody here who is in the log. */
   tellWatchers(log: bigint, event: PushEvent): void {
-    for (const online of this.#logs.get(log)?.users ?? []) for (const receiver of online.receivers) receiver.tell(event);
+    for (const online of this.#logs.get(log)?.users.keys() ?? []) for (const receiver of online.receivers) receiver.tell(event);
   }
 
   /** Heads may have moved without this node hearing of it: read them and fetch what is missing. */
   async catchUp(): Promise<void> {
-    const heads = await this.#options.readHeads(this.watched());
-    for (const { log, epoch, head } of heads) {
+    for (const { log, head } of await this.#options.readHeads(this.watched())) {
       const watched = this.#logs.get(log);
-      if (!watched || watched.head >= head) continue;
-      watched.epoch = epoch;
-      this.#fill(watched);
+      if (watched && watched.head < head) this.#fill(watched);
     }
   }
 
-  #attachAll(user: bigint, heads: readonly HeadRow[], recent: readonly Run[]): OnlineUser {
+  /** Now and then: reads again what could not be read. */
+  retry(): void {
+    const waiting = [...this.#unfilled];
+    this.#unfilled.clear();
+    for (const watched of waiting) this.#fill(watched);
+  }
+
+  #attach(user: bigint, heads: readonly HeadRow[], recent: readonly Run[]): OnlineUser {
     const online: OnlineUser = { user, digest: { hi: 0, lo: 0 }, receivers: new Set(), logs: new Set() };
     this.#users.set(user, online);
-    const newest = new Map(recent.map((run) => [run.log, run.entries.at(-1)?.seq ?? 0]));
-    for (const row of heads) this.#watch(online, { ...row, head: Math.max(row.head, newest.get(row.log) ?? 0) });
-    for (const run of recent) if (run.log === user && changesMembership(run)) this.#followMembership(run, recent);
+    const newest = new Map<bigint, Entry>();
+    for (const { log, entries } of recent) {
+      const last = entries.at(-1);
+      if (last && last.seq > (newest.get(log)?.seq ?? 0)) newest.set(log, last);
+    }
+    for (const row of heads) {
+      const last = newest.get(row.log);
+      this.#watch(online, last && last.seq > row.head ? { log: row.log, epoch: last.epoch, head: last.seq } : row, 0);
+    }
+    const known = heads.find(({ log }) => log === user)?.head ?? 0;
+    for (const { log, entries } of recent) {
+      if (log === user)
+        this.#follow(
+          online,
+          entries.filter((e) => e.seq > known),
+          [],
+        );
+    }
     return online;
   }
 
-  #watch(online: OnlineUser, row: HeadRow): void {
+  #watch(online: OnlineUser, row: HeadRow, from: number): Watched {
     let watched = this.#logs.get(row.log);
     if (!watched) {
-      watched = { log: row.log, epoch: row.epoch, head: row.head, users: new Set(), held: [], filling: false };
+      watched = { log: row.log, epoch: row.epoch, head: row.head, users: new Map(), held: [], filling: false, fillAgain: false };
       this.#logs.set(row.log, watched);
     }
-    if (watched.users.has(online)) return;
-    watched.users.add(online);
+    if (watched.users.has(online)) return watched;
+    watched.users.set(online, from);
     online.logs.add(watched);
     toggleHead(online.digest, watched.log, watched.epoch, watched.head);
+    return watched;
   }
 
   #unwatch(watched: Watched, online: OnlineUser): void {
     if (!watched.users.delete(online)) return;
     online.logs.delete(watched);
     toggleHead(online.digest, watched.log, watched.epoch, watched.head);
-    if (watched.users.size === 0) this.#logs.delete(watched.log);
+    if (watched.users.size > 0) return;
+    this.#logs.delete(watched.log);
+    this.#unfilled.delete(watched);
+    for (const { entries, origins } of watched.held) acceptAll(entries, origins);
   }
 
-  /** A self log tells which logs its user joined and left. */
-  #followMembership(selfRun: Run, runs: readonly Run[]): void {
-    const online = this.#users.get(selfRun.log);
-    if (!online) return;
-    for (const entry of selfRun.entries) {
-      if (entry.kind === kinds.logJoined) {
-        const joined = LogJoined.decode(entry.body);
-        const epoch = runs.find((run) => run.log === joined.log)?.entries[0]?.epoch ?? entry.epoch;
-        this.#watch(online, { log: joined.log, epoch, head: Number(joined.from) - 1 });
-      } else if (entry.kind === kinds.logLeft) {
-        const watched = this.#logs.get(LogLeft.decode(entry.body).log);
-        if (watched) this.#unwatch(watched, online);
-      }
+  #leave(online: OnlineUser, left: Entry): void {
+    const watched = this.#logs.get(LogLeft.decode(left.body).log);
+    if (watched) this.#unwatch(watched, online);
+  }
+
+  /** A self log tells which logs its user joined and left. `runs`: what is told next. */
+  #follow(online: OnlineUser, entries: readonly Entry[], runs: readonly Run[]): void {
+    for (const entry of entries) {
+      if (entry.kind === kinds.logLeft) this.#leave(online, entry);
+      if (entry.kind !== kinds.logJoined) continue;
+      const joined = LogJoined.decode(entry.body);
+      const from = Number(joined.from);
+      const run = runs.find(({ log }) => log === joined.log);
+      const watched = this.#watch(online, { log: joined.log, epoch: run?.entries[0]?.epoch ?? 0n, head: from - 1 }, from);
+      if (!run) this.#fill(watched);
     }
   }
 
-  #deliverRun(run: Run, origins: Origins | undefined): void {
-    const watched = this.#logs.get(run.log);
-    const first = run.entries[0];
-    const last = run.entries.at(-1);
+  #deliverRun(log: bigint, { entries, origins, runs = [] }: Piece): void {
+    const watched = this.#logs.get(log);
+    const first = entries[0];
+    const last = entries.at(-1);
     if (!first || !last) return;
-    if (!watched || last.seq <= watched.head) return acceptAll(run.entries, origins);
-    if (first.seq > watched.head + 1) return this.#hold(watched, run.entries, origins);
-    this.#emit(watched, first.seq === watched.head + 1 ? run.entries : run.entries.filter((e) => e.seq > watched.head), origins);
+    if (!watched || last.seq <= watched.head) return acceptAll(entries, origins);
+    if (first.seq > watched.head + 1) return this.#hold(watched, { entries, origins });
+    this.#emit(watched, { entries: entries.filter((e) => e.seq > watched.head), origins, runs });
+    acceptAll(entries, origins);
     this.#releaseHeld(watched);
   }
 
-  #emit(watched: Watched, entries: readonly Entry[], origins: Origins | undefined): void {
-    const last = entries.at(-1) as Entry;
+  /** Tells entries that continue the head. */
+  #emit(watched: Watched, { entries, origins, runs = [] }: Piece): void {
+    const first = entries[0] as Entry;
+    const moved = this.#move(watched, entries.at(-1) as Entry);
+    const { pushBytesMax, dropsPush } = this.#options;
+    const pushes = dropsPush?.() === true ? [] : pushesOf(entries, pushBytesMax);
+    for (const [online, from] of watched.users) {
+      online.digest.hi = (online.digest.hi ^ moved.hi) >>> 0;
+      online.digest.lo = (online.digest.lo ^ moved.lo) >>> 0;
+      if (pushes.length === 0) continue;
+      const visible =
+        from <= first.seq
+          ? pushes
+          : pushesOf(
+              entries.filter((e) => e.seq >= from),
+              pushBytesMax,
+            );
+      for (const receiver of online.receivers) for (const push of visible) sendTo(receiver, push, origins);
+    }
+    // Authors who do not watch: removed in this very transaction, or gone.
+    acceptAll(entries, origins);
+    const self = this.#users.get(watched.log);
+    if (self && changesMembership(entries)) this.#follow(self, entries, runs);
+  }
+
+  /** Moves the head; answers what that changes in each digest. */
+  #move(watched: Watched, last: Entry): Digest {
     const moved: Digest = { hi: 0, lo: 0 };
     if (last.epoch === watched.epoch) moveHead(moved, watched.log, watched.epoch, watched.head, last.seq);
     else {
@@ -205,20 +261,19 @@ export class Hub {
     }
     watched.head = last.seq;
     watched.epoch = last.epoch;
-    const push = new SharedPush(entries);
-    const dropped = this.#options.dropsPush?.() === true;
-    for (const online of watched.users) {
-      online.digest.hi = (online.digest.hi ^ moved.hi) >>> 0;
-      online.digest.lo = (online.digest.lo ^ moved.lo) >>> 0;
-      if (!dropped) for (const receiver of online.receivers) sendTo(receiver, push, origins);
-    }
-    if (origins && (dropped || watched.users.size === 0)) acceptAll(entries, origins);
+    return moved;
   }
 
-  #hold(watched: Watched, entries: readonly Entry[], origins: Origins | undefined): void {
-    watched.held.push({ entries, origins });
+  #hold(watched: Watched, piece: Piece): void {
+    // Its place in the self log comes later, but a removal must not wait for it.
+    const self = this.#users.get(watched.log);
+    if (self) for (const entry of piece.entries) if (entry.kind === kinds.logLeft) this.#leave(self, entry);
+    watched.held.push(piece);
     // The author waits for the answer, not for its place in the push; too many held runs are read again from SQL.
-    if (watched.held.length > this.#options.heldRunsMax) acceptAll(watched.held[0]?.entries ?? [], watched.held.shift()?.origins);
+    if (watched.held.length > this.#options.heldRunsMax) {
+      const oldest = watched.held.shift() as Piece;
+      acceptAll(oldest.entries, oldest.origins);
+    }
     this.#fill(watched);
   }
 
@@ -226,65 +281,49 @@ export class Hub {
     if (watched.held.length === 0) return;
     const held = watched.held.sort((a, b) => (a.entries[0]?.seq ?? 0) - (b.entries[0]?.seq ?? 0));
     watched.held = [];
-    for (const { entries, origins } of held) {
-      const first = entries[0] as Entry;
-      const last = entries.at(-1) as Entry;
-      if (last.seq <= watched.head) acceptAll(entries, origins);
-      else if (first.seq <= watched.head + 1)
-        this.#emit(
-          watched,
-          entries.filter((e) => e.seq > watched.head),
-          origins,
-        );
-      else watched.held.push({ entries, origins });
+    for (const piece of held) {
+      const { entries, origins } = piece;
+      const fresh = entries.filter((e) => e.seq > watched.head);
+      if (fresh.length > 0 && fresh[0]?.seq !== watched.head + 1) {
+        watched.held.push(piece);
+        continue;
+      }
+      if (fresh.length > 0) this.#emit(watched, { entries: fresh, origins });
+      acceptAll(entries, origins);
     }
   }
 
   #fill(watched: Watched): void {
+    watched.fillAgain = true;
     if (watched.filling) return;
     watched.filling = true;
     this.#fillFromStore(watched).catch((error: unknown) => {
       watched.filling = false;
+      if (this.#logs.get(watched.log) === watched) this.#unfilled.add(watched);
+      // They are committed; only their place among the pushes is not known yet.
+      for (const { entries, origins } of watched.held) acceptAll(entries, origins);
       this.#options.failed(error);
     });
   }
 
   /** Reads what lies between the head and what is held, or up to the stored head. */
   async #fillFromStore(watched: Watched): Promise<void> {
-    for (;;) {
-      const entries = await this.#options.readRange(watched.log, watched.head + 1, this.#options.fillEntriesMax);
-      const fresh = entries.filter((e) => e.seq > watched.head);
+    const { readRange, fillEntriesMax } = this.#options;
+    for (let moved = true; (moved || watched.fillAgain) && this.#logs.get(watched.log) === watched; ) {
+      watched.fillAgain = false;
+      const before = watched.head;
+      const entries = await readRange(watched.log, before + 1, fillEntriesMax);
       // Only up to what is held: that comes with the authors who wait for it.
       const until = Math.min(...watched.held.map((h) => h.entries[0]?.seq ?? Number.POSITIVE_INFINITY), Number.POSITIVE_INFINITY);
-      const between = fresh.filter((e) => e.seq < until);
-      if (between[0]?.seq === watched.head + 1) this.#emit(watched, between, undefined);
+      const between = entries.filter((e) => e.seq > watched.head && e.seq < until);
+      if (between[0]?.seq === watched.head + 1) this.#emit(watched, { entries: between });
       this.#releaseHeld(watched);
-      if (entries.length < this.#options.fillEntriesMax) break;
+      const isAll = entries.length < fillEntriesMax && watched.head >= (entries.at(-1)?.seq ?? 0);
+      moved = watched.head > before && !isAll;
     }
     watched.filling = false;
   }
 }
 
-const changesMembership = (run: Run): boolean => run.entries.some((e) => e.kind === kinds.logJoined || e.kind === kinds.logLeft);
-
-function acceptAll(entries: readonly Entry[], origins: Origins | undefined): void {
-  if (!origins) return;
-  for (const entry of entries) origins.get(entry)?.accept();
-}
-
-/** The whole push; or, to the socket that sent some of its entries, those as Accepted in their place. */
-function sendTo(receiver: Receiver, push: SharedPush, origins: Origins | undefined): void {
-  if (!origins || !push.entries.some((e) => origins.get(e)?.receiver === receiver)) return receiver.push(push);
-  let others: Entry[] = [];
-  for (const entry of push.entries) {
-    const origin = origins.get(entry);
-    if (origin?.receiver !== receiver) {
-      others.push(entry);
-      continue;
-    }
-    if (others.length > 0) receiver.push(new SharedPush(others));
-    others = [];
-    origin.accept();
-  }
-  if (others.length > 0) receiver.push(new SharedPush(others));
-}
+const changesMembership = (entries: readonly Entry[]): boolean =>
+  entries.some((e) => e.kind === kinds.logJoined || e.kind === kinds.logLeft);

@@ -24,9 +24,11 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (a, b, n)
 where s.stream_a = x.a and s.stream_b = x.b and s.generation = $4::bigint`;
 
 const findWaiting = `
-select i.author_id, i.client_entry_id
-from unnest($1::bigint[], $2::bigint[]) as x (a, c), intake i
-where i.author_id = x.a and i.client_entry_id = x.c`;
+select i.author_id, i.client_entry_id, i.stream_a, i.stream_b
+from unnest($1::bigint[], $2::bigint[]) as x (a, c)
+cross join lateral (
+  select author_id, client_entry_id, stream_a, stream_b from intake where author_id = x.a and client_entry_id = x.c offset 0
+) as i`;
 
 const countOpen = `
 select author_id, count(*) as open
@@ -43,7 +45,10 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint
 
 const close = `
 delete from intake
-where (author_id, client_entry_id) in (select a, c from unnest($1::bigint[], $2::bigint[]) as x (a, c))`;
+where author_id = any ($1::bigint[])
+  and (author_id, client_entry_id, stream_a, stream_b) in (
+    select u, c, a, b from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as x (u, c, a, b)
+  )`;
 
 const readDecided = `
 select d.stream_a, d.stream_b, d.cell, d.generation, d.n
@@ -114,8 +119,16 @@ export async function lockIntakeStreams(query: Query, streams: readonly Stream[]
 export async function findWaitingIntake(query: Query, ids: readonly { author: bigint; clientEntryId: bigint }[]): Promise<Set<string>> {
   const values = [int8Array(ids.map((i) => i.author)), int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId)))];
   const { rows } = await query({ name: 'intake-waiting', text: findWaiting, values });
-  return new Set(rows.map((r: { author_id: bigint; client_entry_id: bigint }) => `${r.author_id}:${r.client_entry_id}`));
+  return new Set(
+    rows.map((r: { author_id: bigint; client_entry_id: bigint; stream_a: bigint; stream_b: bigint }) =>
+      waitingKey(r.author_id, r.client_entry_id, { a: r.stream_a, b: r.stream_b }),
+    ),
+  );
 }
+
+/** An append waits at most once in each stream. */
+export const waitingKey = (author: bigint, clientEntryId: bigint, stream: Stream): string =>
+  `${author}:${BigInt.asIntN(64, clientEntryId)}:${streamKey(stream)}`;
 
 export async function countOpenIntake(query: Query, authors: readonly bigint[]): Promise<Map<bigint, number>> {
   const { rows } = await query({ name: 'intake-count', text: countOpen, values: [int8Array(authors)] });
@@ -149,8 +162,12 @@ export function insertIntake(query: Query, rows: readonly IntakeRow[], generatio
   ];
 }
 
-export function closeIntake(query: Query, ids: readonly { author: bigint; clientEntryId: bigint }[]): Promise<unknown> {
-  const values = [int8Array(ids.map((i) => i.author)), int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId)))];
+export function closeIntake(query: Query, ids: readonly { stream: Stream; author: bigint; clientEntryId: bigint }[]): Promise<unknown> {
+  const values = [
+    int8Array(ids.map((i) => i.author)),
+    int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId))),
+    ...streamArrays(ids.map((i) => i.stream)),
+  ];
   return query({ name: 'intake-close', text: close, values });
 }
 

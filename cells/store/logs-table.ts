@@ -18,21 +18,34 @@ select l, k, st, e, 0, h, t, o, v, s, s, lo, hi, $12::bigint
 from unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
   $9::bigint[], $10::bigint[], $11::bigint[]) as x (l, k, st, e, h, t, o, v, s, lo, hi)`;
 
+// The keys twice: a plan made while the table was small, and kept, would otherwise read all of it for each batch.
 const update = `
 update logs
 set head = x.h, head_ts = x.t, head_ord = x.o, version = x.v, status = x.s, changed_ms = $7::bigint
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[]) as x (l, h, t, o, v, s)
-where logs.log_id = x.l`;
+where logs.log_id = any ($1::bigint[]) and logs.log_id = x.l`;
+
+const moveStarts = `
+update logs
+set start_seq = x.s, floor = x.s
+from unnest($1::bigint[], $2::bigint[]) as x (l, s)
+where logs.log_id = any ($1::bigint[]) and logs.log_id = x.l`;
 
 const readStates = `
 select l.log_id, l.kind, l.epoch, l.version, l.low, l.high, g.title, g.members_max, g.creator
-from logs l left join groups g on g.log_id = l.log_id
+from logs l
+left join lateral (select title, members_max, creator from groups where groups.log_id = l.log_id limit 1) as g on true
 where l.log_id = any ($1::bigint[])`;
 
 const readOne = `
 select log_id, status, epoch, head, head_ts, head_ord, version, start_seq
 from logs
 where log_id = $1`;
+
+const readForUserText = `
+select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.version, l.start_seq, u.from_seq, u.until_seq
+from user_logs u, logs l
+where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
 
 const insertSelf = `
 insert into logs
@@ -69,6 +82,17 @@ export async function readLog(query: Query, log: bigint): Promise<{ row: LogRow;
   return row && { row: toRow(row), start: Number(row.start_seq) };
 }
 
+/** The row together with what the user may read of it; undefined for a log the user never was in. */
+export async function readLogForUser(
+  query: Query,
+  user: bigint,
+  log: bigint,
+): Promise<{ row: LogRow; start: number; interval: { from: number; until: number } } | undefined> {
+  const { rows } = await query({ name: 'logs-read-for-user', text: readForUserText, values: [user, log] });
+  const row = rows[0] as (LockedRow & { from_seq: bigint; until_seq: bigint }) | undefined;
+  return row && { row: toRow(row), start: Number(row.start_seq), interval: { from: Number(row.from_seq), until: Number(row.until_seq) } };
+}
+
 export function insertLogs(
   query: Query,
   created: readonly { row: LogRow; state: LogState; start: number }[],
@@ -102,6 +126,11 @@ export function updateLogs(query: Query, rows: readonly LogRow[], nowMs: number)
     nowMs,
   ];
   return query({ name: 'logs-update', text: update, values });
+}
+
+/** Replicas that begin anew after `start`. What was stored below is no longer part of the run. */
+export function updateStarts(query: Query, rows: readonly { log: bigint; start: number }[]): Promise<unknown> {
+  return query({ name: 'logs-starts', text: moveStarts, values: [int8Array(rows.map((r) => r.log)), int8Array(rows.map((r) => r.start))] });
 }
 
 /** A user's self log has the user's id. Doing it again changes nothing. */

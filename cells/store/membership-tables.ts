@@ -35,11 +35,16 @@ select p.low, p.high, p.log_id
 from unnest($1::bigint[], $2::bigint[]) as x (a, b), pairs p
 where p.low = x.a and p.high = x.b`;
 
+// `offset 0`: see user-logs-table.ts.
 const readMembersText = `
-select log_id, user_id, home, from_seq from members where log_id = any ($1::bigint[])`;
+select m.log_id, m.user_id, m.home, m.from_seq
+from unnest($1::bigint[]) as x (id)
+cross join lateral (select log_id, user_id, home, from_seq from members where log_id = x.id offset 0) as m`;
 
 const readCellsText = `
-select log_id, cell, from_seq, until_seq from log_cells where log_id = any ($1::bigint[])`;
+select c.log_id, c.cell, c.from_seq, c.until_seq
+from unnest($1::bigint[]) as x (id)
+cross join lateral (select log_id, cell, from_seq, until_seq from log_cells where log_id = x.id offset 0) as c`;
 
 export function insertGroupRows(query: Query, states: readonly LogState[]): Promise<unknown> {
   const values = [

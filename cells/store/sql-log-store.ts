@@ -1,6 +1,6 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
 import type { Clock } from '@weft/runtime/clock.ts';
-import { assertCommitted, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
+import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
@@ -16,19 +16,23 @@ import {
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { insertEntries, type Query, readEntriesBackwards, readEntriesForwards, readStateEntries } from './entries-table.ts';
+import { queryOn } from './corked-query.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
-import { insertLogs, readLog, updateLogs } from './logs-table.ts';
+import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
-import { listUserLogs, readHeads, readInterval, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
+import { listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
 import { loadStates, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
 
 export interface SqlLogStoreOptions {
-  readonly pool: pg.Pool;
-  readonly sessions: WriteSessions;
+  readonly sessions: Pick<WriteSessions, 'get' | 'drop'>;
+  /** Sessions for everything but the write transactions, and how many of them. */
+  readonly reads: WriteSessions;
+  readonly readSessions: number;
   readonly states: StateCache;
   readonly clock: Clock;
   readonly cell: number;
@@ -38,9 +42,16 @@ export interface SqlLogStoreOptions {
   readonly pairsMax: number;
 }
 
+interface ReadableLog {
+  readonly row: LogRow;
+  readonly start: number;
+  readonly interval: { readonly from: number; readonly until: number };
+}
+
 export class SqlLogStore implements LogStore {
   readonly #options: SqlLogStoreOptions;
   readonly #pairs = new Map<string, bigint>();
+  #nextRead = 0;
 
   constructor(options: SqlLogStoreOptions) {
     this.#options = options;
@@ -77,6 +88,7 @@ export class SqlLogStore implements LogStore {
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.entries.length > 0) sent.push(insertEntries(query, writes.entries));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
+    if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
     if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
@@ -149,9 +161,19 @@ export class SqlLogStore implements LogStore {
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
     const found = await this.#read((query) => readLog(query, log));
-    if (!found) return undefined;
+    return found && this.#withState(found);
+  }
+
+  /** A log as one of its users may read it; undefined for a log the user never was in. */
+  async readForUser(user: bigint, log: bigint): Promise<(ReadableLog & { state: LogState }) | undefined> {
+    const found = await this.#read((query) => readLogForUser(query, user, log));
+    return found && this.#withState(found);
+  }
+
+  async #withState<T extends { readonly row: LogRow }>(found: T): Promise<(T & { state: LogState }) | undefined> {
+    const { log, version, epoch } = found.row;
     const cached = this.#options.states.get(log);
-    if (cached?.version === found.row.version && cached.epoch === found.row.epoch) return { ...found, state: cached };
+    if (cached?.version === version && cached.epoch === epoch) return { ...found, state: cached };
     const [state] = await this.#read((query) => loadStates(query, [log]));
     if (!state) return undefined;
     this.#options.states.set(state);
@@ -172,10 +194,6 @@ export class SqlLogStore implements LogStore {
     return state;
   }
 
-  interval(user: bigint, log: bigint): Promise<{ from: number; until: number } | undefined> {
-    return this.#read((query) => readInterval(query, user, log));
-  }
-
   userHeads(users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
     return this.#read((query) => readUserHeads(query, users));
   }
@@ -190,6 +208,16 @@ export class SqlLogStore implements LogStore {
 
   listUserLogs(user: bigint, page: { after: bigint; limit: number }): Promise<UserLogInfo[]> {
     return this.#read((query) => listUserLogs(query, user, page));
+  }
+
+  /** Logs this cell owns and `keeper` keeps. */
+  ownedHeads(keeper: number, page: { after: bigint; limit: number }): Promise<SharedHead[]> {
+    return this.#read((query) => readOwnedHeads(query, { owner: this.#options.cell, keeper }, page));
+  }
+
+  /** Logs kept here that `owner` owns. */
+  keptHeads(owner: number, page: { after: bigint; limit: number }): Promise<SharedHead[]> {
+    return this.#read((query) => readKeptHeads(query, owner, page));
   }
 
   marksOf(log: bigint): Promise<Mark[]> {
@@ -233,12 +261,16 @@ export class SqlLogStore implements LogStore {
     await this.#read((query) => upsertBehind(query, rows));
   }
 
-  #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
-    return run((statement) => this.#options.pool.query(statement));
+  /** Reads go down a few pipelined sessions in turn. A lost session is opened again, once for the read that met it. */
+  async #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
+    const { reads, readSessions } = this.#options;
+    this.#nextRead = (this.#nextRead + 1) % readSessions;
+    const session = this.#nextRead;
+    try {
+      return await run(queryOn(await reads.get(session)));
+    } catch (error) {
+      if (!isConnectionLost(error)) throw error;
+      return run(queryOn(await reads.get(session)));
+    }
   }
 }
-
-export const queryOn =
-  (session: pg.Client): Query =>
-  (statement) =>
-    session.query(statement);

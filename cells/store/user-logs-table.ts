@@ -4,10 +4,16 @@ import type { LogKind } from '../delivery/log-state.ts';
 import type { Query } from './entries-table.ts';
 import { kindName } from './logs-table.ts';
 
+// `offset 0` keeps the planner from joining all users at once: not yet analysed, it would read the whole table for 256 of them.
 const readHeadsText = `
-select u.user_id, u.log_id, l.epoch, l.head, l.head_ord, l.head_ts, l.changed_ms
-from user_logs u, logs l
-where u.user_id = any ($1::bigint[]) and u.until_seq = 0 and l.log_id = u.log_id`;
+select h.user_id, h.log_id, h.epoch, h.head, h.head_ord, h.head_ts, h.changed_ms
+from unnest($1::bigint[]) as x (id)
+cross join lateral (
+  select u.user_id, u.log_id, l.epoch, l.head, l.head_ord, l.head_ts, l.changed_ms
+  from user_logs u, logs l
+  where u.user_id = x.id and u.until_seq = 0 and l.log_id = u.log_id
+  offset 0
+) as h`;
 
 const readLogHeadsText = `
 select log_id, epoch, head from logs where log_id = any ($1::bigint[])`;
@@ -17,7 +23,7 @@ select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.l
   (select e.ord from entries e where e.log_id = u.log_id and e.seq = m.seen_seq) as seen_ord
 from user_logs u
 join logs l on l.log_id = u.log_id
-left join groups g on g.log_id = u.log_id
+left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true
 left join marks m on m.log_id = u.log_id and m.user_id = u.user_id
 where u.user_id = $1 and u.until_seq = 0 and u.log_id > $2
 order by u.log_id
@@ -28,16 +34,13 @@ select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.l
   (select e.ord from entries e where e.log_id = u.log_id and e.seq = m.seen_seq) as seen_ord
 from user_logs u
 join logs l on l.log_id = u.log_id
-left join groups g on g.log_id = u.log_id
+left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true
 left join marks m on m.log_id = u.log_id and m.user_id = u.user_id
 where u.user_id = $1 and u.until_seq = 0 and u.log_id = any ($2::bigint[])
 order by u.log_id`;
 
 const countText = `
 select count(*) as logs from user_logs where user_id = $1 and until_seq = 0`;
-
-const intervalText = `
-select from_seq, until_seq from user_logs where user_id = $1 and log_id = $2`;
 
 const insertSelf = `
 insert into user_logs (user_id, log_id, from_seq, until_seq)
@@ -76,7 +79,7 @@ interface HeadColumns {
 
 /** Heads of all logs of these users. */
 export async function readUserHeads(query: Query, users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
-  const { rows } = await query({ name: 'user-logs-heads', text: readHeadsText, values: [int8Array(users)] });
+  const { rows } = await query({ name: 'user-logs-heads', text: readHeadsText, values: [int8Array([...new Set(users)])] });
   const heads = new Map<bigint, UserHead[]>(users.map((user) => [user, []]));
   for (const r of rows as HeadColumns[]) {
     heads
@@ -112,13 +115,6 @@ export async function readUserLogs(query: Query, user: bigint, logs: readonly bi
 export async function countUserLogs(query: Query, user: bigint): Promise<number> {
   const { rows } = await query({ name: 'user-logs-count', text: countText, values: [user] });
   return Number(rows[0]?.logs ?? 0);
-}
-
-/** What of a log its member may read; undefined for everybody else. `until` 0: still a member. */
-export async function readInterval(query: Query, user: bigint, log: bigint): Promise<{ from: number; until: number } | undefined> {
-  const { rows } = await query({ name: 'user-logs-interval', text: intervalText, values: [user, log] });
-  const row = rows[0] as { from_seq: bigint; until_seq: bigint } | undefined;
-  return row && { from: Number(row.from_seq), until: Number(row.until_seq) };
 }
 
 export function insertSelfUserLog(query: Query, user: bigint): Promise<unknown> {

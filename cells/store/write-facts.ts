@@ -1,11 +1,11 @@
 // The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
 import type { Entry } from '../delivery/entry.ts';
-import { type LogState, ownerOf, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
+import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
 import { findKnownSeqs, type Query, readEntryHeaders } from './entries-table.ts';
-import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers } from './intake-tables.ts';
+import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, waitingKey } from './intake-tables.ts';
 import { kindName, lockLogs, readStateRows } from './logs-table.ts';
-import { readCells, readMembers } from './membership-tables.ts';
+import { findPairLogs, readCells, readMembers } from './membership-tables.ts';
 import type { StateCache } from './state-cache.ts';
 
 const lockLane = `
@@ -25,13 +25,15 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
   const known = keys.known.length > 0 ? findKnownSeqs(query, keys.known) : Promise.resolve(new Map<number, number>());
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
-  const [, , rows, knownSeqs, decidedNumbers] = await Promise.all([begun, laneHeld, locked, known, decided]);
+  // After the decided numbers: who saw one must also see the conversation that was opened with it.
+  const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
+  const [, , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
   const states = await readStates(query, rows, options.states);
   const [headers, intake] = await Promise.all([
     readKnown(query, { keys, rows, knownSeqs, states }),
     readIntakeFacts(query, { keys, states, generation: options.generation, cell: options.cell }),
   ]);
-  return new LockedFacts({ rows, states, headers, intake, decided: decidedNumbers });
+  return new LockedFacts({ rows, states, headers, intake, pairs, decided: decidedNumbers });
 }
 
 /** States of the locked logs: from the cache where its version is the row's, else from SQL. */
@@ -135,6 +137,7 @@ interface LockedOptions {
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly headers: Headers;
   readonly intake: IntakeFacts;
+  readonly pairs: ReadonlyMap<string, bigint>;
   readonly decided: ReadonlyMap<string, number>;
 }
 
@@ -158,12 +161,16 @@ class LockedFacts implements Facts {
     return this.#found.headers.bySeq.get(`${log}:${seq}`);
   }
 
+  pairLog(pair: Pair): bigint | undefined {
+    return this.#found.pairs.get(pairKey(pair));
+  }
+
   nextIntake(stream: Stream): number {
     return this.#found.intake.next.get(streamKey(stream)) ?? 1;
   }
 
-  waiting(author: bigint, clientEntryId: bigint): boolean {
-    return this.#found.intake.waiting.has(`${author}:${BigInt.asIntN(64, clientEntryId)}`);
+  waiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean {
+    return this.#found.intake.waiting.has(waitingKey(author, clientEntryId, stream));
   }
 
   openIntake(author: bigint): number {

@@ -1,4 +1,4 @@
-// One pipelined SQL session per lane, opened again whenever it is lost.
+// Pipelined SQL sessions by number, each opened again whenever it is lost: one per lane to write, a few to read.
 import type { Log } from '@weft/runtime/log.ts';
 import { openPipelined } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
@@ -8,16 +8,19 @@ export class WriteSessions implements AsyncDisposable {
   readonly #log: Log;
   readonly #open = new Map<number, Promise<pg.Client>>();
 
-  constructor(url: string, log: Log) {
+  readonly #purpose: 'lane' | 'read';
+
+  constructor(url: string, log: Log, purpose: 'lane' | 'read' = 'lane') {
     this.#url = url;
     this.#log = log;
+    this.#purpose = purpose;
   }
 
   /** The lane's session; rejects when the store cannot be reached now. */
   get(lane: number): Promise<pg.Client> {
     const open = this.#open.get(lane);
     if (open) return open;
-    const opening = openPipelined(this.#url, { name: `weft-lane-${lane}`, log: this.#log }).then((client) => {
+    const opening = openPipelined(this.#url, { name: `weft-${this.#purpose}-${lane}`, log: this.#log, durable: this.#purpose === 'lane' }).then((client) => {
       client.on('end', () => this.#forget(lane, opening));
       return client;
     });

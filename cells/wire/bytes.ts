@@ -39,7 +39,10 @@ export class Reader {
       if (this.at >= this.end) throw new RangeError('truncated');
       const byte = this.bytes[this.at++] as number;
       value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
+      if (byte < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) break;
+        return value;
+      }
       scale *= 0x80;
     }
     throw new RangeError('varint too large');

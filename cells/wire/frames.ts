@@ -99,6 +99,23 @@ export function encodePush(entries: readonly Entry[]): Buffer {
   return into;
 }
 
+/** ServerFrame.page = 8, Page.entries = 3. */
+const serverPageTag = 8 * 8 + 2;
+const pageEntryTag = 3 * 8 + 2;
+
+/** ServerFrame{re, page}: `front` is the page without its entries, encoded. */
+export function encodePage(re: number, front: Uint8Array, entries: readonly Entry[]): Buffer {
+  const inner = front.length + entriesSize(entries);
+  const into = Buffer.allocUnsafe(1 + varintSize(re) + varintSize(serverPageTag) + varintSize(inner) + inner);
+  into[0] = 0x08;
+  let at = writeVarint(into, 1, re);
+  at = writeVarint(into, at, serverPageTag);
+  at = writeVarint(into, at, inner);
+  into.set(front, at);
+  writeEntries(into, at + front.length, pageEntryTag, entries);
+  return into;
+}
+
 export interface AcceptedFields {
   readonly re: number;
   readonly entry: Entry;
@@ -140,33 +157,46 @@ export interface AppendFields {
   readonly body: Buffer;
 }
 
-/** ClientFrame{id, append} read by hand; undefined for every other frame, which the generated codec reads. */
+/** Fields 2 to 13 of ClientFrame: the requests. */
+const lastRequestField = 13;
+
+/**
+ * ClientFrame{id, append} read by hand; undefined for every other frame, which the generated codec reads. Fields this
+ * version does not know are skipped, as the generated codec does. Throws RangeError on what is no protobuf.
+ */
 export function decodeAppend(bytes: Buffer): AppendFields | undefined {
   const reader = new Reader(bytes);
-  if (bytes[0] !== 0x08) return undefined;
-  reader.at = 1;
-  const id = reader.varint();
-  if (bytes[reader.at] !== 0x1a) return undefined;
-  reader.at += 1;
-  const inner = reader.slice();
-  if (reader.at !== reader.end) return undefined;
-  return decodeAppendBody(id, inner);
-}
-
-function decodeAppendBody(id: number, inner: Buffer): AppendFields | undefined {
-  const reader = new Reader(inner);
-  const fields = { id, log: 0n, peer: 0n, clientEntryId: 0n, kind: 0, body: noBody as Buffer };
+  const fields = { id: 0, log: 0n, peer: 0n, clientEntryId: 0n, kind: 0, body: noBody as Buffer };
+  let isAppend = false;
   while (reader.at < reader.end) {
     const tag = reader.varint();
-    if (tag === 0x09) fields.log = reader.fixed64();
-    else if (tag === 0x11) fields.peer = reader.fixed64();
-    else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
+    if (tag === 0x08) fields.id = reader.varint();
+    else if (tag === 0x1a) {
+      isAppend = true;
+      decodeAppendBody(reader.slice(), fields);
+    } else if (Math.floor(tag / 8) <= lastRequestField) return undefined;
+    else reader.skip(tag % 8);
+  }
+  return isAppend ? fields : undefined;
+}
+
+/** Of two members of one oneof the last counts. */
+function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof AppendFields]: AppendFields[Field] }): void {
+  const reader = new Reader(inner);
+  while (reader.at < reader.end) {
+    const tag = reader.varint();
+    if (tag === 0x09) {
+      fields.log = reader.fixed64();
+      fields.peer = 0n;
+    } else if (tag === 0x11) {
+      fields.peer = reader.fixed64();
+      fields.log = 0n;
+    } else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
     else if (tag === 0x4a || tag === 0x52) {
       fields.kind = tag >> 3;
       fields.body = reader.slice();
-    } else return undefined;
+    } else reader.skip(tag % 8);
   }
-  return fields;
 }
 
 const noBody = Buffer.alloc(0);

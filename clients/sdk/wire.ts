@@ -1,4 +1,3 @@
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { ClientFrame, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 export type Encoding = 'proto' | 'json';
@@ -21,15 +20,16 @@ export function openWire(encoding: Encoding): Wire {
 
 function protobufWire(): Wire {
   // One writer for all frames: its buffer is reused, which halves the cost of an encode.
-  let writer = new BinaryWriter();
+  let writer: ReturnType<typeof ClientFrame.encode> | undefined;
   return {
     protocol: 'weft.v1.proto',
     encode: (id, request) => {
       try {
-        return ClientFrame.encode({ id, request }, writer).finish();
+        writer = ClientFrame.encode({ id, request }, writer);
+        return writer.finish();
       } catch (error) {
         // Half a frame is left in it.
-        writer = new BinaryWriter();
+        writer = undefined;
         throw error;
       }
     },

@@ -123,6 +123,7 @@ export class TerminalScreen implements Screen {
   }
 
   close(): void {
+    if (!this.#closed) this.#output.write('\n');
     this.#input.close();
   }
 

@@ -1,0 +1,108 @@
+// What cells ask each other and get an answer to at once: a range of a log, the digests of what they share, the opening
+// of a direct conversation.
+import { WeftError } from '@weft/proto/faults.ts';
+import { DigestRequest, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import { AntiEntropy } from '../delivery/anti-entropy.ts';
+import { kinds } from '../delivery/entry.ts';
+import { pairKey, pairOf } from '../delivery/log-state.ts';
+import type { AppendOperation, Outcome } from '../delivery/operations.ts';
+import { PullServer } from '../delivery/pull-server.ts';
+import { cellLimits } from '../limits.ts';
+import type { Peers } from '../peers.ts';
+import type { SqlLogStore } from '../store/sql-log-store.ts';
+import { toWire } from '../wire/entry-codec.ts';
+import type { SealedLink } from './sealed-link.ts';
+
+export interface PeerRequestsOptions {
+  readonly cell: { readonly number: number };
+  readonly store: SqlLogStore;
+  readonly link: SealedLink;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly append: (operation: AppendOperation) => Promise<Outcome>;
+  readonly want: (log: bigint, src: number) => void;
+  readonly rejected: (src: number, what: string, why: string) => void;
+}
+
+export class PeerRequests {
+  readonly antiEntropy: AntiEntropy;
+  readonly #options: PeerRequestsOptions;
+  readonly #pulls: PullServer;
+
+  constructor(options: PeerRequestsOptions) {
+    const { cell, store, link, want, rejected } = options;
+    this.#options = options;
+    this.#pulls = new PullServer({
+      cell: cell.number,
+      store,
+      limits: cellLimits,
+      toWire,
+      refused: (src) => rejected(src, 'request', 'not-a-replica'),
+    });
+    this.antiEntropy = new AntiEntropy({
+      heads: { owned: (of, page) => store.ownedHeads(of, page), kept: (of, page) => store.keptHeads(of, page) },
+      link,
+      want,
+      limits: {
+        buckets: cellLimits.digestBuckets,
+        pageRows: cellLimits.digestPageRows,
+        bucketsPerRequest: cellLimits.digestBucketsPerRequest,
+        headsPerAnswer: cellLimits.digestHeadsPerAnswer,
+      },
+    });
+  }
+
+  async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
+    if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
+    if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
+    if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
+    throw new WeftError('unknown_request', method);
+  }
+
+  /** Asks the birthplace to open a conversation and waits until its first entry has come here. */
+  async openAway(opener: bigint, peer: bigint, clientEntryId: bigint): Promise<bigint> {
+    const { link, peers, store, clock, want } = this.#options;
+    const pair = pairOf(opener, peer);
+    const birthplace = peers.birthplace(pair);
+    const request = OpenRequest.encode({ opener, peer, peerHome: peers.homeOf(peer), clientEntryId }).finish();
+    const answer = OpenAnswer.decode(await link.request(birthplace, 'open', request));
+    if (answer.result?.$case !== 'log') throw new WeftError('peer_away', 'the other cell did not open the conversation', 1_000);
+    const log = answer.result.value;
+    for (const until = clock.monotonic() + cellLimits.requestMsMax; clock.monotonic() < until; await clock.sleep(cellLimits.openPollMs)) {
+      if ((await store.findPairs([pair])).size > 0) return log;
+    }
+    want(log, birthplace);
+    throw new WeftError('peer_away', 'the conversation is open but has not come here yet', 500);
+  }
+
+  /** Only for the asking cell's own people, and only where the conversation is born. */
+  async #open(src: number, { opener, peer, clientEntryId }: OpenRequest): Promise<OpenAnswer> {
+    const { peers, cell, store, append, rejected } = this.#options;
+    const pair = pairOf(opener, peer);
+    if (peers.homeOf(opener) !== src) {
+      rejected(src, 'request', 'foreign-author');
+      return fault('not_allowed');
+    }
+    if (peers.birthplace(pair) !== cell.number || opener === peer) return fault('bad_request');
+    const known = (await store.findPairs([pair])).get(pairKey(pair));
+    if (known !== undefined) return { result: { $case: 'log', value: known } };
+    const outcome = await append({
+      type: 'append',
+      target: { pair },
+      author: opener,
+      session: 0n,
+      clientEntryId,
+      kind: kinds.created,
+      body: new Uint8Array(),
+    });
+    return outcome.type === 'accepted' ? { result: { $case: 'log', value: outcome.entry.log } } : fault('busy');
+  }
+}
+
+function fault(code: 'not_allowed' | 'bad_request' | 'busy'): OpenAnswer {
+  const { message, retry } = new WeftError(code);
+  return {
+    result: { $case: 'fault', value: { code, text: message, retry: retry === 'later' ? 'RETRY_LATER' : 'RETRY_NEVER', afterMs: 0 } },
+  };
+}

@@ -1,0 +1,228 @@
+// A person's device: sends, sends again what was not answered, follows its logs. What it does and sees is the history.
+import { kinds } from '@weft/cells/delivery/entry.ts';
+import type { AppendOperation, Outcome, Target } from '@weft/cells/delivery/operations.ts';
+import { faults } from '@weft/proto/faults.ts';
+import { Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { birthCell, makeClientEntryId } from '@weft/proto/ids.ts';
+import type { Random } from '@weft/runtime/random.ts';
+import type { HistoryEvent } from '../history.ts';
+import type { CellProcess } from './cell-process.ts';
+import type { MemoryCell } from './memory-cell.ts';
+import { seenOf } from './judge.ts';
+import type { SimulatedTime } from './simulated-time.ts';
+
+export interface DeviceOptions {
+  readonly name: string;
+  readonly user: bigint;
+  readonly session: bigint;
+  readonly cell: MemoryCell;
+  readonly time: SimulatedTime;
+  readonly random: Random;
+  /** A living node of the home cell. */
+  readonly node: () => CellProcess | undefined;
+  readonly record: (event: HistoryEvent) => void;
+}
+
+interface Item {
+  readonly key: string;
+  readonly target: Target;
+  readonly clientEntryId: bigint;
+  readonly kind: number;
+  readonly body: Uint8Array;
+  readonly after: number | undefined;
+  state: 'new' | 'sent' | 'pending';
+}
+
+interface Followed {
+  from: number;
+  next: number;
+}
+
+/** One connection: its node, and the append of each target that has to come again first (R8). */
+interface Connection {
+  readonly node: CellProcess;
+  readonly awaited: Map<string, bigint>;
+}
+
+const answerMsMax = 4_000;
+const inFlightMax = 3;
+
+export class Device {
+  readonly options: DeviceOptions;
+  readonly followed = new Map<bigint, Followed>();
+  readonly #items = new Map<string, Item[]>();
+  #connection: Connection | undefined;
+  #selfSeen = 0;
+  #ids = 0;
+
+  constructor(options: DeviceOptions) {
+    this.options = options;
+  }
+
+  /** Appends without a final answer. */
+  get open(): number {
+    let open = 0;
+    for (const items of this.#items.values()) open += items.length;
+    return open;
+  }
+
+  /** Those appends, for whoever looks into a seed. */
+  waiting(): string[] {
+    return [...this.#items.values()].flat().map(({ key, kind, clientEntryId, state }) => `${key} ${kind} ${clientEntryId} ${state}`);
+  }
+
+  send(target: Target, kind: number, body: Uint8Array): void {
+    const { random } = this.options;
+    const key = 'log' in target ? String(target.log) : `${target.pair.low}:${target.pair.high}`;
+    const log = 'log' in target ? target.log : this.options.cell.pairs.get(key);
+    const clientEntryId = makeClientEntryId(1_767_225_600_001 + this.#ids++, random.int(0x400000));
+    const followed = log === undefined ? undefined : this.followed.get(log);
+    const after = followed && followed.next > 1 ? followed.next - 1 : undefined;
+    const items = this.#items.get(key) ?? [];
+    this.#items.set(key, [...items, { key, target, clientEntryId, kind, body, after, state: 'new' }]);
+    this.#pump(key);
+  }
+
+  /** Looks at what its cell has for it, as pushes and pages would bring it; keeps its connection up. */
+  poll(): void {
+    this.#readSelf();
+    for (const row of this.options.cell.userLogs.values()) if (row.user === this.options.user) this.#follow(row);
+    if (!this.#connection?.node.alive) this.#connect();
+  }
+
+  #connect(): void {
+    const node = this.options.node();
+    this.#connection = node && { node, awaited: new Map() };
+    if (!node) return;
+    for (const [key, items] of this.#items) {
+      for (const item of items) if (item.state === 'sent') item.state = 'new';
+      this.#pump(key);
+    }
+  }
+
+  /** Sends what is new, in order, a few at a time. */
+  #pump(key: string): void {
+    const items = this.#items.get(key) ?? [];
+    let inFlight = items.filter(({ state }) => state === 'sent').length;
+    for (const item of items) {
+      if (!this.#connection || inFlight >= inFlightMax) return;
+      if (item.state !== 'new') continue;
+      inFlight += 1;
+      this.#sendItem(item, this.#connection);
+    }
+  }
+
+  #sendItem(item: Item, connection: Connection): void {
+    const { time, user, session, name, record } = this.options;
+    const { target, clientEntryId, kind, body, after } = item;
+    item.state = 'sent';
+    record({
+      at: time.nowMs,
+      device: name,
+      what: 'sent',
+      clientEntryId,
+      body: Buffer.from(body).toString('base64'),
+      ...('log' in target ? { log: target.log } : {}),
+      ...(after === undefined ? {} : { after }),
+    });
+    const operation: AppendOperation = { type: 'append', target, author: user, session, clientEntryId, kind, body };
+    time.after(1, () => this.#arrive(item, operation, connection));
+    time.after(answerMsMax, () => {
+      if (this.#connection === connection && item.state === 'sent') this.#connect();
+    });
+  }
+
+  /** At the node's edge. */
+  #arrive(item: Item, operation: AppendOperation, { node, awaited }: Connection): void {
+    if (!node.alive) return;
+    const answer = (outcome: Outcome): void => {
+      const later = outcome.type === 'fault' && faults[outcome.code].retry === 'later' && outcome.code !== 'earlier_faulted';
+      if (later && !awaited.has(item.key)) awaited.set(item.key, item.clientEntryId);
+      this.options.time.after(1, () => this.#answered(item, outcome));
+    };
+    const mayRun = (): boolean => (awaited.get(item.key) ?? item.clientEntryId) === item.clientEntryId;
+    if (!mayRun()) return answer({ type: 'fault', code: 'earlier_faulted' });
+    awaited.delete(item.key);
+    if (!node.append(operation, answer, mayRun)) answer({ type: 'fault', code: 'busy' });
+  }
+
+  #answered(item: Item, outcome: Outcome): void {
+    const { time, name, record } = this.options;
+    const at = time.nowMs;
+    const { clientEntryId } = item;
+    if (outcome.type === 'accepted') {
+      const { log, epoch, seq } = outcome.entry;
+      record({ at, device: name, what: 'accepted', log, epoch, seq, clientEntryId });
+      this.#done(item);
+    } else if (outcome.type === 'pending') {
+      record({ at, device: name, what: 'pending', clientEntryId });
+      item.state = 'pending';
+      this.#pump(item.key);
+    } else if (outcome.type === 'fault' && faults[outcome.code].retry === 'never') {
+      record({ at, device: name, what: 'refused', clientEntryId, code: outcome.code });
+      this.#done(item);
+    } else {
+      time.after(200, () => {
+        // What came after it to the same log was faulted with it, and comes again after it.
+        if (item.state === 'sent') item.state = 'new';
+        this.#pump(item.key);
+      });
+    }
+  }
+
+  #done(item: Item): void {
+    const items = this.#items.get(item.key) ?? [];
+    this.#items.set(
+      item.key,
+      items.filter((each) => each !== item),
+    );
+    this.#pump(item.key);
+  }
+
+  #find(clientEntryId: bigint): Item | undefined {
+    for (const items of this.#items.values()) for (const item of items) if (item.clientEntryId === clientEntryId) return item;
+    return undefined;
+  }
+
+  #readSelf(): void {
+    const { cell, user, name, time, record } = this.options;
+    for (const entry of cell.range(user, this.#selfSeen + 1, Number.MAX_SAFE_INTEGER, 1_000)) {
+      this.#selfSeen = entry.seq;
+      if (entry.kind !== kinds.appendRefused) continue;
+      const { clientEntryId, code } = Refused.decode(entry.body);
+      record({ at: time.nowMs, device: name, what: 'refused', clientEntryId, code });
+      const item = this.#find(clientEntryId);
+      if (item) this.#done(item);
+    }
+  }
+
+  #follow(row: { log: bigint; from: number; until: number }): void {
+    const { time, name, record, cell } = this.options;
+    const { log, from, until } = row;
+    let followed = this.followed.get(log);
+    if (followed && (until !== 0 || followed.from !== from)) {
+      record({ at: time.nowMs, device: name, what: 'left', log, until: followed.next - 1 });
+      this.followed.delete(log);
+      // What was decided just before is not shown any more: nobody waits for it.
+      for (const item of this.#items.get(String(log)) ?? []) if (item.state === 'pending') this.#done(item);
+      followed = undefined;
+    }
+    if (until !== 0) return;
+    if (!followed) {
+      followed = { from, next: from };
+      this.followed.set(log, followed);
+      record({ at: time.nowMs, device: name, what: 'follows', log, from });
+    }
+    for (const entry of cell.range(log, followed.next, Number.MAX_SAFE_INTEGER, 1_000)) {
+      followed.next = entry.seq + 1;
+      record({ at: time.nowMs, device: name, what: 'shown', entry: seenOf(entry) });
+      const own = entry.author === this.options.user ? this.#find(entry.clientEntryId) : undefined;
+      if (own) this.#done(own);
+    }
+  }
+
+  /** Cell number of the device's user. */
+  get home(): number {
+    return birthCell(this.options.user);
+  }
+}

@@ -1,0 +1,145 @@
+// Judges one simulated run: the history checker's invariants, and what it cannot know because it sees no state: who might
+// write, how many members, what every copy and every table must look like once all is quiet.
+import { type Entry, isContent, kinds } from '@weft/cells/delivery/entry.ts';
+import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
+import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
+import { checkHistory, describeViolations } from '../history-checker.ts';
+import type { MemoryCell, StoredLog } from './memory-cell.ts';
+
+export const seenOf = (entry: Entry): SeenEntry => ({
+  log: entry.log,
+  epoch: entry.epoch,
+  seq: entry.seq,
+  author: entry.author,
+  clientEntryId: entry.clientEntryId,
+  content: isContent(entry.kind),
+  body: Buffer.from(entry.body).toString('base64'),
+});
+
+interface Shared {
+  readonly owner: StoredLog;
+  readonly copies: readonly { readonly cell: MemoryCell; readonly stored: StoredLog | undefined; readonly from: number; readonly until: number }[];
+}
+
+/** Every log but the self logs, with its owner's copy and those the owner's state says there must be. */
+export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
+  const found: Shared[] = [];
+  for (const cell of cells) {
+    for (const owner of cell.logs.values()) {
+      if (owner.state.kind === 'self' || ownerOf(owner.state) !== cell.number) continue;
+      const copies = [...owner.state.cells]
+        .filter(([number]) => number !== cell.number)
+        .map(([number, { from, until }]) => {
+          const keeper = cells.find((each) => each.number === number) as MemoryCell;
+          return { cell: keeper, stored: keeper.logs.get(owner.row.log), from, until };
+        });
+      found.push({ owner, copies });
+    }
+  }
+  return found;
+}
+
+/** What still has to happen; empty when every copy is whole and nothing waits. */
+export function unsettled(cells: readonly MemoryCell[]): string[] {
+  const found: string[] = [];
+  for (const cell of cells) {
+    if (cell.outbox.size > 0) found.push(`cell ${cell.number}: ${cell.outbox.size} frames without acknowledgement`);
+    if (cell.intake.size > 0) found.push(`cell ${cell.number}: ${cell.intake.size} appends undecided`);
+    if (cell.behind.size > 0) found.push(`cell ${cell.number}: behind in ${[...cell.behind.keys()].join(', ')}`);
+  }
+  for (const { owner, copies } of sharedLogs(cells)) {
+    for (const { cell, stored, until } of copies) {
+      const due = until === 0 ? owner.row.head : until;
+      if ((stored?.row.head ?? 0) !== due) found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
+    }
+  }
+  return found;
+}
+
+function dumpsOf(cells: readonly MemoryCell[]): LogDump[] {
+  const dump = (cell: MemoryCell, stored: StoredLog, of: { owner: boolean; start: number; until: number }): LogDump => ({
+    cell: String(cell.number),
+    log: stored.row.log,
+    ...of,
+    entries: [...stored.entries.values()].filter(({ seq }) => seq >= of.start).map(seenOf),
+  });
+  return sharedLogs(cells).flatMap(({ owner, copies }) => {
+    const home = cells.find((cell) => cell.number === ownerOf(owner.state)) as MemoryCell;
+    const kept = copies.flatMap(({ cell, stored, from, until }) =>
+      stored ? [dump(cell, stored, { owner: false, start: from, until: until === 0 ? Number.POSITIVE_INFINITY : until })] : [],
+    );
+    return [dump(home, owner, { owner: true, start: 1, until: Number.POSITIVE_INFINITY }), ...kept];
+  });
+}
+
+/** Who may write and how many may be in, entry by entry of the owner's copy; dense, ordered, counted. */
+function wrongInLog({ owner }: Shared): string[] {
+  const found: string[] = [];
+  const { log } = owner.row;
+  let state: LogState | undefined;
+  let [ts, ord] = [0, 0];
+  for (let seq = 1; seq <= owner.row.head; seq++) {
+    const entry = owner.entries.get(seq);
+    if (!entry) return [...found, `log ${log} has no ${seq}, its head is ${owner.row.head}`];
+    ord += isContent(entry.kind) ? 1 : 0;
+    if (entry.ord !== ord || entry.ts < ts) found.push(`log ${log} seq ${seq}: ord ${entry.ord}, ts ${entry.ts}`);
+    ts = entry.ts;
+    if (state && !state.members.has(entry.author)) found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
+    if (entry.kind === kinds.created) state = stateAfterCreation(entry);
+    else if (!isContent(entry.kind)) state = state && stateAfter(state, entry);
+    if (!state) return [...found, `log ${log} seq ${seq} leaves no state`];
+    if (state.members.size > state.membersMax) found.push(`limit: log ${log} seq ${seq} makes ${state.members.size} members`);
+  }
+  return found;
+}
+
+const membersOf = (state: LogState): string => [...state.members.keys()].map(String).sort().join(' ');
+
+function wrongInCopies({ owner, copies }: Shared): string[] {
+  const found: string[] = [];
+  for (const { cell, stored, from, until } of copies) {
+    if (!stored) continue;
+    const where = `cell ${cell.number}'s copy of log ${owner.row.log}`;
+    if (stored.row.status !== 'open') found.push(`${where} is ${stored.row.status}`);
+    if (until === 0 && membersOf(stored.state) !== membersOf(owner.state)) found.push(`${where} has other members than the owner`);
+    if (until === 0 && stored.state.version !== owner.state.version) found.push(`${where} has version ${stored.state.version}`);
+    if (stored.start >= from) found.push(`${where} begins after ${stored.start}, not ${from - 1}`);
+  }
+  return found;
+}
+
+/** Everybody's list of logs is what the owners' members say. */
+function wrongLists(cells: readonly MemoryCell[]): string[] {
+  const found: string[] = [];
+  for (const { owner } of sharedLogs(cells)) {
+    for (const cell of cells) {
+      for (const stored of cell.logs.values()) {
+        if (stored.state.kind !== 'self') continue;
+        const user = stored.state.low;
+        const row = cell.userLogs.get(`${user}:${owner.row.log}`);
+        const listed = row?.until === 0;
+        if (listed !== owner.state.members.has(user)) found.push(`user ${user} has log ${owner.row.log} ${listed ? '' : 'not '}listed`);
+      }
+    }
+  }
+  return found;
+}
+
+export interface Run {
+  readonly cells: readonly MemoryCell[];
+  readonly devices: readonly DeviceRecord[];
+  readonly events: readonly HistoryEvent[];
+}
+
+/** Everything that is wrong, as lines. */
+export function judge({ cells, devices, events }: Run): string[] {
+  const { violations } = checkHistory({ devices, events, dumps: dumpsOf(cells), repairMsMax: 1_000 });
+  const shared = sharedLogs(cells);
+  return [
+    ...(violations.length > 0 ? [describeViolations(violations)] : []),
+    ...unsettled(cells),
+    ...shared.flatMap(wrongInLog),
+    ...shared.flatMap(wrongInCopies),
+    ...wrongLists(cells),
+  ];
+}

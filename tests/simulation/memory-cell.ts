@@ -1,0 +1,179 @@
+// The SQL of one cell, in memory: tables, row locks, unique keys. Its transactions see what real ones see: locks are taken
+// in order and held to the end, look-ups read what is committed at their moment, everything is written at once or not at all.
+import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
+import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
+import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+
+export interface StoredLog {
+  row: LogRow;
+  state: LogState;
+  start: number;
+  readonly entries: Map<number, Entry>;
+  readonly byKey: Map<string, number>;
+}
+
+export interface Transaction {
+  readonly holder: object;
+  readonly held: Set<string>;
+  /** The commit is on its way: its sender may die, it goes on. */
+  committing: boolean;
+  over: boolean;
+}
+
+export class UniqueViolation extends Error {
+  override readonly name = 'UniqueViolation';
+}
+
+export const entryKey = (author: bigint, clientEntryId: bigint): string => `${author}:${clientEntryId}`;
+export const intakeKey = (row: { stream: IntakeRow['stream']; author: bigint; clientEntryId: bigint }): string =>
+  `${streamKey(row.stream)}/${entryKey(row.author, row.clientEntryId)}`;
+
+export class MemoryCell {
+  readonly number: number;
+  readonly logs = new Map<bigint, StoredLog>();
+  readonly pairs = new Map<string, bigint>();
+  readonly userLogs = new Map<string, UserLogRow>();
+  readonly intake = new Map<string, IntakeRow>();
+  readonly nextIntake = new Map<string, number>();
+  readonly decided = new Map<string, number>();
+  readonly outbox = new Map<bigint, OutboxRow>();
+  readonly behind = new Map<bigint, { log: bigint; known: number; src: number }>();
+  /** The unique key over author and client entry id; a mutation takes it away. */
+  uniqueEntries = true;
+  down = false;
+  readonly #locks = new Map<string, { holder: Transaction; waiting: { transaction: Transaction; grant: () => void }[] }>();
+  readonly #open = new Set<Transaction>();
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  begin(holder: object): Transaction {
+    const transaction = { holder, held: new Set<string>(), committing: false, over: false };
+    this.#open.add(transaction);
+    return transaction;
+  }
+
+  /** Resolves once the row is this transaction's; first come, first served. */
+  lock(transaction: Transaction, key: string): Promise<void> {
+    const lock = this.#locks.get(key);
+    if (transaction.held.has(key) || transaction.over) return Promise.resolve();
+    if (!lock) {
+      this.#locks.set(key, { holder: transaction, waiting: [] });
+      transaction.held.add(key);
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      lock.waiting.push({ transaction, grant: resolve });
+    });
+  }
+
+  /** Ends the transaction; its locks go to those who wait. */
+  end(transaction: Transaction): void {
+    if (transaction.over) return;
+    transaction.over = true;
+    this.#open.delete(transaction);
+    for (const key of transaction.held) this.#passOn(key);
+    transaction.held.clear();
+  }
+
+  /** Connections of a dead or frozen process, or of the whole server: what has not begun to commit is rolled back. */
+  abort(which: (holder: object) => boolean): void {
+    for (const transaction of [...this.#open]) if (which(transaction.holder) && !transaction.committing) this.end(transaction);
+  }
+
+  #passOn(key: string): void {
+    const lock = this.#locks.get(key);
+    if (!lock) return;
+    for (let next = lock.waiting.shift(); next; next = lock.waiting.shift()) {
+      if (next.transaction.over) {
+        next.grant();
+        continue;
+      }
+      lock.holder = next.transaction;
+      next.transaction.held.add(key);
+      next.grant();
+      return;
+    }
+    this.#locks.delete(key);
+  }
+
+  /** Writes all or, throwing UniqueViolation, nothing. */
+  commit(writes: Writes): void {
+    this.#checkUnique(writes);
+    for (const { row, state, start } of writes.created)
+      this.logs.set(row.log, { row: { ...row }, state, start, entries: new Map(), byKey: new Map() });
+    for (const { after } of writes.states) this.#log(after.log).state = after;
+    for (const row of writes.rows) this.#log(row.log).row = { ...row };
+    for (const entry of writes.entries) {
+      const log = this.#log(entry.log);
+      log.entries.set(entry.seq, entry);
+      log.byKey.set(entryKey(entry.author, entry.clientEntryId), entry.seq);
+    }
+    for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
+    for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
+    for (const row of writes.intake) {
+      this.intake.set(intakeKey(row), row);
+      this.nextIntake.set(streamKey(row.stream), Math.max(this.nextIntake.get(streamKey(row.stream)) ?? 1, row.n + 1));
+    }
+    for (const closed of writes.closed) this.#close(closed);
+    for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, n);
+    for (const row of writes.outbox) this.outbox.set(row.id, row);
+    for (const row of writes.behind) this.noteBehind(row);
+    for (const { log, head } of writes.caughtUp) if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
+  }
+
+  noteBehind(row: { log: bigint; known: number; src: number }): void {
+    this.behind.set(row.log, { ...row, known: Math.max(row.known, this.behind.get(row.log)?.known ?? 0) });
+  }
+
+  /** Entries from <= seq <= to, ascending. */
+  range(log: bigint, from: number, to: number, limit: number): Entry[] {
+    const stored = this.logs.get(log);
+    if (!stored) return [];
+    const found: Entry[] = [];
+    const last = Math.min(to, Math.max(stored.row.head, ...(stored.row.head < to ? [stored.row.head] : [])));
+    for (let seq = from; seq <= last && found.length < limit; seq++) {
+      const entry = stored.entries.get(seq);
+      if (entry) found.push(entry);
+    }
+    return found;
+  }
+
+  stateEntries(log: bigint, upTo: number): Entry[] {
+    return [...(this.logs.get(log)?.entries.values() ?? [])].filter((e) => isState(e.kind) && e.seq <= upTo).sort((a, b) => a.seq - b.seq);
+  }
+
+  #close(closed: Writes['closed'][number]): void {
+    this.intake.delete(intakeKey(closed));
+  }
+
+  #log(log: bigint): StoredLog {
+    const stored = this.logs.get(log);
+    if (!stored) throw new Error(`no log ${log} in cell ${this.number}`);
+    return stored;
+  }
+
+  #checkUnique(writes: Writes): void {
+    for (const { row } of writes.created) if (this.logs.has(row.log)) throw new UniqueViolation(`log ${row.log}`);
+    for (const { pair } of writes.pairs) if (this.pairs.has(pairKey(pair))) throw new UniqueViolation(`pair ${pairKey(pair)}`);
+    const keys = new Set<string>();
+    for (const { log, seq, author, clientEntryId } of writes.entries) {
+      const stored = this.logs.get(log);
+      const key = entryKey(author, clientEntryId);
+      const twice = stored?.entries.has(seq) || keys.has(`${log}/${seq}`);
+      const known = this.uniqueEntries && (stored?.byKey.has(key) || keys.has(`${log}/${key}`));
+      if (twice || known) throw new UniqueViolation(`entry ${log}/${seq} ${key}`);
+      keys.add(`${log}/${seq}`).add(`${log}/${key}`);
+    }
+    for (const row of writes.intake) {
+      if (this.intake.has(intakeKey(row))) throw new UniqueViolation(`intake ${intakeKey(row)}`);
+    }
+    for (const { before, after } of writes.states) {
+      const stored = this.logs.get(after.log);
+      const { joined } = membershipChange(before, after);
+      if (joined.some((user) => stored?.state.members.has(user))) throw new UniqueViolation(`member of ${after.log}`);
+    }
+    for (const row of writes.outbox) if (this.outbox.has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
+  }
+}

@@ -1,0 +1,150 @@
+// The hot statements of a cell's store go by an index although nothing was ever analysed: at the size the tables have, and
+// also in the plan that a session made while they were empty and keeps.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { findKnownSeqs, type Query, readEntriesBackwards, readEntriesForwards, readEntryHeaders } from '@weft/cells/store/entries-table.ts';
+import { closeIntake, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, readPendingOf } from '@weft/cells/store/intake-tables.ts';
+import { lockLogs, readLog, readStateRows, updateLogs } from '@weft/cells/store/logs-table.ts';
+import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
+import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
+import { listUserLogs, readHeads, readUserHeads, readUserLogs } from '@weft/cells/store/user-logs-table.ts';
+import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
+import { StoreCell } from './store-cell.ts';
+
+interface Statement {
+  readonly name?: string;
+  readonly text: string;
+  readonly values?: unknown[];
+}
+
+/** What fills each table with rows of numbers $1 … $2. */
+const fillings = [
+  'insert into logs select g, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, g, g + 1, 1 from generate_series($1::bigint, $2) g',
+  "insert into groups select g, 'a title', 2, 1 from generate_series($1::bigint, $2) g",
+  "insert into entries select 1 + g % 1000, g, g, g, g, g, 9, 'text' from generate_series($1::bigint, $2) g",
+  'insert into user_logs select 1 + g % 5000, g, 1, 0 from generate_series($1::bigint, $2) g',
+  'insert into members select g, g, 1, 1 from generate_series($1::bigint, $2) g',
+  'insert into log_cells select g, 1, 1, 0 from generate_series($1::bigint, $2) g',
+  'insert into pairs select g, g + 1, g from generate_series($1::bigint, $2) g',
+  "insert into outbox select 2, g, 1, 1, 'ranges' from generate_series($1::bigint, $2) g",
+  "insert into intake select g, 0, 1, g, g, 2, g % 1000, g, 9, 'text', g from generate_series($1::bigint, $2) g",
+  'insert into intake_streams select g, 0, 1, 1 from generate_series($1::bigint, $2) g',
+  'insert into decided select g, 0, 1, 1, 1 from generate_series($1::bigint, $2) g',
+];
+
+let postgres: TestServer;
+let cell: StoreCell;
+
+before(async () => {
+  postgres = await startTestPostgres({ fast: true, settings: { autovacuum: 'off' } });
+  cell = await StoreCell.open(postgres, 'plans');
+});
+
+after(async () => {
+  await cell?.[Symbol.asyncDispose]();
+  await postgres?.stop();
+});
+
+/** The statements as they are sent for `count` keys. */
+async function hotStatements(count: number): Promise<Statement[]> {
+  const sent: Statement[] = [];
+  const query: Query = async (statement) => {
+    sent.push(statement as Statement);
+    return { rows: [], rowCount: 0, command: '', oid: 0, fields: [] };
+  };
+  const ids = Array.from({ length: count }, (_, i) => BigInt(1 + i * 7));
+  const streams = ids.map((a) => ({ a, b: 0n }));
+  await lockLogs(query, ids);
+  await updateLogs(
+    query,
+    ids.map((log) => ({ log, epoch: 1n, head: 1, ts: 1, ord: 1, version: 1, status: 'open' })),
+    1,
+  );
+  await readStateRows(query, ids);
+  await readLog(query, 1n);
+  await findKnownSeqs(
+    query,
+    ids.map((log) => ({ log, author: 1n, clientEntryId: 1n })),
+  );
+  await readEntryHeaders(
+    query,
+    ids.map((log) => ({ log, seq: 1 })),
+    () => 1n,
+  );
+  await readEntriesForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await readEntriesBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await readUserHeads(query, ids);
+  await readHeads(query, ids);
+  await listUserLogs(query, 1n, { after: 0n, limit: 100 });
+  await readUserLogs(query, 1n, ids);
+  await readMembers(query, ids);
+  await readCells(query, ids);
+  await findPairLogs(
+    query,
+    ids.map((low) => ({ low, high: low + 1n })),
+  );
+  await readOutbox(query, 2, Date.now(), 64);
+  await deleteOutbox(query, 2, ids);
+  await findWaitingIntake(
+    query,
+    ids.map((author) => ({ author, clientEntryId: 1n })),
+  );
+  await closeIntake(
+    query,
+    streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n })),
+  );
+  await readPendingOf(query, { a: 1n, b: 0n }, 1n, 100);
+  await readDecidedNumbers(
+    query,
+    streams.map((stream) => ({ stream, cell: 1, generation: 1 })),
+  );
+  await lockIntakeStreams(query, streams, 1);
+  return sent;
+}
+
+/** The names of those that read a table whole. */
+async function whole(statements: readonly Statement[], explain: (statement: Statement) => Promise<string>): Promise<string[]> {
+  const found: string[] = [];
+  for (const statement of statements) {
+    const plan = await explain(statement);
+    const scanned = [...plan.matchAll(/Seq Scan on (\w+)/g)].map((match) => match[1]);
+    if (scanned.length > 0) found.push(`${statement.name}: ${scanned.join(', ')}`);
+  }
+  return found;
+}
+
+async function explained(how: string, { text, values }: Statement): Promise<string> {
+  const { rows } = await cell.pool.query(`explain ${how} ${text}`, how === '' ? [...(values ?? [])] : []);
+  return rows.map((row) => row['QUERY PLAN']).join('\n');
+}
+
+const kept = (statement: Statement): Promise<string> => explained('(generic_plan)', statement);
+const own = (statement: Statement): Promise<string> => explained('', statement);
+
+async function fill(from: number, to: number): Promise<void> {
+  for (const filling of fillings) await cell.pool.query(filling, [from, to]);
+}
+
+test('a plan made while a table was empty, and kept, never reads the table whole', async () => {
+  const statements = await hotStatements(256);
+  assert(statements.length >= 23, `${statements.length}`);
+  assert.deepEqual(await whole(statements, kept), []);
+});
+
+test('with 10,000 rows that were never analysed every hot statement goes by an index', async () => {
+  await fill(1, 10_000);
+  assert.deepEqual(await whole(await hotStatements(256), kept), []);
+  assert.deepEqual(await whole(await hotStatements(8), own), []);
+});
+
+test('with 200,000 rows that were never analysed every hot statement goes by an index, full batches too', async () => {
+  await fill(10_001, 200_000);
+  assert.deepEqual(await whole(await hotStatements(256), kept), []);
+  // Closing intake is decided by its kept plan: nothing but statistics tells how many rows an author has.
+  const statements = (await hotStatements(256)).filter(({ name }) => name !== 'intake-close');
+  assert.deepEqual(await whole(statements, own), []);
+});
+
+test('a statement that does read a table whole is found', async () => {
+  assert.deepEqual(await whole([{ name: 'bodies', text: "select log_id from entries where body = 'text'" }], own), ['bodies: entries']);
+});

@@ -209,7 +209,7 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRefused(entry: Entry): void {
     const refused = Refused.decode(entry.body);
-    for (const receiver of this.hub.user(entry.log)?.receivers ?? []) receiver.tell({ $case: 'refused', value: refused });
+    this.hub.tellUser(entry.log, { $case: 'refused', value: refused });
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
@@ -250,9 +250,11 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openMarks(): MarkService {
-    const { cell, pool, link, freshId, peers, store } = this.#options;
+    const { cell, pool, link, freshId, peers, store, clock, log } = this.#options;
     return new MarkService({
       cell: cell.number,
+      clock,
+      failed: (error) => log.warn({ err: error }, 'told marks could not be let go'),
       pool,
       link,
       freshId,
@@ -266,9 +268,18 @@ export class CellDelivery implements AsyncDisposable {
     });
   }
 
-  /** To every member of the log who is online here. */
+  /** To every member of the log who is online here; in a large log to the mark's own user only, or marks would cost N². */
   #tellMarks(marks: readonly MarkMoved[]): void {
-    for (const mark of marks) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
+    for (const mark of marks) {
+      const tell = (members: number): void => {
+        if (members <= cellLimits.marksMembersMax) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
+        else this.hub.tellUser(mark.user, { $case: 'markMoved', value: mark });
+      };
+      this.#options.store.state(mark.log).then(
+        (state) => tell(state?.members.size ?? 0),
+        (error: unknown) => this.#options.log.warn({ err: error }, 'a mark could not be told'),
+      );
+    }
   }
 
   #openPushes(): NodePushes {
@@ -294,7 +305,12 @@ export class CellDelivery implements AsyncDisposable {
 
   #hearLink(): void {
     const { link } = this.#options;
-    this.#owned.use(link.hearAcks((src, bytes) => this.relay.acknowledged(src, bytes)));
+    this.#owned.use(
+      link.hearAcks((src, bytes) => {
+        this.relay.acknowledged(src, bytes);
+        this.marks.acknowledged(src, bytes);
+      }),
+    );
     this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }

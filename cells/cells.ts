@@ -9,10 +9,10 @@ import { type Clock, systemClock } from '@weft/runtime/clock.ts';
 import { createLog, type Log } from '@weft/runtime/log.ts';
 import { Health, newRegistry, startMetricsServer, watchPool } from '@weft/runtime/observability.ts';
 import type pg from 'pg';
-import { openBase } from './base.ts';
 import type { CellConfig } from './config.ts';
 import { openDoors } from './doors.ts';
 import { openFabric } from './fabric.ts';
+import { openBase } from './ground.ts';
 
 export interface CellNode extends AsyncDisposable {
   /** Resolves once the node serves. */

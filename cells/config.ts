@@ -55,6 +55,8 @@ const schema = z.object({
   WEFT_HEARTBEAT_MS: wholeNumber(1_000, 60_000).default(limits.heartbeatMs),
   WEFT_SOCKETS_PER_ADDRESS: wholeNumber(1, 1_000_000).default(limits.socketsPerAddressMax),
   WEFT_INBOUND_BYTES_MAX: wholeNumber(1_048_576, 1_000_000_000_000).default(2_147_483_648),
+  /** Origins of pages that may call, comma separated; none by default. */
+  WEFT_ORIGINS: z.string().default(''),
   WEFT_FAILPOINTS: z.string().default(''),
   WEFT_PRODUCTION: flag().default(false),
 });
@@ -79,6 +81,7 @@ export interface CellConfig {
   readonly heartbeatMs: number;
   readonly socketsPerAddressMax: number;
   readonly inboundBytesMax: number;
+  readonly origins: readonly string[];
   readonly failpoints: readonly string[];
 }
 
@@ -106,6 +109,7 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     heartbeatMs: read.WEFT_HEARTBEAT_MS,
     socketsPerAddressMax: read.WEFT_SOCKETS_PER_ADDRESS,
     inboundBytesMax: read.WEFT_INBOUND_BYTES_MAX,
+    origins: read.WEFT_ORIGINS.split(',').filter(Boolean),
     failpoints: read.WEFT_FAILPOINTS.split(',').filter(Boolean),
   };
 }

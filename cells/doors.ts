@@ -7,13 +7,13 @@ import { systemRandom } from '@weft/runtime/random.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { WrongHome } from './accounts/homes.ts';
 import { AppendRate } from './append-rate.ts';
-import type { CellBase, Opening } from './base.ts';
 import type { CellConfig } from './config.ts';
 import { Edge, socketPath } from './edge/edge.ts';
 import type { EdgeServices } from './edge/edge-services.ts';
 import { Greeter } from './edge/greeter.ts';
 import { Requests } from './edge/requests.ts';
 import type { CellFabric } from './fabric.ts';
+import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
@@ -67,7 +67,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       if (from === 'here') delivery.pushes.tellSessionsEnded(sessions);
     }),
   );
-  const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log });
+  const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log, origins: config.origins });
   const edge = new Edge({
     services: edgeServices(options, accounts),
     heartbeatMs: config.heartbeatMs,

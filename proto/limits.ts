@@ -3,7 +3,7 @@
 export const limits = {
   /** Bytes of one entry's body. Large things are media, not entries. */
   entryBytesMax: 16 * 1024,
-  /** Bytes of one WebSocket message, either way. */
+  /** Bytes of one WebSocket message of a client. */
   frameBytesMax: 64 * 1024,
   /** Members added or removed by one entry: the entry must fit its bytes. */
   membersPerEntryMax: 256,

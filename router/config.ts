@@ -20,6 +20,8 @@ export interface RouterConfig {
   readonly dataDir: string;
   /** Per client address. */
   readonly requestsPerSecond: number;
+  /** Origins of pages that may call. */
+  readonly origins: readonly string[];
 }
 
 const schema = z.object({
@@ -32,6 +34,7 @@ const schema = z.object({
   WEFT_DIRECTORY_KEY: publicBytes(32),
   WEFT_DATA_DIR: z.string().min(1),
   WEFT_REQUESTS_PER_SECOND: wholeNumber(1, 1_000_000).default(limits.requestsPerSecond),
+  WEFT_ORIGINS: z.string().default(''),
 });
 
 /** Throws ConfigError with every problem. */
@@ -49,5 +52,6 @@ export function readRouterConfig(env: Record<string, string | undefined>): Route
     directoryKey: read.WEFT_DIRECTORY_KEY,
     dataDir: read.WEFT_DATA_DIR,
     requestsPerSecond: read.WEFT_REQUESTS_PER_SECOND,
+    origins: read.WEFT_ORIGINS.split(',').filter(Boolean),
   };
 }

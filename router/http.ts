@@ -3,10 +3,12 @@ import { WeftError } from '@weft/proto/faults.ts';
 import type { CellRecord } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { normaliseHandle } from '@weft/proto/handle.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { corsHeaders } from '@weft/runtime/cors.ts';
 import type { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import { answerHealth, type Health } from '@weft/runtime/observability.ts';
 import type { Random } from '@weft/runtime/random.ts';
+import { traceOf } from '@weft/runtime/trace.ts';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { z } from 'zod';
 import { AddressRate } from './address-rate.ts';
@@ -26,6 +28,8 @@ export interface HttpParts {
   readonly health: Health;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Origins of pages that may call; none by default. */
+  readonly origins?: readonly string[];
 }
 
 const regionName = z.string().regex(/^[a-z0-9-]{1,32}$/);
@@ -42,6 +46,7 @@ const idPath = z.object({
 /** Not yet listening. */
 export function httpDoor(parts: HttpParts): FastifyInstance {
   const app = fastify({
+    genReqId: (request) => traceOf(request.headers.traceparent),
     bodyLimit: limits.bodyBytesMax,
     requestTimeout: limits.requestMsMax,
     keepAliveTimeout: limits.idleMsMax,
@@ -51,6 +56,7 @@ export function httpDoor(parts: HttpParts): FastifyInstance {
   app.setErrorHandler((error, _request, reply) => answerError(parts, error, reply));
   app.setNotFoundHandler((_request, reply) => send(reply, problemOf(new WeftError('unknown_request', 'no such path'), 404)));
   limitRate(app, parts);
+  allowOrigins(app, new Set(parts.origins ?? []));
   healthRoutes(app, parts.health);
   placementRoute(app, parts);
   userRoutes(app, new HomeFinder(parts.replica));
@@ -68,6 +74,17 @@ function limitRate(app: FastifyInstance, { clock, metrics, requestsPerSecond }: 
   });
   app.addHook('onResponse', async (request, reply) => {
     metrics.requests.inc({ route: request.routeOptions.url ?? 'none', status: String(reply.statusCode) });
+  });
+}
+
+function allowOrigins(app: FastifyInstance, origins: ReadonlySet<string>): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-trace-id', request.id);
+    const preflight = request.method === 'OPTIONS';
+    const cors = corsHeaders(request.headers.origin, origins, preflight);
+    if (cors === undefined) return;
+    reply.headers(cors);
+    if (preflight) return reply.code(204).send();
   });
 }
 
@@ -130,7 +147,7 @@ function parse<T>(shape: z.ZodType<T>, value: unknown): T {
 function answerError(parts: HttpParts, error: unknown, reply: FastifyReply): FastifyReply {
   const problem = problemFrom(error);
   if (problem !== undefined) return send(reply, problem);
-  parts.log.error({ err: error }, 'a request failed');
+  parts.log.error({ err: error, trace: reply.request.id }, 'a request failed');
   return send(reply, problemOf(new WeftError('internal')));
 }
 

@@ -48,8 +48,8 @@ export async function startRouter(config: RouterConfig, parts: RouterParts = {})
   replica.on('rejected', (from) => log.error({ from }, 'a directory list without the signature of the directory was dropped'));
   const ready = whenCellsAreKnown(replica, health);
 
-  const { region, requestsPerSecond } = config;
-  const app = httpDoor({ replica, region, requestsPerSecond, clock, random, health, metrics: newMetrics(registry), log });
+  const { region, requestsPerSecond, origins } = config;
+  const app = httpDoor({ replica, region, requestsPerSecond, origins, clock, random, health, metrics: newMetrics(registry), log });
   opened.defer(() => app.close());
   await app.listen({ host: config.host, port: config.port });
   const port = (app.server.address() as AddressInfo).port;

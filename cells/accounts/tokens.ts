@@ -2,7 +2,7 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
 import { KeyUse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
-import { type SessionId, session as sessionId, type UserId, user as userId } from '@weft/proto/ids.ts';
+import { idTimeMs, type SessionId, session as sessionId, type UserId, user as userId } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';
 import { accountLimits as limits } from './account-limits.ts';
@@ -53,7 +53,9 @@ export class AccessTokens {
     const key = keys.current('token');
     // JWT counts whole seconds (RFC 7519, NumericDate).
     const issued = Math.floor(clock.now() / 1_000);
-    const ends = issued + limits.accessMsMax / 1_000;
+    // A session's id tells when it began: no token outlives it, so its sockets end with it.
+    const sessionEnds = Math.floor((idTimeMs(to.session) + limits.sessionMsMax) / 1_000);
+    const ends = Math.min(issued + limits.accessMsMax / 1_000, sessionEnds);
     const token = await new SignJWT({ sid: String(to.session), dev: to.device })
       .setProtectedHeader({ alg: algorithm, typ: type, kid: `${own.name}.${key.version}` })
       .setIssuer(own.name)

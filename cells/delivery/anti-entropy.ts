@@ -23,7 +23,12 @@ export interface AntiEntropyOptions {
   readonly heads: SharedHeads;
   readonly link: Link;
   readonly want: (log: bigint, src: number) => void;
-  readonly limits: { readonly buckets: number; readonly pageRows: number; readonly bucketsPerRequest: number; readonly headsPerAnswer: number };
+  readonly limits: {
+    readonly buckets: number;
+    readonly pageRows: number;
+    readonly bucketsPerRequest: number;
+    readonly headsPerAnswer: number;
+  };
 }
 
 type ReadPage = (page: { readonly after: bigint; readonly limit: number }) => Promise<readonly SharedHead[]>;

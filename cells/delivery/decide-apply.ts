@@ -19,7 +19,8 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
   } else reopenReplica(operation, row, work);
   const state = work.state(operation.log);
   if (!row || !state) return { type: 'rejected', why: 'unusable' };
-  if (ownerOf(state) === work.context.cell) return { type: 'rejected', why: 'not-owner' };
+  // Before anything of it is looked at: a stranger's entry must not even look like a fork.
+  if (ownerOf(state) === work.context.cell || ownerOf(state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
   const before = row.head;
   for (const entry of operation.entries) {
     const wrong = applyOne(entry, operation, row, work);
@@ -80,7 +81,6 @@ function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work
 
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
-  const state = work.state(operation.log) as LogState;
   if (entry.seq <= row.head) {
     const stored = work.facts.stored(entry.log, entry.seq);
     if (!stored || sameHeader(stored, entry)) return undefined;
@@ -89,7 +89,7 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     return { type: 'rejected', why: 'fork' };
   }
   if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
-  if (ownerOf(state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  const state = work.state(operation.log) as LogState;
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
   const after = isState(entry.kind) && entry.kind !== kinds.created ? stateAfter(state, entry) : state;
   if (!after) {

@@ -10,7 +10,7 @@ import { type Decision, decide } from './decide.ts';
 import { keysOf } from './keys-of.ts';
 import { pairKey } from './log-state.ts';
 import { bytesOf, type Operation, type Outcome, weightOf } from './operations.ts';
-import { type LogStore, RunAgain } from './ports.ts';
+import { KeyTaken, type LogStore, RunAgain } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
 /** An operation on its way, and who waits for its outcome. */
@@ -159,11 +159,14 @@ export class Lane {
   async #decided(operations: readonly Operation[]): Promise<Decision> {
     const { clock, limits } = this.#options;
     const until = clock.monotonic() + limits.retryMsMax;
-    for (;;) {
+    for (let taken = 0; ; ) {
       try {
         return await this.#attempt(operations);
       } catch (error) {
         if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
+        // Every time the same: not bad luck but an operation, to be found by halving.
+        if (error instanceof KeyTaken && ++taken >= keyTakenMax)
+          throw new Error('a unique key is taken at every attempt', { cause: error });
         this.counts.again += 1;
         await clock.sleep(limits.retryPauseMs);
       }
@@ -190,6 +193,9 @@ export class Lane {
     });
   }
 }
+
+/** Two nodes that keep meeting each other's keys need a few; more is no coincidence. */
+const keyTakenMax = 5;
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

@@ -134,7 +134,12 @@ export interface LogRange {
 
 /** The transaction may have committed or not; running it again from its first statement tells. */
 export class RunAgain extends Error {
-  override readonly name = 'RunAgain';
+  override readonly name: string = 'RunAgain';
+}
+
+/** A unique key was taken meanwhile. The next look-up finds it; a batch that meets this every time has a culprit. */
+export class KeyTaken extends RunAgain {
+  override readonly name = 'KeyTaken';
 }
 
 export interface LogStore {

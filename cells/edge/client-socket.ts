@@ -33,6 +33,8 @@ export interface ClientSocketOptions {
   readonly codec: Codec;
   readonly gatherer: WriteGatherer;
   readonly services: EdgeServices;
+  /** Names this connection in log lines. */
+  readonly trace: string;
 }
 
 export class ClientSocket implements Receiver {
@@ -49,12 +51,14 @@ export class ClientSocket implements Receiver {
   /** Pushes that fell due between joining the hub and the Welcome: a few turns of promises. */
   #early: Buffer[] = [];
   readonly openedMs: number;
+  readonly #trace: string;
 
-  constructor({ ws, socket, codec, gatherer, services }: ClientSocketOptions) {
+  constructor({ ws, socket, codec, gatherer, services, trace }: ClientSocketOptions) {
     this.#ws = ws;
     this.#codec = codec;
     this.#services = services;
     this.openedMs = services.clock.now();
+    this.#trace = trace;
     this.#out = new Outbound(socket, gatherer, {
       bytesMax: cellLimits.socketOutBytesMax,
       onLag: () => services.metrics.lags.inc(),
@@ -159,7 +163,7 @@ export class ClientSocket implements Receiver {
   }
 
   #badFrame(error: unknown): void {
-    if (!(error instanceof WeftError)) this.#services.log.error({ err: error }, 'a frame could not be handled');
+    if (!(error instanceof WeftError)) this.#services.log.error({ err: error, trace: this.#trace }, 'a frame could not be handled');
     this.#badFrames += 1;
     this.fault(0, error instanceof WeftError ? error : new WeftError('internal'));
     if (this.#badFrames >= cellLimits.badFramesMax) this.close('policy');
@@ -183,12 +187,12 @@ export class ClientSocket implements Receiver {
       .finally(() => {
         this.#requests -= 1;
       })
-      .catch((error: unknown) => this.#services.log.error({ err: error }, 'an answer could not be sent'));
+      .catch((error: unknown) => this.#services.log.error({ err: error, trace: this.#trace }, 'an answer could not be sent'));
   }
 
   #asFault(error: unknown): WeftError {
     if (error instanceof WeftError) return error;
-    this.#services.log.error({ err: error }, 'a request failed');
+    this.#services.log.error({ err: error, trace: this.#trace }, 'a request failed');
     return new WeftError('internal', '', 1_000);
   }
 
@@ -218,8 +222,7 @@ export class ClientSocket implements Receiver {
       return this.close('redirected');
     }
     this.fault(id, fault);
-    if (fault.code === 'token_expired') this.close('tokenExpired');
-    else if (fault.code === 'token_invalid') this.close('sessionEnded');
+    if (fault.code === 'token_expired' || fault.code === 'token_invalid') this.close('tokenExpired');
     else if (fault.code === 'session_ended') this.close('sessionEnded');
     else if (fault.code === 'draining') this.close('goingAway');
     else if (fault.retry === 'later') this.close('tryAgain');

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { faults } from '@weft/proto/faults.ts';
 import { limits } from '@weft/proto/limits.ts';
+import { traceOf } from '@weft/runtime/trace.ts';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { cellLimits } from '../limits.ts';
 import { ClientSocket } from './client-socket.ts';
@@ -63,7 +64,7 @@ export class Edge implements AsyncDisposable {
       socket.end(`HTTP/1.1 ${refusal} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    this.#server.handleUpgrade(request, socket, head, (ws) => this.#admit(ws, socket as Socket));
+    this.#server.handleUpgrade(request, socket, head, (ws) => this.#admit(ws, socket as Socket, traceOf(request.headers.traceparent)));
   }
 
   #refusal(request: IncomingMessage): string | undefined {
@@ -76,13 +77,13 @@ export class Edge implements AsyncDisposable {
     return undefined;
   }
 
-  #admit(ws: WebSocket, socket: Socket): void {
+  #admit(ws: WebSocket, socket: Socket, trace: string): void {
     const codec = codecFor(ws.protocol);
     if (!codec) return ws.terminate();
     socket.setNoDelay(true);
     const address = addressOf(socket);
     this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1);
-    const client = new ClientSocket({ ws, socket, codec, gatherer: this.#gatherer, services: this.#options.services });
+    const client = new ClientSocket({ ws, socket, codec, gatherer: this.#gatherer, services: this.#options.services, trace });
     this.#sockets.add(client);
     this.#alive.add(client);
     ws.on('pong', () => this.#alive.add(client));

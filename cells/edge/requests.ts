@@ -83,6 +83,7 @@ export class Requests {
     const known = (await this.#options.store.findPairs([pair])).get(pairKey(pair));
     if (known !== undefined) return opened(known);
     if (!(await this.#options.exists(peer))) throw new WeftError('unknown_user');
+    await this.#checkRoom(user);
     if (this.#options.homeOf(pair.low) !== this.#options.cell) return opened(await this.#options.openAway(user, peer, clientEntryId));
     const outcome = await this.#options.append({
       type: 'append',
@@ -106,6 +107,7 @@ export class Requests {
     if (users.length > limits.membersPerEntryMax)
       throw new WeftError('too_many_members', `${users.length}, ${limits.membersPerEntryMax} allowed at once`);
     await this.#checkUsers(members);
+    await this.#checkRoom(user);
     const body = Created.encode({
       kind: 'LOG_KIND_GROUP',
       title,
@@ -132,6 +134,11 @@ export class Requests {
     if (outcome.type === 'pending') return { $case: 'pending', value: { log, clientEntryId } };
     acceptedLog(outcome);
     return done;
+  }
+
+  async #checkRoom(user: bigint): Promise<void> {
+    if ((await this.#options.store.countLogs(user)) >= limits.logsPerUserMax)
+      throw new WeftError('too_many_logs', `${limits.logsPerUserMax} allowed`);
   }
 
   async #checkUsers(users: readonly bigint[]): Promise<void> {

@@ -6,8 +6,6 @@ export const httpLimits = {
   /** Time to send a request; log-ins wait for a hash, not for bytes. */
   requestMsMax: 15_000,
   connectionIdleMsMax: 72_000,
-  /** A browser asks again after this. */
-  preflightSecondsMax: 600,
   /** How long keys may be cached: below the time a new key is published before it is used. */
   keysSecondsMax: 30,
   /** Characters of a handle in a path, before it is decoded and judged. */

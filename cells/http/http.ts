@@ -1,7 +1,9 @@
 // The REST door of a cell's node: accounts and sessions, users by handle, keys, health. The WebSocket is mounted on the same server.
 import { WeftError } from '@weft/proto/faults.ts';
+import { corsHeaders } from '@weft/runtime/cors.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import { answerHealth, type Health } from '@weft/runtime/observability.ts';
+import { traceOf } from '@weft/runtime/trace.ts';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Accounts, Grant } from '../accounts/accounts.ts';
 import type { CellKeys } from '../accounts/cell-keys.ts';
@@ -26,6 +28,7 @@ export interface HttpOptions {
 export function buildHttp(options: HttpOptions): FastifyInstance {
   const app = fastify({
     logger: false,
+    genReqId: (request) => traceOf(request.headers.traceparent),
     bodyLimit: httpLimits.bodyBytesMax,
     requestTimeout: httpLimits.requestMsMax,
     keepAliveTimeout: httpLimits.connectionIdleMsMax,
@@ -119,17 +122,13 @@ const closedHeaders = {
 function secure(app: FastifyInstance, origins: ReadonlySet<string>): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(closedHeaders);
+    reply.header('x-trace-id', request.id);
     if (request.protocol === 'https') reply.header('strict-transport-security', 'max-age=31536000');
-    if (origins.size > 0) reply.header('vary', 'origin');
-    const origin = request.headers.origin;
-    if (origin === undefined || !origins.has(origin)) return;
-    reply.headers({ 'access-control-allow-origin': origin, 'cross-origin-resource-policy': 'cross-origin' });
-    if (request.method !== 'OPTIONS') return;
-    reply.headers({
-      'access-control-allow-methods': 'GET, POST, DELETE',
-      'access-control-allow-headers': 'authorization, content-type',
-      'access-control-max-age': httpLimits.preflightSecondsMax,
-    });
+    const preflight = request.method === 'OPTIONS';
+    const cors = corsHeaders(request.headers.origin, origins, preflight);
+    if (cors === undefined) return;
+    reply.headers(cors);
+    if (!preflight) return;
     return reply.code(204).send();
   });
 }
@@ -140,7 +139,8 @@ function answerError(
   { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
 ): FastifyReply {
   const known = problemOfError(error);
-  if (known === undefined) log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'a request failed');
+  if (known === undefined)
+    log.error({ err: error, trace: request.id, method: request.method, route: request.routeOptions.url }, 'a request failed');
   // What a bug says stays in the log: it may quote what was sent.
   const problem = known ?? problemOf(new WeftError('internal'));
   if (problem.retry === 'later' && problem.after_ms > 0) reply.header('retry-after', Math.ceil(problem.after_ms / 1_000));

@@ -1,7 +1,8 @@
 // Marks of this cell's people and of their peers: stored, told to the sockets that watch, told to other cells.
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
 import type pg from 'pg';
 import type { LogState } from '../delivery/log-state.ts';
 import { cellsToTell, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
@@ -18,12 +19,16 @@ export interface MarkServiceOptions {
   readonly stateOf: (log: bigint) => Promise<LogState | undefined>;
   /** Tells sockets of this node and, when they are ours to tell, the other nodes. */
   readonly moved: (marks: readonly MarkMoved[]) => void;
-  readonly limits: { readonly marksMembersMax: number; readonly marksPerFrameMax: number };
+  readonly clock: Clock;
+  readonly failed: (error: unknown) => void;
+  readonly limits: { readonly marksMembersMax: number; readonly marksPerFrameMax: number; readonly resendAfterMs: number };
 }
 
 export class MarkService {
   readonly #options: MarkServiceOptions;
   readonly #query: Query;
+  /** Frames of marks under way, at most one a destination. */
+  readonly #told = new Map<bigint, { readonly dst: number; readonly marks: readonly Mark[]; readonly atMs: number }>();
 
   constructor(options: MarkServiceOptions) {
     this.#options = options;
@@ -56,12 +61,26 @@ export class MarkService {
 
   /** Tells one cell what waits for it, by the lease's holder, at most once a second. A mark told twice changes nothing. */
   async tell(dst: number): Promise<void> {
-    const { limits, link, freshId } = this.#options;
+    const { limits, link, freshId, clock } = this.#options;
+    const now = clock.monotonic();
+    for (const [id, told] of this.#told) if (now - told.atMs > limits.resendAfterMs) this.#told.delete(id);
+    if ([...this.#told.values()].some((told) => told.dst === dst)) return;
     const waiting = await readWaitingMarks(this.#query, dst, limits.marksPerFrameMax);
     if (waiting.length === 0) return;
     const bytes = MarksFrame.encode({ marks: waiting.flatMap(toMoved) }).finish();
-    const result = await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id: freshId(), attempt: 1, bytes });
-    // Stored by the broker is enough for a mark: the next one carries this one's position too.
-    if (result === 'stored' || result === 'duplicate') await toldMarks(this.#query, dst, waiting);
+    const id = freshId();
+    this.#told.set(id, { dst, marks: waiting, atMs: now });
+    await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id, attempt: 1, bytes });
+  }
+
+  /** FrameAcks of the destination. A waiting mark goes only when what was acknowledged equals it (R22). */
+  acknowledged(src: number, bytes: Uint8Array): void {
+    if (this.#told.size === 0) return;
+    for (const id of FrameAcks.decode(bytes).committed) {
+      const told = this.#told.get(id);
+      if (told?.dst !== src) continue;
+      this.#told.delete(id);
+      toldMarks(this.#query, src, told.marks).catch(this.#options.failed);
+    }
   }
 }

@@ -18,7 +18,7 @@ export interface SealedLinkOptions {
   readonly nameOf: (cell: number) => string | undefined;
   readonly numberOf: (name: string) => number | undefined;
   /** Something came that did not open: counted and alarmed, never stored. */
-  readonly rejected: (what: string, src: string, why: WhyNotOpen | 'unknown-cell') => void;
+  readonly rejected: (what: string, src: string, why: WhyNotOpen | 'unknown-cell' | 'unreadable') => void;
   readonly log: Log;
 }
 
@@ -131,7 +131,7 @@ export class SealedLink implements Link {
       const opened = this.#options.sealer.openAt({ kind: 'ack', src }, bytes);
       const number = this.#options.numberOf(src);
       if (!opened.ok) this.#options.rejected('ack', src, opened.why);
-      else if (number !== undefined) on(number, opened.plain);
+      else if (number !== undefined) this.#heard('ack', src, () => on(number, opened.plain));
     });
   }
 
@@ -140,8 +140,18 @@ export class SealedLink implements Link {
       const opened = this.#options.sealer.openAt({ kind: 'signal', src, what }, bytes);
       const number = this.#options.numberOf(src);
       if (!opened.ok) this.#options.rejected('signal', src, opened.why);
-      else if (number !== undefined) on(number, what, opened.plain);
+      else if (number !== undefined) this.#heard('signal', src, () => on(number, what, opened.plain));
     });
+  }
+
+  /** What opens and cannot be decoded is the other cell's fault as well. */
+  #heard(what: string, src: string, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      this.#options.log.warn({ err: error, src, what }, 'what another cell said could not be read');
+      this.#options.rejected(what, src, 'unreadable');
+    }
   }
 
   /** Answers the requests that open; the others get no answer. */

@@ -134,6 +134,11 @@ export class Hub {
     for (const online of this.#logs.get(log)?.users.keys() ?? []) for (const receiver of online.receivers) receiver.tell(event);
   }
 
+  /** To every socket of one user here. */
+  tellUser(user: bigint, event: PushEvent): void {
+    for (const receiver of this.#users.get(user)?.receivers ?? []) receiver.tell(event);
+  }
+
   /** Heads may have moved without this node hearing of it: read them and fetch what is missing. */
   async catchUp(): Promise<void> {
     for (const { log, head } of await this.#options.readHeads(this.watched())) {

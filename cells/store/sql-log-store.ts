@@ -8,6 +8,7 @@ import {
   type Facts,
   type IntakeRow,
   type LogRow,
+  KeyTaken,
   type LogStore,
   type OutboxRow,
   RunAgain,
@@ -24,7 +25,7 @@ import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, write
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
-import { listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
+import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
 import { loadStates, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
 
@@ -70,7 +71,8 @@ export class SqlLogStore implements LogStore {
       return decision;
     } catch (error) {
       if (session) await this.#rollback(session, lane);
-      if (isRetryable(error) || isUniqueViolation(error)) throw new RunAgain(String(error), { cause: error });
+      if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
+      if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;
     }
   }
@@ -218,6 +220,10 @@ export class SqlLogStore implements LogStore {
   /** Logs kept here that `owner` owns. */
   keptHeads(owner: number, page: { after: bigint; limit: number }): Promise<SharedHead[]> {
     return this.#read((query) => readKeptHeads(query, owner, page));
+  }
+
+  countLogs(user: bigint): Promise<number> {
+    return this.#read((query) => countUserLogs(query, user));
   }
 
   marksOf(log: bigint): Promise<Mark[]> {

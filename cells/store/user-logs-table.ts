@@ -20,7 +20,7 @@ select log_id, epoch, head from logs where log_id = any ($1::bigint[])`;
 
 const listText = `
 select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.low, l.high, g.title, m.seen_seq,
-  (select e.ord from entries e where e.log_id = u.log_id and e.seq = m.seen_seq) as seen_ord
+  (select e.ord from entries e where e.log_id = u.log_id and e.seq = greatest(coalesce(m.seen_seq, 0), u.from_seq - 1)) as seen_ord
 from user_logs u
 join logs l on l.log_id = u.log_id
 left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true
@@ -31,7 +31,7 @@ limit $3`;
 
 const listSomeText = `
 select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.low, l.high, g.title, m.seen_seq,
-  (select e.ord from entries e where e.log_id = u.log_id and e.seq = m.seen_seq) as seen_ord
+  (select e.ord from entries e where e.log_id = u.log_id and e.seq = greatest(coalesce(m.seen_seq, 0), u.from_seq - 1)) as seen_ord
 from user_logs u
 join logs l on l.log_id = u.log_id
 left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true

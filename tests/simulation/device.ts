@@ -7,8 +7,8 @@ import { birthCell, makeClientEntryId } from '@weft/proto/ids.ts';
 import type { Random } from '@weft/runtime/random.ts';
 import type { HistoryEvent } from '../history.ts';
 import type { CellProcess } from './cell-process.ts';
-import type { MemoryCell } from './memory-cell.ts';
 import { seenOf } from './judge.ts';
+import type { MemoryCell } from './memory-cell.ts';
 import type { SimulatedTime } from './simulated-time.ts';
 
 export interface DeviceOptions {
@@ -30,7 +30,7 @@ interface Item {
   readonly kind: number;
   readonly body: Uint8Array;
   readonly after: number | undefined;
-  state: 'new' | 'sent' | 'pending';
+  state: 'new' | 'sent' | 'faulted' | 'pending';
 }
 
 interface Followed {
@@ -38,10 +38,10 @@ interface Followed {
   next: number;
 }
 
-/** One connection: its node, and the append of each target that has to come again first (R8). */
+/** One connection: its node; for each target how often an append was told to come later, and which has to come first (R8). */
 interface Connection {
   readonly node: CellProcess;
-  readonly awaited: Map<string, bigint>;
+  readonly order: Map<string, { faults: number; awaited: bigint | undefined }>;
 }
 
 const answerMsMax = 4_000;
@@ -52,6 +52,10 @@ export class Device {
   readonly followed = new Map<bigint, Followed>();
   readonly #items = new Map<string, Item[]>();
   #connection: Connection | undefined;
+  /** Targets whose unanswered appends are faulted one after another before any is sent again. */
+  readonly #recovering = new Set<string>();
+  /** Own entries seen. */
+  readonly #shown = new Set<bigint>();
   #selfSeen = 0;
   #ids = 0;
 
@@ -92,10 +96,11 @@ export class Device {
 
   #connect(): void {
     const node = this.options.node();
-    this.#connection = node && { node, awaited: new Map() };
+    this.#connection = node && { node, order: new Map() };
+    this.#recovering.clear();
     if (!node) return;
     for (const [key, items] of this.#items) {
-      for (const item of items) if (item.state === 'sent') item.state = 'new';
+      for (const item of items) if (item.state !== 'pending') item.state = 'new';
       this.#pump(key);
     }
   }
@@ -105,7 +110,7 @@ export class Device {
     const items = this.#items.get(key) ?? [];
     let inFlight = items.filter(({ state }) => state === 'sent').length;
     for (const item of items) {
-      if (!this.#connection || inFlight >= inFlightMax) return;
+      if (!this.#connection || inFlight >= inFlightMax || this.#recovering.has(key)) return;
       if (item.state !== 'new') continue;
       inFlight += 1;
       this.#sendItem(item, this.#connection);
@@ -133,20 +138,27 @@ export class Device {
   }
 
   /** At the node's edge. */
-  #arrive(item: Item, operation: AppendOperation, { node, awaited }: Connection): void {
+  #arrive(item: Item, operation: AppendOperation, connection: Connection): void {
+    const { node } = connection;
     if (!node.alive) return;
+    const order = connection.order.get(item.key) ?? { faults: 0, awaited: undefined };
+    connection.order.set(item.key, order);
     const answer = (outcome: Outcome): void => {
-      const later = outcome.type === 'fault' && faults[outcome.code].retry === 'later' && outcome.code !== 'earlier_faulted';
-      if (later && !awaited.has(item.key)) awaited.set(item.key, item.clientEntryId);
-      this.options.time.after(1, () => this.#answered(item, outcome));
+      if (outcome.type === 'fault' && faults[outcome.code].retry === 'later' && outcome.code !== 'earlier_faulted') {
+        order.faults += 1;
+        order.awaited ??= item.clientEntryId;
+      }
+      this.options.time.after(1, () => this.#answered(item, outcome, connection));
     };
-    const mayRun = (): boolean => (awaited.get(item.key) ?? item.clientEntryId) === item.clientEntryId;
-    if (!mayRun()) return answer({ type: 'fault', code: 'earlier_faulted' });
-    awaited.delete(item.key);
+    if ((order.awaited ?? item.clientEntryId) !== item.clientEntryId) return answer({ type: 'fault', code: 'earlier_faulted' });
+    order.awaited = undefined;
+    // What was waiting when an earlier one was faulted stays faulted, even if that has come again meanwhile.
+    const { faults: before } = order;
+    const mayRun = (): boolean => order.faults === before;
     if (!node.append(operation, answer, mayRun)) answer({ type: 'fault', code: 'busy' });
   }
 
-  #answered(item: Item, outcome: Outcome): void {
+  #answered(item: Item, outcome: Outcome, connection: Connection): void {
     const { time, name, record } = this.options;
     const at = time.nowMs;
     const { clientEntryId } = item;
@@ -156,18 +168,30 @@ export class Device {
       this.#done(item);
     } else if (outcome.type === 'pending') {
       record({ at, device: name, what: 'pending', clientEntryId });
+      if (this.#shown.has(clientEntryId)) this.#done(item);
       item.state = 'pending';
       this.#pump(item.key);
     } else if (outcome.type === 'fault' && faults[outcome.code].retry === 'never') {
       record({ at, device: name, what: 'refused', clientEntryId, code: outcome.code });
       this.#done(item);
     } else {
-      time.after(200, () => {
-        // What came after it to the same log was faulted with it, and comes again after it.
-        if (item.state === 'sent') item.state = 'new';
-        this.#pump(item.key);
-      });
+      if (this.#connection !== connection) return;
+      if (item.state === 'sent') item.state = 'faulted';
+      this.#recovering.add(item.key);
     }
+    this.#recover(item.key);
+  }
+
+  /** Once everything under way to a log is answered, what was faulted goes out again, in order. */
+  #recover(key: string): void {
+    const underWay = (this.#items.get(key) ?? []).some(({ state }) => state === 'sent');
+    if (!this.#recovering.has(key) || underWay) return;
+    const connection = this.#connection;
+    this.options.time.after(200, () => {
+      if (this.#connection !== connection || !this.#recovering.delete(key)) return;
+      for (const item of this.#items.get(key) ?? []) if (item.state === 'faulted') item.state = 'new';
+      this.#pump(key);
+    });
   }
 
   #done(item: Item): void {
@@ -216,8 +240,10 @@ export class Device {
     for (const entry of cell.range(log, followed.next, Number.MAX_SAFE_INTEGER, 1_000)) {
       followed.next = entry.seq + 1;
       record({ at: time.nowMs, device: name, what: 'shown', entry: seenOf(entry) });
+      // One without an answer is sent again all the same: its node may have told those behind it to wait for it (R8).
+      if (entry.author === this.options.user) this.#shown.add(entry.clientEntryId);
       const own = entry.author === this.options.user ? this.#find(entry.clientEntryId) : undefined;
-      if (own) this.#done(own);
+      if (own?.state === 'pending') this.#done(own);
     }
   }
 

@@ -1,7 +1,8 @@
 // Entries on the simulated wire, by the generated codec. The body is the last field of an entry: bytes behind the header.
-import { EntriesFrame, type EntryRun } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+
 import type { Entry } from '@weft/cells/delivery/entry.ts';
+import { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { EntriesFrame, type EntryRun } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 
 const headerOf = (e: Entry): WireEntry => ({
   log: e.log,

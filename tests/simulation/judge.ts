@@ -18,7 +18,12 @@ export const seenOf = (entry: Entry): SeenEntry => ({
 
 interface Shared {
   readonly owner: StoredLog;
-  readonly copies: readonly { readonly cell: MemoryCell; readonly stored: StoredLog | undefined; readonly from: number; readonly until: number }[];
+  readonly copies: readonly {
+    readonly cell: MemoryCell;
+    readonly stored: StoredLog | undefined;
+    readonly from: number;
+    readonly until: number;
+  }[];
 }
 
 /** Every log but the self logs, with its owner's copy and those the owner's state says there must be. */

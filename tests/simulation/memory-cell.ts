@@ -120,7 +120,8 @@ export class MemoryCell {
     for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, n);
     for (const row of writes.outbox) this.outbox.set(row.id, row);
     for (const row of writes.behind) this.noteBehind(row);
-    for (const { log, head } of writes.caughtUp) if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
+    for (const { log, head } of writes.caughtUp)
+      if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
   }
 
   noteBehind(row: { log: bigint; known: number; src: number }): void {

@@ -1,11 +1,12 @@
 // The log store of one node over its cell's tables in memory: latency, lost connections, ambiguous commits.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { ownerOf, type LogState, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import {
   type AppendKey,
   type DecidedKey,
   type Facts,
   type IntakeRow,
+  KeyTaken,
   type LogRow,
   type LogStore,
   type OutboxRow,
@@ -70,7 +71,7 @@ export class MemoryLogStore implements LogStore {
       if (random.next() < faults.failAfter) throw new RunAgain('connection lost after the commit');
       return decision;
     } catch (error) {
-      if (error instanceof UniqueViolation) throw new RunAgain(String(error));
+      if (error instanceof UniqueViolation) throw new KeyTaken(String(error));
       throw error;
     } finally {
       idle[Symbol.dispose]();

@@ -1,9 +1,10 @@
 // The bus between cells, in memory. Each cell has one inbound stream (a work queue with explicit acknowledgements and a
 // dedupe window), plain messages that may be lost, and requests. What goes wrong is drawn from the seed.
+
+import type { Link, PublishResult } from '@weft/cells/delivery/ports.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Random } from '@weft/runtime/random.ts';
-import type { Link, PublishResult } from '@weft/cells/delivery/ports.ts';
 import type { ProcessClock, SimulatedTime } from './simulated-time.ts';
 
 export interface PublishedFrame {

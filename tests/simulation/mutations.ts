@@ -1,10 +1,11 @@
 // Guards switched off, one at a time, from outside: what stands at the core's ports lies to it, or what it is told is
 // changed on the way. A guard whose mutation nothing notices does not count as tested.
-import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { birthCell } from '@weft/proto/ids.ts';
+
 import { type LogState, ownerOf } from '@weft/cells/delivery/log-state.ts';
 import type { ApplyOperation, Operation } from '@weft/cells/delivery/operations.ts';
 import type { Facts, Link, LogRow, LogStore, WriteKeys, Writes } from '@weft/cells/delivery/ports.ts';
+import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { birthCell } from '@weft/proto/ids.ts';
 import type { MemoryLogStore } from './memory-log-store.ts';
 import type { DeliveredFrame } from './memory-network.ts';
 

@@ -11,7 +11,7 @@ import { type Random, seededRandom } from '@weft/runtime/random.ts';
 import type { HistoryEvent } from '../history.ts';
 import { CellProcess } from './cell-process.ts';
 import { Device } from './device.ts';
-import { breakThings } from './faults.ts';
+import { type Breakable, breakThings } from './faults.ts';
 import { judge, unsettled } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { MemoryLogStore, type StoreFaults } from './memory-log-store.ts';
@@ -24,18 +24,25 @@ export interface Verdict {
   /** Of everything that happened, in order. */
   readonly hash: string;
   readonly wrong: readonly string[];
-  readonly counts: { readonly events: number; readonly sent: number; readonly accepted: number; readonly pending: number; readonly refused: number; readonly shown: number };
+  readonly counts: {
+    readonly events: number;
+    readonly sent: number;
+    readonly accepted: number;
+    readonly pending: number;
+    readonly refused: number;
+    readonly shown: number;
+  };
   /** Virtual milliseconds from the healing to rest. */
   readonly restMs: number;
 }
 
 const startMs = idEpochMs + 1_000_000_000;
 const usersPerCell = 2;
-export const chaosMs = 12_000;
+const chaosMs = 10_000;
 /** The longest wait of anything is a minute between two resends; two of them and some slack. */
 const restMsMax = 180_000;
 
-export class World {
+export class World implements Breakable {
   readonly time = new SimulatedTime();
   readonly random: Random;
   readonly network: MemoryNetwork;
@@ -215,7 +222,7 @@ export class World {
 
   async run(seed: number): Promise<Verdict> {
     for (const device of this.devices) this.#live(device);
-    const heal = breakThings(this);
+    const heal = breakThings(this, chaosMs);
     await this.time.run(chaosMs);
     heal();
     const healedMs = this.time.nowMs;

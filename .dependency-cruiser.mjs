@@ -4,7 +4,7 @@ const services = '^(cells|router|control-plane|workflows)/';
 const outer = '^(clients|local|tests|bench|tools|bin)/';
 const tests = '\\.test\\.ts$';
 // The store's contract is run against two engines, the delivery core against two sets of ports: both by tests/.
-const tested = '^cells/(store|delivery)/';
+const tested = '^cells/(store|delivery|accounts|http|wire|push|link)/';
 const doors = '^(cells/cells|router/router|control-plane/control-plane)\\.ts$';
 
 const rule = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
@@ -127,7 +127,7 @@ const drawers = [
     { path: '^cells/store/', pathNot: tests },
     {
       path: '^cells/[^/]+/',
-      pathNot: '^cells/(store|delivery)/',
+      pathNot: '^cells/(store|delivery|accounts|http|wire|push|link)/',
       dependencyTypesNot: ['type-only'],
     },
   ),

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { socketsFrom } from '@weft/client/ports.ts';
-import type { Session as ClientSession } from '@weft/client/session.ts';
+import type { Session as ClientSession } from '@weft/client/session-store.ts';
 import { Weft } from '@weft/client/weft.ts';
 import type { FabricFile } from '@weft/local/fabric-file.ts';
 import { WebSocket } from 'ws';

@@ -140,7 +140,7 @@ export class FakeCell implements AsyncDisposable {
     this.#users.set(socket, user);
     const logs = [...this.#logs.values()].filter(({ members }) => members.includes(user));
     const digest: Digest = { hi: 0, lo: 0 };
-    for (const { log, entries } of logs) moveHead(digest, log, epoch, 0, entries.length);
+    for (const { log, entries } of logs) moveHead(digest, { log, epoch }, 0, entries.length);
     const value = {
       user,
       session: 1n,

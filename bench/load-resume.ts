@@ -70,7 +70,7 @@ async function comeBack(person: Held, latency: Latency): Promise<{ client: LoadC
   const [entry] = page.entries;
   const changed = client.welcome.heads.find(({ log }) => log === person.log);
   const digest: Digest = { hi: Number(person.point.digest >> 32n), lo: Number(person.point.digest & 0xffffffffn) };
-  moveHead(digest, person.log, person.epoch, person.seq, person.seq + 1);
+  moveHead(digest, person, person.seq, person.seq + 1);
   const whole =
     page.entries.length === 1 &&
     Number(entry?.seq) === person.seq + 1 &&

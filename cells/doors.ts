@@ -91,7 +91,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
 const leaveMsMax = 1_000;
 const leavePollMs = 20;
 
-export const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}${socketPath}`;
+const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}${socketPath}`;
 
 function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
   const { config, clock, log, cell, store, delivery, peers, metrics, sessionsWatch } = options;

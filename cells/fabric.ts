@@ -11,6 +11,7 @@ import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
 import { Duties } from './link/duties.ts';
+import { boundOutbox } from './link/outbox-bound.ts';
 import { SealedLink } from './link/sealed-link.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
@@ -85,7 +86,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openDuties(options, { bus, link, delivery, peers }));
+  opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis };
 }
@@ -95,10 +96,14 @@ interface DutyParts {
   readonly link: SealedLink;
   readonly delivery: CellDelivery;
   readonly peers: Peers;
+  readonly metrics: CellMetrics;
 }
 
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
-function openDuties({ leases, clock, log, config, store }: FabricOptions, { bus, link, delivery, peers }: DutyParts): Duties {
+function openDuties(
+  { leases, clock, log, config, store, pool }: FabricOptions,
+  { bus, link, delivery, peers, metrics }: DutyParts,
+): Duties {
   const duties = new Duties({
     leases,
     clock,
@@ -131,6 +136,18 @@ function openDuties({ leases, clock, log, config, store }: FabricOptions, { bus,
     },
   });
   duties.add({
+    name: 'outbox',
+    everyMs: cellLimits.outboxCountEveryMs,
+    run: () =>
+      boundOutbox({
+        pool,
+        rowsMax: cellLimits.outboxRowsMax,
+        log,
+        nameOf: peers.nameOf,
+        counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
+      }),
+  });
+  duties.add({
     name: 'digest',
     everyMs: cellLimits.pullEveryMs,
     run: async () => {
@@ -148,7 +165,7 @@ function openDuties({ leases, clock, log, config, store }: FabricOptions, { bus,
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers'>): void {
+function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics'>): void {
   let consumer: PartitionConsumer | undefined;
   duties.add({
     name: `apply/${p}`,

@@ -48,11 +48,16 @@ export const cellLimits = {
   /** A frame without an end-to-end acknowledgement goes out again after this, then after twice as long, up to the most. */
   resendAfterMs: 2_000,
   resendAfterMsMax: 60_000,
+  /** Frames whose attempt numbers a node remembers; the oldest are forgotten first, which costs nothing but a fresh number. */
+  framesRememberedMax: 65_536,
   /** How often the re-sender looks, and how many rows it takes at once. */
   resendEveryMs: 500,
   resendRowsMax: 64,
   /** Open intake sent again at once. */
   intakeRowsMax: 1_024,
+  /** Frames one destination may have waiting, and how often they are counted. */
+  outboxRowsMax: 1_000_000,
+  outboxCountEveryMs: 60_000,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */

@@ -8,6 +8,7 @@ export interface CellMetrics {
   readonly frames: Counter<'dst' | 'what'>;
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
+  readonly outbox: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
@@ -49,6 +50,7 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
       labelNames: ['src'],
       registers,
     }),
+    outbox: new Gauge({ name: 'cells_outbox_frames', help: 'Frames that wait for an acknowledgement', labelNames: ['dst'], registers }),
     rejected: new Counter({
       name: 'cells_rejected_total',
       help: 'What came from another cell and was not believed',

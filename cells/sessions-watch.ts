@@ -1,8 +1,8 @@
 // The live sockets by session: a session that ends closes its socket, and a device that connects anew replaces its old one.
-import type { ClientSocket } from './edge/client-socket.ts';
+import type { Connection } from './edge/greeted.ts';
 
 export class SessionsWatch {
-  readonly #sockets = new Map<bigint, ClientSocket>();
+  readonly #sockets = new Map<bigint, Connection>();
   #count: () => number = () => 0;
 
   /** How many sockets are open, greeted or not. */
@@ -12,21 +12,17 @@ export class SessionsWatch {
     this.#count = count;
   }
 
-  greeted(session: bigint, socket: ClientSocket): void {
+  greeted(session: bigint, socket: Connection): void {
     const before = this.#sockets.get(session);
     this.#sockets.set(session, socket);
     if (before && before !== socket) before.close('replaced');
   }
 
-  left(session: bigint, socket: ClientSocket): void {
+  left(session: bigint, socket: Connection): void {
     if (this.#sockets.get(session) === socket) this.#sockets.delete(session);
   }
 
   end(sessions: readonly bigint[]): void {
     for (const session of sessions) this.#sockets.get(session)?.close('sessionEnded');
-  }
-
-  live(): bigint[] {
-    return [...this.#sockets.keys()];
   }
 }

@@ -35,7 +35,7 @@ export interface FabricFile {
 
 export const fabricFilePath = (dataDir: string): string => join(dataDir, 'fabric.json');
 export const credentialsPath = (dataDir: string): string => join(dataDir, 'credentials.json');
-export const natsCredentialsPath = (dataDir: string): string => join(dataDir, 'nats-credentials.json');
+const natsCredentialsPath = (dataDir: string): string => join(dataDir, 'nats-credentials.json');
 
 export function describeFabric(plan: FabricPlan, dataDir: string, startedMs: number): Omit<FabricFile, 'processes'> {
   const monitor = (port: number): string => `http://127.0.0.1:${port}`;

@@ -36,9 +36,9 @@ export function toggleHead(digest: Digest, log: bigint, epoch: bigint, seq: numb
 }
 
 /** Moves one head from seq `from` to `to` in the same epoch. */
-export function moveHead(digest: Digest, log: bigint, epoch: bigint, from: number, to: number): void {
-  toggleHead(digest, log, epoch, from);
-  toggleHead(digest, log, epoch, to);
+export function moveHead(digest: Digest, of: { readonly log: bigint; readonly epoch: bigint }, from: number, to: number): void {
+  toggleHead(digest, of.log, of.epoch, from);
+  toggleHead(digest, of.log, of.epoch, to);
 }
 
 export const digestValue = (d: Digest): bigint => (BigInt(d.hi) << 32n) | BigInt(d.lo);

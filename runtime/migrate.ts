@@ -48,7 +48,7 @@ update schema_lease set expires_ms = 0
 where name = 'migrate' and holder = $1`;
 
 /** The schema cannot be brought to what this program knows; the message says what to do. */
-export class SchemaError extends Error {
+class SchemaError extends Error {
   override readonly name = 'SchemaError';
 }
 

@@ -57,12 +57,14 @@ export class Scene implements AsyncDisposable {
 
   /** Signs everybody up; resolves when all are connected. */
   static async open(fabric: TestFabric, options: SceneOptions): Promise<Scene> {
+    const startMs = performance.now();
     const scene = new Scene(fabric, options);
     for (const cell of options.cells) scene.#pools.set(cell, openPool(fabric.fabric.databaseUrl(cell), 2));
     const names = options.cells.flatMap((cell) =>
       Array.from({ length: options.peoplePerCell }, (_, n) => ({ cell, name: `${options.label}-${cell}-${n}`, node: n })),
     );
     scene.people.push(...(await Promise.all(names.map(({ name, cell, node }) => scene.#person(name, cell, node)))));
+    scene.notes.push(`signed up ${Math.round(performance.now() - startMs)} ms`);
     await until('everybody is connected', () => scene.people.every((person) => person.isLive), 20_000);
     return scene;
   }
@@ -170,7 +172,9 @@ export class Scene implements AsyncDisposable {
     const made = { log, members };
     this.logs.push(made);
     for (const member of members) this.#targets.set(member, [...(this.#targets.get(member) ?? []), { log }]);
+    const startMs = performance.now();
     await until(`everybody has log ${log}`, () => members.every((member) => member.recorder.head(log) >= 1), 20_000);
+    this.notes.push(`joined ${Math.round(performance.now() - startMs)} ms`);
     return made;
   }
 

@@ -76,26 +76,33 @@ test('a node that dies in full traffic between commit and telling loses nothing'
 
 /** Starts a node anew with a failpoint, waits until that has ended it, and until it is back without one. */
 async function dieAt(node: string, failpoint: string): Promise<void> {
+  using deaths = deathsOf(node);
   await arm(node, failpoint);
-  await death(node);
+  await until(`${node} dies at ${failpoint}`, () => deaths.count >= 2, 15_000);
   await fabric.settle();
 }
 
+/** Kills the node; it starts again with the failpoint, and after that without. */
 async function arm(node: string, failpoint: string): Promise<void> {
   fabric.fabric.configure(node, { WEFT_FAILPOINTS: failpoint });
   await fabric.kill(node);
-  await fabric.settle();
+  // The supervisor reads the settings in the turn after the death.
+  await systemClock.sleep(200);
   fabric.fabric.configure(node, {});
+  await fabric.settle();
 }
 
-function death(node: string): Promise<void> {
-  return new Promise((resolve) => {
-    const listening = fabric.fabric.listen(({ name, what }) => {
-      if (name !== node || what !== 'died') return;
-      listening[Symbol.dispose]();
-      resolve();
-    });
+function deathsOf(node: string): Disposable & { readonly count: number } {
+  let count = 0;
+  const listening = fabric.fabric.listen(({ name, what }) => {
+    if (name === node && what === 'died') count += 1;
   });
+  return {
+    get count() {
+      return count;
+    },
+    [Symbol.dispose]: () => listening[Symbol.dispose](),
+  };
 }
 
 test('what a node committed and told nobody is seen by the other node’s sockets and by the other cell within one heartbeat', async (t) => {
@@ -108,9 +115,9 @@ test('what a node committed and told nobody is seen by the other node’s socket
   await until('the speaker is on b', () => speaker?.isLive === true && speaker.welcome?.node === 'b');
   await until('the listener is on a', () => listener?.isLive === true && listener.welcome?.node === 'a');
   const head = listener?.recorder.head(log) ?? 0;
-  const dies = death('node-eu-1-b');
+  using deaths = deathsOf('node-eu-1-b');
   const said = speaker?.append({ log }, 'nobody was told');
-  await dies;
+  await until('b dies', () => deaths.count === 1);
   const diedMs = performance.now();
   // It stays away, so that nothing but its silence can tell.
   await fabric.fabric.stop('node-eu-1-b');

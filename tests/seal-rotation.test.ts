@@ -1,10 +1,12 @@
 // Seal keys are replaced while messages are under way, and none is lost.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { KeyUse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { subjects } from '@weft/proto/subjects.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import { openBus } from '@weft/runtime/nats.ts';
 import { readFront } from '@weft/runtime/seal-header.ts';
+import { openPool } from '@weft/runtime/sql.ts';
 import { startFabric, type TestFabric } from './harness.ts';
 import { natsUrl, rejections } from './hostile-cell.ts';
 import type { RawClient } from './raw-client.ts';
@@ -21,24 +23,33 @@ after(async () => {
   await fabric?.stop();
 });
 
-/** A key is replaced when it is old: so an operator makes it old. */
-async function rotate(cell: string): Promise<void> {
-  await fabric.sql(cell, "update cell_keys set starts_ms = 0 where key_use = 'seal'");
-  const versions = async (of: string): Promise<unknown[]> =>
-    (await fabric.sql(of, "select version from cell_keys where key_use = 'seal' order by version")).map((row) => row.version);
-  await until(`${cell} has its next key`, async () => (await versions(cell)).length === 2, 15_000);
-  const published =
-    'select count(*) as n from cell_keys k join cells c on c.cell = k.cell where c.name = $1 and k.key_version = 2 and k.key_use = $2';
+type Pool = ReturnType<typeof openPool>;
+
+/** A key is replaced when it is old: so an operator makes it old. Answers when the next one is published. */
+async function rotate(cell: string, pool: Pool, directory: Pool): Promise<void> {
+  await pool.query("update cell_keys set starts_ms = 0 where key_use = 'seal'");
+  const next = "select 1 from cell_keys where key_use = 'seal' and version = 2";
+  await until(`${cell} has its next key`, async () => (await pool.query(next)).rowCount === 1, 15_000);
+  const published = 'select 1 from cell_keys k join cells c on c.cell = k.cell where c.name = $1 and k.key_version = 2 and k.key_use = $2';
   await until(
     `the next key of ${cell} is published`,
-    async () => (await fabric.sql('directory', published, [cell, 'KEY_USE_SEAL']))[0]?.n === 1n,
+    async () => (await directory.query(published, [cell, KeyUse.KEY_USE_SEAL])).rowCount === 1,
     15_000,
   );
 }
 
-/** Instead of the minute that a new key waits until everybody has surely heard of it. */
-const startNow = (cell: string): Promise<unknown> =>
-  fabric.sql(cell, "update cell_keys set starts_ms = created_ms where key_use = 'seal' and version = 2");
+async function rotateAll(): Promise<void> {
+  const directory = openPool(fabric.fabric.databaseUrl('directory'), 1);
+  const pools = cells.map((cell) => openPool(fabric.fabric.databaseUrl(cell), 1));
+  try {
+    await Promise.all(cells.map((cell, i) => rotate(cell, pools[i] as Pool, directory)));
+    // Instead of the minute that a new key waits until everybody has surely heard of it.
+    const start = "update cell_keys set starts_ms = created_ms where key_use = 'seal' and version = 2";
+    for (const pool of pools) await pool.query(start);
+  } finally {
+    for (const pool of [directory, ...pools]) await pool.end();
+  }
+}
 
 /** Says a word every few milliseconds until told to stop; answers the ids of all. */
 async function talk(from: RawClient, log: bigint, stop: AbortSignal): Promise<bigint[]> {
@@ -68,8 +79,7 @@ test('keys are rotated in both cells under traffic, and every message arrives on
   try {
     const talking = Promise.all([talk(ana, log, stop.signal), talk(bo, log, stop.signal)]);
     await until('the first keys are in use', () => (frames.get('1/1') ?? 0) > 20);
-    for (const cell of cells) await rotate(cell);
-    for (const cell of cells) await startNow(cell);
+    await rotateAll();
     await until('the next keys of both are in use', () => (frames.get('2/2') ?? 0) > 20, 15_000);
     stop.abort();
     const said = (await talking).flat();

@@ -2,11 +2,11 @@
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
-import { causedEntryId, type Entry, isContent, isState, kinds, refusalId } from './entry.ts';
+import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
-import { selfBody } from './self-entries.ts';
+import { refusalId, selfBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {

@@ -3,10 +3,10 @@
 import { faults } from '@weft/proto/faults.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
-import { kinds, refusalId } from './entry.ts';
+import { type Entry, kinds } from './entry.ts';
 import { ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
-import { refusedBody } from './self-entries.ts';
+import { refusalId, refusedBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outcome {
@@ -22,9 +22,9 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (outcome.type === 'fault') {
     // A fault that may pass decides nothing: the number stays open and comes again.
     if (faults[outcome.code].retry !== 'never') return { type: 'early' };
-    refuse(operation, work, log, outcome.code, outcome.text ?? '');
+    refuse(operation, work, { log, code: outcome.code, text: outcome.text ?? '' });
   }
-  if (outcome.type === 'accepted') answer(operation, work, outcome.entry.log, outcome.entry.seq, outcome.fresh);
+  if (outcome.type === 'accepted') answer(operation, work, outcome);
   work.setDecided(key, operation.n);
   return { type: 'decided' };
 }
@@ -56,19 +56,21 @@ function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint |
 /** A number decided before: the stored entry is the answer, else it was refused. */
 function answerAgain(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
   const known = log === undefined ? undefined : work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
-  if (known) answer(operation, work, known.log, known.seq, false);
-  else refuse(operation, work, log, 'not_allowed', 'refused before');
+  if (known) answer(operation, work, { entry: known, fresh: false });
+  else refuse(operation, work, { log, code: 'not_allowed', text: 'refused before' });
   return { type: 'decided' };
 }
 
 /** The entry itself is the answer. A fresh one travels to every cell of the log anyway. */
-function answer(operation: IntakeOperation, work: WorkingSet, log: bigint, seq: number, fresh: boolean): void {
+function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: { entry: Entry; fresh: boolean }): void {
+  const { log, seq } = entry;
   const interval = work.state(log)?.cells.get(operation.src);
   const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
   if (!travels) work.resend.push({ dst: operation.src, log, seq });
 }
 
-function refuse(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined, code: string, text: string): void {
+function refuse(operation: IntakeOperation, work: WorkingSet, why: { log: bigint | undefined; code: string; text: string }): void {
+  const { log, code, text } = why;
   // The stream tells the sender which of its numbers is meant, however the append was addressed here.
   const { a, b } = operation.stream;
   const pair = b === 0n ? { low: 0n, high: 0n } : { low: a, high: b };

@@ -1,6 +1,5 @@
 // An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
-import { mix64, mixId } from './mix.ts';
-import type { Target } from './operations.ts';
+import { mixId } from './mix.ts';
 
 export interface Entry {
   readonly log: bigint;
@@ -31,8 +30,6 @@ export const kinds = {
   appendRefused: 26,
 } as const;
 
-export const unreadableFlag = 1;
-
 /** What people write, and what counts as unread. */
 export const isContent = (kind: number): boolean => kind === kinds.text || kind === kinds.data;
 
@@ -54,7 +51,3 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 
 /** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
-
-/** Id, in its author's self log, of the entry that says that this append was refused: one for each log and append. */
-export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
-  mix64(clientEntryId ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;

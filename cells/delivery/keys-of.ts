@@ -1,9 +1,10 @@
 // What a batch of operations must lock and look up before it can be decided.
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { kinds, refusalId } from './entry.ts';
+import { kinds } from './entry.ts';
 import { isGroupPair, type Pair, streamOfPair } from './log-state.ts';
 import type { Operation, Target } from './operations.ts';
 import type { AppendKey, DecidedKey, WriteKeys } from './ports.ts';
+import { refusalId } from './self-entries.ts';
 
 interface Collected {
   readonly logs: Set<bigint>;

@@ -130,7 +130,7 @@ function cellsOf(
   }
   for (const home of homes) {
     const interval = cells.get(home);
-    if (!interval || interval.until !== 0) cells.set(home, { from: seq, until: 0 });
+    if (interval?.until !== 0) cells.set(home, { from: seq, until: 0 });
   }
   return cells;
 }

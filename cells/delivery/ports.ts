@@ -2,7 +2,7 @@
 // production, an in-memory pair under a seeded scheduler in the simulation test.
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Entry } from './entry.ts';
-import type { CellInterval, LogState, MemberState, Pair, Stream } from './log-state.ts';
+import type { LogState, Pair, Stream } from './log-state.ts';
 
 /** A log's locked row: all that changes with each entry. */
 export interface LogRow {
@@ -76,12 +76,6 @@ export interface IntakeRow {
   readonly kind: number;
   readonly body: Uint8Array;
   readonly createdMs: number;
-}
-
-/** A notice that carries its payload (class v); never dropped at its source. */
-export interface Envelope {
-  readonly dst: number;
-  readonly payload: Uint8Array;
 }
 
 export interface UserLogRow {
@@ -176,12 +170,3 @@ export interface Link {
   request(dst: number, method: string, bytes: Uint8Array): Promise<Uint8Array>;
   signal(dst: number, what: string, bytes: Uint8Array): void;
 }
-
-export interface Timer {
-  /** Unix milliseconds. */
-  now(): number;
-  /** Calls `fn` once after `ms`; the returned handle cancels. */
-  timer(ms: number, fn: () => void): Disposable;
-}
-
-export type { CellInterval, MemberState };

@@ -6,7 +6,7 @@ import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.t
 import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Entry } from './entry.ts';
-import { ownerOf } from './log-state.ts';
+import { type LogState, ownerOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
 import { decodeSnapshot } from './snapshot.ts';
@@ -60,24 +60,29 @@ export class Puller {
 
   /** Pages until the owner has no more, or a page brings nothing. */
   async #pull(log: bigint, src: number): Promise<void> {
+    while (await this.#pullPage(log, src));
+  }
+
+  /** Whether there is more to ask for. */
+  async #pullPage(log: bigint, src: number): Promise<boolean> {
     const { store, link, apply, cell } = this.#options;
-    for (;;) {
-      const local = await store.readRow(log);
-      const owner = local ? ownerOf(local.state) : src;
-      if (owner === cell) return;
-      const request = { log, from: BigInt((local?.row.head ?? 0) + 1), to: 0n, snapshot: local === undefined };
-      const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
-      if (answer.result?.$case !== 'page') return;
-      const page = answer.result.value;
-      const entries = page.entries.map((entry) => this.#options.fromWire(entry));
-      const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
-      if (entries.length === 0 && !snapshot && !local) return;
-      const own = snapshot && local ? [...local.state.members].filter(([, member]) => member.home === cell) : [];
-      const opening = snapshot ? { snapshot, leaving: own.map(([user]) => user) } : {};
-      const outcome = await apply({ type: 'apply', src: owner, log, entries, ...opening });
-      this.#options.pulled(owner, entries.length);
-      if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return;
-      if (outcome.head <= (local?.row.head ?? -1)) return;
-    }
+    const local = await store.readRow(log);
+    const owner = local ? ownerOf(local.state) : src;
+    if (owner === cell) return false;
+    const request = { log, from: BigInt((local?.row.head ?? 0) + 1), to: 0n, snapshot: local === undefined };
+    const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
+    if (answer.result?.$case !== 'page') return false;
+    const page = answer.result.value;
+    const entries = page.entries.map((entry) => this.#options.fromWire(entry));
+    const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
+    if (entries.length === 0 && !snapshot && !local) return false;
+    const opening = snapshot ? { snapshot, leaving: local ? ownMembers(local.state, cell) : [] } : {};
+    const outcome = await apply({ type: 'apply', src: owner, log, entries, ...opening });
+    this.#options.pulled(owner, entries.length);
+    if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
+    return outcome.head > (local?.row.head ?? -1);
   }
 }
+
+const ownMembers = (state: LogState, cell: number): bigint[] =>
+  [...state.members].filter(([, member]) => member.home === cell).map(([user]) => user);

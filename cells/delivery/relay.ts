@@ -17,6 +17,7 @@ export interface RelayLimits {
   readonly resendAfterMsMax: number;
   readonly resendRowsMax: number;
   readonly ackGatherMs: number;
+  readonly framesRememberedMax: number;
 }
 
 export interface RelayOptions {
@@ -125,6 +126,16 @@ export class Relay {
     return count;
   }
 
+  /** An acknowledgement that never came here leaves its frame behind. One that is forgotten too early gets a foreign attempt. */
+  #forgetOldest(): void {
+    if (this.#sent.size <= this.#options.limits.framesRememberedMax) return;
+    for (const [id, { underWay }] of this.#sent) {
+      if (underWay) continue;
+      this.#sent.delete(id);
+      return;
+    }
+  }
+
   #nextForeignAttempt(): number {
     this.#foreignAttempt += 1;
     return this.#foreignAttempt;
@@ -138,6 +149,7 @@ export class Relay {
     sent.underWay = true;
     sent.stored = false;
     this.#sent.set(row.id, sent);
+    this.#forgetOldest();
     this.#inFlight.set(row.dst, this.inFlight(row.dst) + 1);
     counted(row.dst, 'sent');
     try {

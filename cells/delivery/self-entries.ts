@@ -1,7 +1,9 @@
-// Bodies of the entries that a cell writes into its people's self logs.
+// Entries that a cell writes into its people's self logs: bodies, and ids that the same cause makes again.
 import { LogJoined, LogLeft, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { kinds } from './entry.ts';
 import type { LogState } from './log-state.ts';
+import { mix64 } from './mix.ts';
+import type { Target } from './operations.ts';
 
 const protoKinds = { direct: 'LOG_KIND_DIRECT', group: 'LOG_KIND_GROUP', self: 'LOG_KIND_SELF' } as const;
 
@@ -13,3 +15,7 @@ export function selfBody(kind: number, state: LogState, peer: bigint, seq: numbe
 }
 
 export const refusedBody = (refused: Refused): Uint8Array => Refused.encode(refused).finish();
+
+/** Id, in its author's self log, of the entry that says that this append was refused: one for each log and append. */
+export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
+  mix64(clientEntryId ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;

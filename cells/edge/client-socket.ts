@@ -10,22 +10,13 @@ import { kinds } from '../delivery/entry.ts';
 import { pairOf } from '../delivery/log-state.ts';
 import type { Outcome } from '../delivery/operations.ts';
 import { cellLimits } from '../limits.ts';
-import type { OnlineUser, Receiver } from '../push/hub.ts';
 import type { SharedPush } from '../push/shared-push.ts';
 import type { AppendFields } from '../wire/frames.ts';
 import { AppendOrder } from './append-order.ts';
 import { type Answer, type Codec, isGoodText, type ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
+import type { Connection, Greeted } from './greeted.ts';
 import { Outbound, type WriteGatherer } from './outbound.ts';
-
-/** Who the connection belongs to, from the Hello on. */
-export interface Greeted {
-  readonly user: bigint;
-  readonly session: bigint;
-  readonly device: string;
-  online: OnlineUser;
-  tokenEndsMs: number;
-}
 
 export interface ClientSocketOptions {
   readonly ws: WebSocket;
@@ -37,7 +28,7 @@ export interface ClientSocketOptions {
   readonly trace: string;
 }
 
-export class ClientSocket implements Receiver {
+export class ClientSocket implements Connection {
   readonly #ws: WebSocket;
   readonly #codec: Codec;
   readonly #services: EdgeServices;
@@ -316,7 +307,7 @@ function checkAppend({ log, peer, clientEntryId, kind, body }: AppendFields): We
 
 const advice = { never: 'RETRY_NEVER', later: 'RETRY_LATER', elsewhere: 'RETRY_ELSEWHERE' } as const;
 
-export const faultOf = ({
+const faultOf = ({
   code,
   message,
   afterMs,

@@ -7,8 +7,8 @@ import type { Random } from '@weft/runtime/random.ts';
 import type { Counter } from 'prom-client';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
 import type { Receiver } from '../push/hub.ts';
-import type { ClientSocket, Greeted } from './client-socket.ts';
 import type { Answer, ServerEvent } from './codec.ts';
+import type { Connection, Greeted } from './greeted.ts';
 
 export interface AppendSubmission {
   readonly operation: AppendOperation;
@@ -26,10 +26,10 @@ export interface EdgeServices {
   readonly log: Log;
   readonly metrics: { readonly lags: Counter };
   /** Checks the token, joins the hub, reads the heads. Throws WeftError. */
-  greet(hello: Hello, socket: ClientSocket): Promise<{ readonly greeted: Greeted; readonly welcome: ServerEvent }>;
+  greet(hello: Hello, socket: Connection): Promise<{ readonly greeted: Greeted; readonly welcome: ServerEvent }>;
   /** Where to go instead, if the error says so. */
   redirectOf(error: unknown): Redirect | undefined;
-  left(greeted: Greeted, socket: ClientSocket): void;
+  left(greeted: Greeted, socket: Connection): void;
   /** 0, or the milliseconds after which the user may append again. */
   takeAppend(user: bigint): number;
   /** Whether this node knows the user by itself. */
@@ -39,7 +39,7 @@ export interface EdgeServices {
   /** False when the lane is full. */
   append(submission: AppendSubmission): boolean;
   /** Every request but hello and append. Throws WeftError. */
-  handle(request: ClientRequest, from: { readonly greeted: Greeted; readonly socket: ClientSocket }): Promise<Answer>;
+  handle(request: ClientRequest, from: { readonly greeted: Greeted; readonly socket: Connection }): Promise<Answer>;
   /** The resume cursor of this moment. */
   cursor(nowMs: number): Uint8Array;
 }

@@ -6,8 +6,8 @@ import { limits } from '@weft/proto/limits.ts';
 import { cellLimits } from '../limits.ts';
 import type { Hub } from '../push/hub.ts';
 import type { UserHead } from '../store/user-logs-table.ts';
-import type { ClientSocket, Greeted } from './client-socket.ts';
 import type { ServerEvent } from './codec.ts';
+import type { Connection, Greeted } from './greeted.ts';
 
 export interface Access {
   readonly user: bigint;
@@ -43,7 +43,7 @@ export class Greeter {
     this.#options = options;
   }
 
-  async greet(hello: Hello, socket: ClientSocket): Promise<{ greeted: Greeted; welcome: ServerEvent }> {
+  async greet(hello: Hello, socket: Connection): Promise<{ greeted: Greeted; welcome: ServerEvent }> {
     if (!/^[A-Za-z0-9_-]{1,64}$/.test(hello.device))
       throw new WeftError('bad_request', 'device must be 1 to 64 characters of [A-Za-z0-9_-]');
     const { user, session, device, endsMs } = await this.#options.verify(hello.token);

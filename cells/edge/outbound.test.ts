@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
@@ -71,7 +70,7 @@ describe('one socket', () => {
     assert.equal(out.lagging, true);
     assert.deepEqual(seen, ['lag']);
     reader.wake();
-    await once(reader, 'drain');
+    await turn();
     await turn();
     assert.deepEqual(seen.slice(0, 2), ['lag', 'resync']);
     assert.equal(out.lagging, false);

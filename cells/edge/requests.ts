@@ -23,9 +23,9 @@ import { cellLimits } from '../limits.ts';
 import type { SqlLogStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
 import { entryBytes, toWire } from '../wire/entry-codec.ts';
-import type { Greeted } from './client-socket.ts';
 import type { Answer, ServerEvent } from './codec.ts';
 import type { ClientRequest } from './edge-services.ts';
+import type { Greeted } from './greeted.ts';
 
 export interface RequestsOptions {
   readonly cell: number;
@@ -257,7 +257,7 @@ function checkId(clientEntryId: bigint): void {
 }
 
 /** The log an append ended in; throws the fault it ended with. */
-export function acceptedLog(outcome: Outcome): bigint {
+function acceptedLog(outcome: Outcome): bigint {
   if (outcome.type === 'accepted') return outcome.entry.log;
   if (outcome.type === 'fault') throw new WeftError(outcome.code, detailOf(outcome.code, outcome.text), outcome.afterMs ?? 0);
   throw new WeftError('internal', outcome.type);

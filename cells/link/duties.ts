@@ -43,6 +43,7 @@ export class Duties implements AsyncDisposable {
     const signal = this.#stop.signal;
     let held = false;
     let renewAt = 0;
+    let runAt = 0;
     while (!signal.aborted) {
       try {
         if (clock.monotonic() >= renewAt) {
@@ -51,7 +52,10 @@ export class Duties implements AsyncDisposable {
           renewAt = clock.monotonic() + leaseEveryMs;
           if (held !== had) duty.held?.(held);
         }
-        if (held) await duty.run();
+        if (held && clock.monotonic() >= runAt) {
+          runAt = clock.monotonic() + duty.everyMs;
+          await duty.run();
+        }
       } catch (error) {
         failed(error, duty.name);
       }

@@ -259,7 +259,7 @@ export class Hub {
   /** Moves the head; answers what that changes in each digest. */
   #move(watched: Watched, last: Entry): Digest {
     const moved: Digest = { hi: 0, lo: 0 };
-    if (last.epoch === watched.epoch) moveHead(moved, watched.log, watched.epoch, watched.head, last.seq);
+    if (last.epoch === watched.epoch) moveHead(moved, watched, watched.head, last.seq);
     else {
       toggleHead(moved, watched.log, watched.epoch, watched.head);
       toggleHead(moved, watched.log, last.epoch, last.seq);

@@ -21,6 +21,10 @@ where dst = $1 and id < $2
 order by id
 limit $3`;
 
+const dropText = `
+delete from outbox
+where dst = $1 and id in (select id from outbox where dst = $1 and class = 1 order by id limit $2)`;
+
 const countText = `
 select dst, count(*) as waiting from outbox group by dst`;
 
@@ -56,6 +60,13 @@ export async function readOutbox(query: Query, dst: number, beforeMs: number, li
   }));
 }
 
+/** Drops the oldest frames of entries of one destination: it pulls them when it is back (R28). Envelopes stay. */
+export async function dropOldestFrames(query: Query, dst: number, limit: number): Promise<number> {
+  const { rowCount } = await query({ name: 'outbox-drop', text: dropText, values: [dst, limit] });
+  return rowCount ?? 0;
+}
+
+/** Frames that wait, by destination. */
 export async function countOutbox(query: Query): Promise<Map<number, number>> {
   const { rows } = await query({ name: 'outbox-count', text: countText });
   return new Map(rows.map((r: { dst: number; waiting: bigint }) => [r.dst, Number(r.waiting)]));

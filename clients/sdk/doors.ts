@@ -5,7 +5,7 @@ import { WeftError } from '@weft/proto/faults.ts';
 import { problemFrom, toFault } from './faults.ts';
 import { clientLimits as limits } from './limits.ts';
 import type { Http, HttpRequest } from './ports.ts';
-import type { Session } from './session.ts';
+import type { Session } from './session-store.ts';
 
 export interface Home {
   readonly user: string;

@@ -62,12 +62,12 @@ export class FakeCell {
     if (!this.up) throw new Error('connection refused');
     const fields = (body ?? {}) as Record<string, string>;
     if (pathname === '/v1/placement') return { status: 200, body: { cell: 'eu-1', urls: ['http://a', 'http://b'] } };
-    if (method === 'POST' && pathname === '/v1/accounts') return this.#signUp(fields['handle'] ?? '');
+    if (method === 'POST' && pathname === '/v1/accounts') return this.#signUp(fields.handle ?? '');
     if (pathname === '/v1/sessions/refresh') {
       this.refreshes += 1;
-      return { status: 200, body: this.#session(fields['refresh_token'] ?? '') };
+      return { status: 200, body: this.#session(fields.refresh_token ?? '') };
     }
-    if (pathname === '/v1/sessions') return { status: 200, body: this.#session(fields['handle'] ?? '') };
+    if (pathname === '/v1/sessions') return { status: 200, body: this.#session(fields.handle ?? '') };
     return this.#find(decodeURIComponent(pathname.split('/').at(-1) ?? ''));
   };
 

@@ -44,7 +44,7 @@ export function problemFrom(status: number, body: unknown): Problem {
     code: text('code') || (status >= 500 || status === 429 ? 'internal' : 'bad_request'),
     detail: text('detail') || text('title') || (text('code') === '' ? `HTTP ${status}` : ''),
     retry: retry === 'never' || retry === 'elsewhere' || retry === 'later' ? retry : status >= 500 || status === 429 ? 'later' : 'never',
-    afterMs: typeof fields['after_ms'] === 'number' ? fields['after_ms'] : 0,
+    afterMs: typeof fields.after_ms === 'number' ? fields.after_ms : 0,
     url: text('url') || undefined,
   };
 }

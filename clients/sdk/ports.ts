@@ -1,7 +1,7 @@
 // What the SDK needs from its surroundings. The defaults use what browsers and Node 24 both have.
 
 import type { OutboxStore } from './outbox-store.ts';
-import type { SessionStore } from './session.ts';
+import type { SessionStore } from './session-store.ts';
 
 export interface Socket {
   /** Queues one message. Never throws on a closed socket. */
@@ -107,7 +107,7 @@ export const systemClock: Clock = {
 export const fetchHttp: Http = async ({ method, url, body, token, signal }) => {
   const headers: Record<string, string> = { accept: 'application/json' };
   if (body !== undefined) headers['content-type'] = 'application/json';
-  if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+  if (token !== undefined) headers.authorization = `Bearer ${token}`;
   const answer = await fetch(url, { method, headers, signal, ...(body !== undefined && { body: JSON.stringify(body) }) });
   const text = await answer.text();
   return { status: answer.status, body: parseJson(text) };

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import type { Session, SessionStore } from './session.ts';
+import type { Session, SessionStore } from './session-store.ts';
 
 /** A session in a file of mode 0600, replaced as a whole; the folder is made when needed. */
 export function fileSession(path: string): SessionStore {

@@ -20,7 +20,8 @@ import {
   withDefaults,
 } from './options.ts';
 import type { Ports } from './ports.ts';
-import { type Session, SessionKeeper } from './session.ts';
+import { SessionKeeper } from './session.ts';
+import type { Session } from './session-store.ts';
 
 export class Weft implements AsyncDisposable {
   readonly #ports: Ports;

@@ -50,8 +50,8 @@ function portFrom(text: string): number {
 }
 
 function signInOf(options: Options): SignIn {
-  const dataDir = options.data ?? process.env['WEFT_DATA'];
-  const stateHome = process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state');
+  const dataDir = options.data ?? process.env.WEFT_DATA;
+  const stateHome = process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state');
   const folder = dataDir === undefined ? join(stateHome, 'weft', String(options.portBase)) : join(dataDir, 'clients');
   return {
     handle: options.as,

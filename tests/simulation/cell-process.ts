@@ -171,7 +171,7 @@ export class CellProcess implements Participant {
   }
 
   #committed({ submissions, decision }: Commit): void {
-    submissions.forEach((submission, i) => submission.settle(decision.outcomes[i] as Outcome));
+    for (const [i, submission] of submissions.entries()) submission.settle(decision.outcomes[i] as Outcome);
     this.#relay.publishCommitted(decision.writes.outbox);
     this.#intakeRelay.sendCommitted(decision.writes.intake);
   }

@@ -105,6 +105,7 @@ export class MemoryCell {
       this.logs.set(row.log, { row: { ...row }, state, start, entries: new Map(), byKey: new Map() });
     for (const { after } of writes.states) this.#log(after.log).state = after;
     for (const row of writes.rows) this.#log(row.log).row = { ...row };
+    for (const { log, start } of writes.reopened) this.#log(log).start = start;
     for (const entry of writes.entries) {
       const log = this.#log(entry.log);
       log.entries.set(entry.seq, entry);
@@ -158,15 +159,7 @@ export class MemoryCell {
   #checkUnique(writes: Writes): void {
     for (const { row } of writes.created) if (this.logs.has(row.log)) throw new UniqueViolation(`log ${row.log}`);
     for (const { pair } of writes.pairs) if (this.pairs.has(pairKey(pair))) throw new UniqueViolation(`pair ${pairKey(pair)}`);
-    const keys = new Set<string>();
-    for (const { log, seq, author, clientEntryId } of writes.entries) {
-      const stored = this.logs.get(log);
-      const key = entryKey(author, clientEntryId);
-      const twice = stored?.entries.has(seq) || keys.has(`${log}/${seq}`);
-      const known = this.uniqueEntries && (stored?.byKey.has(key) || keys.has(`${log}/${key}`));
-      if (twice || known) throw new UniqueViolation(`entry ${log}/${seq} ${key}`);
-      keys.add(`${log}/${seq}`).add(`${log}/${key}`);
-    }
+    this.#checkEntries(writes.entries);
     for (const row of writes.intake) {
       if (this.intake.has(intakeKey(row))) throw new UniqueViolation(`intake ${intakeKey(row)}`);
     }
@@ -176,5 +169,17 @@ export class MemoryCell {
       if (joined.some((user) => stored?.state.members.has(user))) throw new UniqueViolation(`member of ${after.log}`);
     }
     for (const row of writes.outbox) if (this.outbox.has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
+  }
+
+  #checkEntries(entries: readonly Entry[]): void {
+    const keys = new Set<string>();
+    for (const { log, seq, author, clientEntryId } of entries) {
+      const stored = this.logs.get(log);
+      const key = entryKey(author, clientEntryId);
+      const twice = stored?.entries.has(seq) || keys.has(`${log}/${seq}`);
+      const known = this.uniqueEntries && (stored?.byKey.has(key) || keys.has(`${log}/${key}`));
+      if (twice || known) throw new UniqueViolation(`entry ${log}/${seq} ${key}`);
+      keys.add(`${log}/${seq}`).add(`${log}/${key}`);
+    }
   }
 }

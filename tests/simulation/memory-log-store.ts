@@ -65,6 +65,7 @@ export class MemoryLogStore implements LogStore {
       await time.sleep(random.next());
       if (random.next() < faults.failBefore) throw new RunAgain('serialisation failure');
       cell.commit(decision.writes);
+      for (const { log, start } of decision.writes.reopened) trace(`reopened ${cell.number} ${log} after ${start}`);
       trace(`commit ${cell.number}.${node}.${lane} ${decision.writes.entries.map((e) => `${e.log}/${e.seq}`).join(' ')}`);
       cell.end(transaction);
       await this.#travel();

@@ -1,0 +1,160 @@
+// A cell's facts as plain values, for the tests beside the decisions: operations are decided one batch after another, and
+// what each writes is there for the next. No locks, no time, no faults; tests/simulation has those.
+import { Created } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { birthCell, idEpochMs, makeId } from '@weft/proto/ids.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
+import { decide } from './decide.ts';
+import type { Entry } from './entry.ts';
+import { kinds } from './entry.ts';
+import { keysOf } from './keys-of.ts';
+import { groupPair, type LogState, pairKey, streamKey } from './log-state.ts';
+import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
+import type { Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
+
+/** The n-th user born in a cell. */
+export const userOf = (cell: number, n: number): bigint => makeId(idEpochMs + n, cell, 0, 0);
+
+export class StagedCell {
+  readonly number: number;
+  readonly rows = new Map<bigint, LogRow>();
+  readonly states = new Map<bigint, LogState>();
+  readonly entries: Entry[] = [];
+  readonly pairs = new Map<string, bigint>();
+  readonly intake = new Map<string, IntakeRow>();
+  readonly userLogs = new Map<string, UserLogRow>();
+  readonly #next = new Map<string, number>();
+  readonly #decided = new Map<string, number>();
+  /** Of the last batch. */
+  writes: Writes | undefined;
+  nowMs = 1_800_000_000_000;
+  openIntakePerUserMax = 3;
+  #ids = 1;
+
+  constructor(number: number, users: readonly bigint[]) {
+    this.number = number;
+    for (const user of users) this.#addSelfLog(user);
+  }
+
+  /** Decides one batch, as a lane would submit it, and keeps what it writes. */
+  decide(...operations: readonly Operation[]): Outcome[] {
+    const resolved = operations.map((each) => this.#resolve(each));
+    const keys = keysOf(resolved, (user) => birthCell(user) === this.number);
+    const { outcomes, writes } = decide(resolved, this.facts(keys), {
+      cell: this.number,
+      generation: 1,
+      lane: 0,
+      nowMs: this.nowMs,
+      homeOf: birthCell,
+      birthplace: (pair) => birthCell(pair.low),
+      freshId: () => this.freshId(),
+      limits: { openIntakePerUserMax: this.openIntakePerUserMax, frameEntriesMax: 256, frameBytesMax: 256 * 1024 },
+    });
+    this.#keep(writes);
+    return [...outcomes];
+  }
+
+  freshId(): bigint {
+    return makeId(idEpochMs + 1_000_000 + this.#ids++, this.number, 1, 0);
+  }
+
+  facts(keys: WriteKeys): Facts {
+    const of = <T>(all: ReadonlyMap<bigint, T>): Map<bigint, T> => new Map([...all].filter(([log]) => keys.logs.includes(log)));
+    return {
+      rows: new Map([...of(this.rows)].map(([log, row]) => [log, { ...row }])),
+      states: of(this.states),
+      known: ({ log, author, clientEntryId }) => {
+        const isAsked = keys.known.some((key) => key.log === log && key.author === author && key.clientEntryId === clientEntryId);
+        return isAsked ? this.entries.find((e) => e.log === log && e.author === author && e.clientEntryId === clientEntryId) : undefined;
+      },
+      stored: (log, seq) => this.entries.find((e) => e.log === log && e.seq === seq),
+      pairLog: (pair) => this.pairs.get(pairKey(pair)),
+      nextIntake: (stream) => this.#next.get(streamKey(stream)) ?? 1,
+      waiting: (author, clientEntryId, stream) => this.intake.has(`${author}:${clientEntryId}:${streamKey(stream)}`),
+      openIntake: (author) => [...this.intake.values()].filter((row) => row.author === author).length,
+      decided: (key) => this.#decided.get(`${streamKey(key.stream)}:${key.cell}`) ?? 0,
+    };
+  }
+
+  logEntries(log: bigint): Entry[] {
+    return this.entries.filter((e) => e.log === log);
+  }
+
+  #resolve(operation: Operation): Operation {
+    if (!('target' in operation) || operation.type === 'refused' || !('pair' in operation.target)) return operation;
+    const log = this.pairs.get(pairKey(operation.target.pair));
+    return log === undefined ? { ...operation, freshLog: this.freshId() } : { ...operation, target: { log } };
+  }
+
+  #keep(writes: Writes): void {
+    this.writes = writes;
+    for (const { row, state } of writes.created) {
+      this.rows.set(row.log, { ...row });
+      this.states.set(row.log, state);
+    }
+    for (const row of writes.rows) this.rows.set(row.log, { ...row });
+    for (const { after } of writes.states) this.states.set(after.log, after);
+    this.entries.push(...writes.entries);
+    for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
+    for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
+    for (const row of writes.intake) {
+      this.intake.set(`${row.author}:${row.clientEntryId}:${streamKey(row.stream)}`, row);
+      this.#next.set(streamKey(row.stream), row.n + 1);
+    }
+    for (const { stream, author, clientEntryId } of writes.closed) this.intake.delete(`${author}:${clientEntryId}:${streamKey(stream)}`);
+    for (const { key, n } of writes.decided) this.#decided.set(`${streamKey(key.stream)}:${key.cell}`, n);
+  }
+
+  #addSelfLog(user: bigint): void {
+    const epoch = makeEpoch({ count: 1, cell: this.number, generation: 1 });
+    this.rows.set(user, { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' });
+    this.states.set(user, {
+      log: user,
+      kind: 'self',
+      epoch,
+      version: 1,
+      title: '',
+      membersMax: 2,
+      creator: user,
+      low: user,
+      high: 0n,
+      members: new Map([[user, { home: this.number, from: 1 }]]),
+      cells: new Map(),
+    });
+  }
+}
+
+export const text = (target: Target, author: bigint, clientEntryId: bigint): AppendOperation => ({
+  type: 'append',
+  target,
+  author,
+  session: 1n,
+  clientEntryId,
+  kind: kinds.text,
+  body: Buffer.from(`text ${clientEntryId}`),
+});
+
+export const groupOf = (creator: bigint, members: readonly bigint[], membersMax = 10): AppendOperation => ({
+  ...text({ pair: groupPair(creator, 1n) }, creator, 1n),
+  kind: kinds.created,
+  body: Created.encode({
+    kind: 'LOG_KIND_GROUP',
+    title: '',
+    membersMax,
+    members: [creator, ...members].map((user) => ({ user, home: birthCell(user), from: 1n })),
+  }).finish(),
+});
+
+/** What the owner is sent for an intake row. */
+export const intakeOf = (row: IntakeRow, src: number, lowestOpen = 0): IntakeOperation => ({
+  type: 'intake',
+  src,
+  generation: 1,
+  target: row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } },
+  stream: row.stream,
+  n: row.n,
+  lowestOpen,
+  author: row.author,
+  clientEntryId: row.clientEntryId,
+  kind: row.kind,
+  body: row.body,
+});

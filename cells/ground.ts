@@ -16,7 +16,9 @@ import { CellKeys } from './accounts/cell-keys.ts';
 import type { CellConfig } from './config.ts';
 import { Failpoints } from './failpoints.ts';
 import { cellLimits } from './limits.ts';
-import { openCell, openLanes } from './store/cell-tables.ts';
+import { type CellRow, openCell, openLanes } from './store/cell-tables.ts';
+import { EntriesTable } from './store/entries-table.ts';
+import { EntryFold } from './store/entry-key.ts';
 import { insertSelfLog } from './store/logs-table.ts';
 import { SqlLogStore } from './store/sql-log-store.ts';
 import { StateCache } from './store/state-cache.ts';
@@ -109,13 +111,14 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   };
 }
 
-function openLogStore(url: string, of: Opening & { readonly cell: CellBase['cell']; readonly node: number }): SqlLogStore {
+function openLogStore(url: string, of: Opening & { readonly cell: CellRow; readonly node: number }): SqlLogStore {
   const { clock, log, opened, cell, node } = of;
   return new SqlLogStore({
     sessions: opened.use(new WriteSessions(url, log)),
     reads: opened.use(new WriteSessions(url, log, 'read')),
     readSessions: cellLimits.readSessions,
     states: new StateCache(cellLimits.statesMax),
+    entries: new EntriesTable(new EntryFold(cell.foldSecret)),
     clock,
     cell: cell.number,
     node,

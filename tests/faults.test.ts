@@ -69,15 +69,18 @@ test('the whole JetStream folder of a cell, wiped while its server is down, lose
   survives(t, () => fabric.fabric.wipeJetStream('eu-1')));
 
 test('a node that dies after the broker has its frames and before they are acknowledged doubles nothing', (t) =>
-  survives(t, () => dieAt('node-eu-1-a', 'after-publish-before-acknowledgement:100'), { ...busy, ms: 7_000 }));
+  survives(t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:100'), { ...busy, ms: 7_000 }));
 
 test('a node that dies in full traffic between commit and telling loses nothing', (t) =>
-  survives(t, () => dieAt('node-us-1-b', 'after-commit-before-tell:200'), { ...busy, ms: 7_000 }));
+  survives(t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:200'), { ...busy, ms: 7_000 }));
 
 /** Starts a node anew with a failpoint, waits until that has ended it, and until it is back without one. */
-async function dieAt(node: string, failpoint: string): Promise<void> {
+async function dieAt(scene: Scene, node: string, failpoint: string): Promise<void> {
   using deaths = deathsOf(node);
   await arm(node, failpoint);
+  const url = fabric.url(node);
+  const nodesOf = (nodes: readonly string[]): string[] => [url, ...nodes.filter((each) => each !== url)];
+  for (const person of scene.people) if (person.options.nodes.includes(url)) person.moveTo(nodesOf(person.options.nodes));
   await until(`${node} dies at ${failpoint}`, () => deaths.count >= 2, 15_000);
   await fabric.settle();
 }

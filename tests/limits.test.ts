@@ -179,6 +179,7 @@ test('a person’s 1,001st open append is told intake_full, later; once the owne
     for (const event of answers) assert.equal(event.$case, 'pending');
   }
   const id = ana.freshEntryId();
+  console.log(await fabric.sql('eu-1', 'select dst, author_id, count(*), min(n), max(n) from intake group by 1, 2'));
   const full = await ana.ask(appendRequest({ log }, 'one more', id), 'fault');
   assert.deepEqual([full.code, full.retry], ['intake_full', 'RETRY_LATER']);
   assert.equal(codeOf(await ana.append({ log }, 'behind it')), 'earlier_faulted');

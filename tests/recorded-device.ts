@@ -144,7 +144,7 @@ export class RecordedDevice implements AsyncDisposable {
   /** From the next connection on these nodes; the present one is cut. */
   moveTo(nodes: readonly string[]): void {
     Object.assign(this.options, { nodes });
-    this.#node = 0;
+    this.#node = -1;
     this.#ws?.terminate();
   }
 
@@ -165,7 +165,7 @@ export class RecordedDevice implements AsyncDisposable {
 
   #connect(): void {
     const { nodes } = this.options;
-    const url = nodes[this.#node % nodes.length] as string;
+    const url = nodes[Math.max(0, this.#node) % nodes.length] as string;
     const ws = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/socket`, 'weft.v1.proto', { perMessageDeflate: false, handshakeTimeout: 3_000 });
     this.#ws = ws;
     ws.on('open', () => this.#hello());

@@ -112,7 +112,7 @@ const houseRules: readonly HouseRule[] = [
     broken: /\bcreate\s+(or\s+replace\s+)?(trigger|function|rule)\b/,
     example: 'create trigger t after insert on logs',
   },
-  { name: 'pages go by key', broken: /\boffset\b/, example: 'select 1 from logs limit 10 offset 10' },
+  { name: 'pages go by key', broken: /\boffset\b(?!\s+0\b)/, example: 'select 1 from logs limit 10 offset 10' },
 ];
 
 /** Without comments, strings and quoted names. */
@@ -133,7 +133,7 @@ for (const { name, broken, example } of houseRules) {
 }
 
 test('a statement that reads page by page says its order and its limit', () => {
-  const limited = statements.filter(({ sql }) => /\blimit\b/.test(bare(sql)) && /^\s*select\b/.test(bare(sql)));
+  const limited = statements.filter(({ sql }) => /\blimit\b(?!\s+1\b)/.test(bare(sql)) && /^\s*select\b/.test(bare(sql)));
   const unordered = limited.filter(({ sql }) => !/\border by\b/.test(bare(sql)) && !/\bcount\(/.test(bare(sql)));
   assert.deepEqual(
     unordered.map(({ name }) => name),

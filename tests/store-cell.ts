@@ -6,6 +6,8 @@ import { Lane } from '@weft/cells/delivery/lane.ts';
 import { type Pair, pairOf } from '@weft/cells/delivery/log-state.ts';
 import type { AppendOperation, Outcome, Target } from '@weft/cells/delivery/operations.ts';
 import { openLanes } from '@weft/cells/store/cell-tables.ts';
+import { EntriesTable } from '@weft/cells/store/entries-table.ts';
+import { EntryFold } from '@weft/cells/store/entry-key.ts';
 import { insertSelfLog } from '@weft/cells/store/logs-table.ts';
 import { SqlLogStore, type SqlLogStoreOptions } from '@weft/cells/store/sql-log-store.ts';
 import { StateCache } from '@weft/cells/store/state-cache.ts';
@@ -169,7 +171,17 @@ export class StoreNode implements AsyncDisposable {
     this.#ids = new IdMaker({ clock: systemClock, cell, node: number, leaseEndsMs: () => Number.MAX_SAFE_INTEGER });
     const states = new StateCache(10_000);
     const sizes = { readSessions: 2, pairsMax: 10_000 };
-    this.store = new SqlLogStore({ sessions, reads, states, clock: systemClock, cell, node: number, generation, ...sizes });
+    this.store = new SqlLogStore({
+      sessions,
+      reads,
+      states,
+      entries: new EntriesTable(new EntryFold(1n)),
+      clock: systemClock,
+      cell,
+      node: number,
+      generation,
+      ...sizes,
+    });
     this.lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
   }
 

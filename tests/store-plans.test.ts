@@ -2,7 +2,8 @@
 // also in the plan that a session made while they were empty and keeps.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { findKnownSeqs, type Query, readEntriesBackwards, readEntriesForwards, readEntryHeaders } from '@weft/cells/store/entries-table.ts';
+import { EntriesTable, type Query } from '@weft/cells/store/entries-table.ts';
+import { EntryFold } from '@weft/cells/store/entry-key.ts';
 import { closeIntake, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, readPendingOf } from '@weft/cells/store/intake-tables.ts';
 import { lockLogs, readLog, readStateRows, updateLogs } from '@weft/cells/store/logs-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
@@ -62,17 +63,18 @@ async function hotStatements(count: number): Promise<Statement[]> {
   );
   await readStateRows(query, ids);
   await readLog(query, 1n);
-  await findKnownSeqs(
+  const entries = new EntriesTable(new EntryFold(1n));
+  await entries.findKnown(
     query,
     ids.map((log) => ({ log, author: 1n, clientEntryId: 1n })),
   );
-  await readEntryHeaders(
+  await entries.readHeaders(
     query,
     ids.map((log) => ({ log, seq: 1 })),
     () => 1n,
   );
-  await readEntriesForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
-  await readEntriesBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
   await readUserHeads(query, ids);
   await readHeads(query, ids);
   await listUserLogs(query, 1n, { after: 0n, limit: 100 });

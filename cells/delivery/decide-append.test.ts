@@ -13,7 +13,11 @@ const [bo, bea] = [userOf(2, 3), userOf(2, 4)];
 const pair = pairOf(ana, bo);
 
 const accepted = (outcome: Outcome | undefined): Entry => {
-  assert.equal(outcome?.type, 'accepted', JSON.stringify(outcome, (_, v) => (typeof v === 'bigint' ? String(v) : v)));
+  assert.equal(
+    outcome?.type,
+    'accepted',
+    JSON.stringify(outcome, (_, v) => (typeof v === 'bigint' ? String(v) : v)),
+  );
   return outcome.type === 'accepted' ? outcome.entry : assert.fail();
 };
 const codeOf = (outcome: Outcome | undefined): string => (outcome?.type === 'fault' ? outcome.code : (outcome?.type ?? ''));

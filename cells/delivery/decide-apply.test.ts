@@ -13,7 +13,8 @@ let owner: StagedCell;
 let cell: StagedCell;
 let log: bigint;
 
-const accept = (outcome: Outcome | undefined): Entry => (outcome?.type === 'accepted' ? outcome.entry : assert.fail(JSON.stringify(outcome)));
+const accept = (outcome: Outcome | undefined): Entry =>
+  outcome?.type === 'accepted' ? outcome.entry : assert.fail(JSON.stringify(outcome));
 const run = (from: number, to = Number.POSITIVE_INFINITY, more: Partial<ApplyOperation> = {}): ApplyOperation => ({
   type: 'apply',
   src: 1,

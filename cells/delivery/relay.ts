@@ -68,11 +68,14 @@ export class Relay {
     for (const row of rows) {
       // A full window is no loss: the row is sent when it is next looked at.
       if (this.inFlight(row.dst) >= this.#options.limits.framesInFlightMax) continue;
-      const bytes = row.class === 'e' && !row.entries ? this.#load(row) : this.#encode(row, row.entries ?? []);
-      Promise.resolve(bytes)
-        .then((encoded) => this.#publish(row, encoded, 1))
-        .catch(this.#options.failed);
+      this.#publishFirst(row).catch(this.#options.failed);
     }
+  }
+
+  /** Counted as under way before this returns, where the entries are at hand. */
+  async #publishFirst(row: OutboxRow): Promise<void> {
+    const bytes = row.class === 'e' && !row.entries ? await this.#load(row) : this.#encode(row, row.entries ?? []);
+    await this.#publish(row, bytes, 1);
   }
 
   /** Sends again what is due for one destination. Called often by the lease's holder. */

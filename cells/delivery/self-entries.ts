@@ -18,4 +18,4 @@ export const refusedBody = (refused: Refused): Uint8Array => Refused.encode(refu
 
 /** Id, in its author's self log, of the entry that says that this append was refused: one for each log and append. */
 export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
-  mix64(clientEntryId ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;
+  mix64(mix64(clientEntryId) ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;

@@ -10,6 +10,7 @@ import { keysOf } from './keys-of.ts';
 import { groupPair, type LogState, pairKey, streamKey } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
 import type { Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
+import type { DecideContext } from './working-set.ts';
 
 /** The n-th user born in a cell. */
 export const userOf = (cell: number, n: number): bigint => makeId(idEpochMs + n, cell, 0, 0);
@@ -39,18 +40,21 @@ export class StagedCell {
   decide(...operations: readonly Operation[]): Outcome[] {
     const resolved = operations.map((each) => this.#resolve(each));
     const keys = keysOf(resolved, (user) => birthCell(user) === this.number);
-    const { outcomes, writes } = decide(resolved, this.facts(keys), {
+    const { outcomes, writes } = decide(resolved, this.facts(keys), { ...this.context(), lane: 0 });
+    this.keep(writes);
+    return [...outcomes];
+  }
+
+  context(): DecideContext {
+    return {
       cell: this.number,
       generation: 1,
-      lane: 0,
       nowMs: this.nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
       freshId: () => this.freshId(),
       limits: { openIntakePerUserMax: this.openIntakePerUserMax, frameEntriesMax: 256, frameBytesMax: 256 * 1024 },
-    });
-    this.#keep(writes);
-    return [...outcomes];
+    };
   }
 
   freshId(): bigint {
@@ -85,7 +89,8 @@ export class StagedCell {
     return log === undefined ? { ...operation, freshLog: this.freshId() } : { ...operation, target: { log } };
   }
 
-  #keep(writes: Writes): void {
+  /** As a commit does. */
+  keep(writes: Writes): void {
     this.writes = writes;
     for (const { row, state } of writes.created) {
       this.rows.set(row.log, { ...row });

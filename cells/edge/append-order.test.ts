@@ -3,57 +3,71 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AppendOrder } from './append-order.ts';
 
-test('after "later" only the faulted append itself may run, and behind it the others', () => {
+test('after "later" only the faulted append itself may come, and behind it the others', () => {
   const order = new AppendOrder(10);
-  order.faulted(5n, 1n, 'busy');
-  assert.equal(order.mayRun(5n, 2n), false);
-  assert.equal(order.mayRun(6n, 2n), true);
-  assert.equal(order.mayRun(5n, 1n), true);
-  order.arrived(5n, 1n);
-  assert.equal(order.mayRun(5n, 2n), true);
+  const ticket = order.arrive(5n, 1n) as number;
+  order.faulted(5n, { clientEntryId: 1n, ticket }, 'busy');
+  assert.equal(order.arrive(5n, 2n), undefined);
+  assert.ok(order.arrive(6n, 2n));
+  assert.ok(order.arrive(5n, 1n));
+  assert.ok(order.arrive(5n, 2n));
+});
+
+test('what came before the faulted append still runs, what came behind it does not', () => {
+  const order = new AppendOrder(10);
+  const [one, two, three] = [1n, 2n, 3n].map((id) => order.arrive(5n, id) as number) as [number, number, number];
+  order.faulted(5n, { clientEntryId: 2n, ticket: two }, 'rate_limited');
+  assert.deepEqual([order.mayRun(5n, one), order.mayRun(5n, three)], [true, false]);
 });
 
 test('a final fault holds nobody up', () => {
   const order = new AppendOrder(10);
-  order.faulted(5n, 1n, 'entry_too_large');
-  order.faulted(5n, 2n, 'not_a_member');
-  assert.equal(order.mayRun(5n, 3n), true);
+  order.faulted(5n, { clientEntryId: 1n, ticket: 1 }, 'entry_too_large');
+  order.faulted(5n, { clientEntryId: 2n, ticket: 2 }, 'not_a_member');
+  assert.ok(order.arrive(5n, 3n));
 });
 
-test('the first of several faulted appends is the one that has to come first', () => {
+test('of several faulted appends the one that came first has to come again first, whenever it faulted', () => {
   const order = new AppendOrder(10);
-  order.faulted(5n, 1n, 'rate_limited');
-  order.faulted(5n, 2n, 'busy');
-  order.faulted(5n, 3n, 'earlier_faulted');
-  assert.equal(order.mayRun(5n, 2n), false);
-  order.arrived(5n, 2n);
-  assert.equal(order.mayRun(5n, 3n), false);
-  assert.equal(order.mayRun(5n, 1n), true);
+  const [one, two] = [1n, 2n].map((id) => order.arrive(5n, id) as number) as [number, number];
+  order.faulted(5n, { clientEntryId: 2n, ticket: two }, 'rate_limited');
+  const again = order.arrive(5n, 2n) as number;
+  order.faulted(5n, { clientEntryId: 1n, ticket: one }, 'busy');
+  assert.equal(order.mayRun(5n, again), false);
+  assert.equal(order.arrive(5n, 2n), undefined);
+  assert.ok(order.arrive(5n, 1n));
 });
 
 test('what is remembered is bounded: beyond it other logs wait too, and go on once one has come again', () => {
   const order = new AppendOrder(2);
-  order.faulted(5n, 1n, 'busy');
-  order.faulted(6n, 1n, 'busy');
-  assert.equal(order.mayRun(7n, 1n), false);
-  assert.equal(order.mayRun(6n, 1n), true);
-  order.arrived(6n, 1n);
-  assert.equal(order.mayRun(7n, 1n), true);
+  for (const log of [5n, 6n]) order.faulted(log, { clientEntryId: 1n, ticket: order.arrive(log, 1n) as number }, 'busy');
+  assert.equal(order.arrive(7n, 1n), undefined);
+  assert.ok(order.arrive(6n, 1n));
+  assert.ok(order.arrive(7n, 1n));
 });
 
-test('whatever faults come, the appends of a log are decided in the order sent', () => {
+test('whatever faults come at once or later, the appends of a log are decided in the order sent', () => {
+  const fate = fc.constantFrom('decide', 'fault at once', 'queue', 'queue and fault');
   fc.assert(
-    fc.property(fc.array(fc.boolean(), { maxLength: 60 }), fc.integer({ min: 1, max: 5 }), (faults, window) => {
+    fc.property(fc.array(fate, { maxLength: 80 }), fc.integer({ min: 1, max: 6 }), (fates, window) => {
       const order = new AppendOrder(10);
       const decided: number[] = [];
       const sent = Array.from({ length: 12 }, (_, i) => i + 1);
-      const fault = faults[Symbol.iterator]();
+      const next = fates[Symbol.iterator]();
       // A device sends what is unanswered in order, `window` at a time, until everything is decided.
       for (let left = sent; left.length > 0; left = sent.filter((each) => !decided.includes(each))) {
+        const queue: { each: number; ticket: number; faults: boolean }[] = [];
         for (const each of left.slice(0, window)) {
-          if (!order.mayRun(5n, BigInt(each))) continue;
-          order.arrived(5n, BigInt(each));
-          if (fault.next().value === true) order.faulted(5n, BigInt(each), 'busy');
+          const ticket = order.arrive(5n, BigInt(each));
+          const fault = { clientEntryId: BigInt(each), ticket: ticket ?? 0 };
+          const what = next.next().value ?? 'queue';
+          if (ticket === undefined) continue;
+          if (what === 'fault at once') order.faulted(5n, fault, 'rate_limited');
+          else queue.push({ each, ticket, faults: what === 'queue and fault' });
+        }
+        for (const { each, ticket, faults } of queue) {
+          if (!order.mayRun(5n, ticket)) continue;
+          if (faults) order.faulted(5n, { clientEntryId: BigInt(each), ticket }, 'busy');
           else decided.push(each);
         }
       }

@@ -12,7 +12,7 @@ import type { Outcome } from '../delivery/operations.ts';
 import { cellLimits } from '../limits.ts';
 import type { SharedPush } from '../push/shared-push.ts';
 import type { AppendFields } from '../wire/frames.ts';
-import { AppendOrder } from './append-order.ts';
+import { AppendOrder, type Ticket } from './append-order.ts';
 import { type Answer, type Codec, isGoodText, type ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
 import type { Connection, Greeted } from './greeted.ts';
@@ -26,6 +26,12 @@ export interface ClientSocketOptions {
   readonly services: EdgeServices;
   /** Names this connection in log lines. */
   readonly trace: string;
+}
+
+/** An append and its place among all that came here for its log or peer. */
+interface Arrival extends AppendFields {
+  readonly target: bigint;
+  readonly ticket: Ticket;
 }
 
 export class ClientSocket implements Connection {
@@ -227,62 +233,66 @@ export class ClientSocket implements Connection {
     const wrong = checkAppend(fields);
     if (wrong) return this.fault(id, wrong);
     const target = fields.log === 0n ? fields.peer : fields.log;
-    if (!this.#order.mayRun(target, fields.clientEntryId)) return this.fault(id, { code: 'earlier_faulted' });
-    this.#order.arrived(target, fields.clientEntryId);
+    const ticket = this.#order.arrive(target, fields.clientEntryId);
+    if (ticket === undefined) return this.fault(id, { code: 'earlier_faulted' });
+    const arrival: Arrival = { ...fields, target, ticket };
     const waitMs = this.#services.takeAppend(greeted.user);
-    if (waitMs > 0) return this.#appendFault(fields, target, { type: 'fault', code: 'rate_limited', afterMs: waitMs });
+    if (waitMs > 0) return this.#appendFault(arrival, { type: 'fault', code: 'rate_limited', afterMs: waitMs });
     this.#appends += 1;
     this.#readOrPause();
-    if (fields.peer === 0n || this.#services.knowsUser(fields.peer)) return this.#submit(fields, target, greeted);
-    this.#submitToStranger(fields, target, greeted);
+    if (fields.peer === 0n || this.#services.knowsUser(fields.peer)) return this.#submit(arrival, greeted);
+    this.#submitToStranger(arrival, greeted);
   }
 
   /** The peer may have signed up a moment ago: whoever knows is asked, and what is sent to the peer meanwhile comes again later. */
-  #submitToStranger(fields: AppendFields, target: bigint, greeted: Greeted): void {
-    this.#order.faulted(target, fields.clientEntryId, 'busy');
-    this.#services.userExists(fields.peer).then(
+  #submitToStranger(arrival: Arrival, greeted: Greeted): void {
+    const { target, clientEntryId, peer } = arrival;
+    this.#order.faulted(target, arrival, 'busy');
+    this.#services.userExists(peer).then(
       (exists) => {
-        this.#order.arrived(target, fields.clientEntryId);
-        if (exists) this.#submit(fields, target, greeted);
-        else this.#settle(fields, target, { type: 'fault', code: 'unknown_user' });
+        const ticket = this.#order.arrive(target, clientEntryId);
+        if (ticket === undefined) this.#settle(arrival, { type: 'fault', code: 'earlier_faulted' });
+        else if (exists) this.#submit({ ...arrival, ticket }, greeted);
+        else this.#settle(arrival, { type: 'fault', code: 'unknown_user' });
       },
       (error: unknown) => {
         const { code, afterMs } = this.#asFault(error);
-        this.#settle(fields, target, { type: 'fault', code, afterMs });
+        this.#settle(arrival, { type: 'fault', code, afterMs });
       },
     );
   }
 
-  #submit(fields: AppendFields, target: bigint, greeted: Greeted): void {
+  #submit(arrival: Arrival, greeted: Greeted): void {
+    const { log, peer, target, ticket, clientEntryId, kind, body } = arrival;
     const taken = this.#services.append({
       operation: {
         type: 'append',
-        target: fields.log === 0n ? { pair: pairOf(greeted.user, fields.peer) } : { log: fields.log },
+        target: log === 0n ? { pair: pairOf(greeted.user, peer) } : { log },
         author: greeted.user,
         session: greeted.session,
-        clientEntryId: fields.clientEntryId,
-        kind: fields.kind,
-        body: fields.body,
+        clientEntryId,
+        kind,
+        body,
       },
       origin: this,
-      mayRun: () => this.#order.mayRun(target, fields.clientEntryId),
-      settle: (outcome) => this.#settle(fields, target, outcome),
+      mayRun: () => this.#order.mayRun(target, ticket),
+      settle: (outcome) => this.#settle(arrival, outcome),
     });
-    if (!taken) this.#settle(fields, target, { type: 'fault', code: 'busy', afterMs: 500 });
+    if (!taken) this.#settle(arrival, { type: 'fault', code: 'busy', afterMs: 500 });
   }
 
-  #settle(fields: AppendFields, target: bigint, outcome: Outcome): void {
+  #settle(arrival: Arrival, outcome: Outcome): void {
+    const { id, clientEntryId } = arrival;
     this.#appends -= 1;
-    if (outcome.type === 'accepted') this.#answer(this.#codec.accepted(fields.id, outcome.entry));
-    else if (outcome.type === 'pending')
-      this.answer(fields.id, { $case: 'pending', value: { log: outcome.log, clientEntryId: fields.clientEntryId } });
-    else this.#appendFault(fields, target, outcome.type === 'fault' ? outcome : { type: 'fault', code: 'internal' });
+    if (outcome.type === 'accepted') this.#answer(this.#codec.accepted(id, outcome.entry));
+    else if (outcome.type === 'pending') this.answer(id, { $case: 'pending', value: { log: outcome.log, clientEntryId } });
+    else this.#appendFault(arrival, outcome.type === 'fault' ? outcome : { type: 'fault', code: 'internal' });
     this.#readOrPause();
   }
 
-  #appendFault(fields: AppendFields, target: bigint, outcome: Extract<Outcome, { type: 'fault' }>): void {
-    this.#order.faulted(target, fields.clientEntryId, outcome.code);
-    this.fault(fields.id, {
+  #appendFault(arrival: Arrival, outcome: Extract<Outcome, { type: 'fault' }>): void {
+    this.#order.faulted(arrival.target, arrival, outcome.code);
+    this.fault(arrival.id, {
       code: outcome.code,
       ...(outcome.text === undefined ? {} : { message: outcome.text }),
       afterMs: outcome.afterMs ?? 0,

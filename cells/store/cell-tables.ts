@@ -1,11 +1,12 @@
 // The cell itself: its generation, the lanes of its nodes, frames nobody understood.
+import { randomBytes } from 'node:crypto';
 import type { Query } from './entries-table.ts';
 
 const insertCell = `
-insert into cell (name, number, generation) values ($1, $2, 1) on conflict (name) do nothing`;
+insert into cell (name, number, generation, fold_secret) values ($1, $2, 1, $3) on conflict (name) do nothing`;
 
 const readCell = `
-select name, number, generation from cell`;
+select name, number, generation, fold_secret from cell`;
 
 const insertLanes = `
 insert into lanes (node, lane)
@@ -21,13 +22,20 @@ export interface CellRow {
   readonly name: string;
   readonly number: number;
   readonly generation: number;
+  /** Of this store only: see entry-key.ts. */
+  readonly foldSecret: bigint;
 }
 
 /** The row of this store; made at the first start. Throws when the store belongs to another cell. */
 export async function openCell(query: Query, name: string, number: number): Promise<CellRow> {
-  await query({ text: insertCell, values: [name, number] });
+  await query({ text: insertCell, values: [name, number, randomBytes(8).readBigInt64BE()] });
   const { rows } = await query({ text: readCell });
-  const found = rows.map((r: { name: string; number: number; generation: bigint }) => ({ ...r, generation: Number(r.generation) }));
+  const found = rows.map((r: { name: string; number: number; generation: bigint; fold_secret: bigint }) => ({
+    name: r.name,
+    number: r.number,
+    generation: Number(r.generation),
+    foldSecret: r.fold_secret,
+  }));
   const [own] = found;
   if (found.length !== 1 || own?.name !== name || own.number !== number) {
     throw new Error(

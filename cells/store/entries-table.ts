@@ -3,7 +3,7 @@ import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts
 import type pg from 'pg';
 import type { Entry } from '../delivery/entry.ts';
 import type { AppendKey } from '../delivery/ports.ts';
-import { clientEntryIdOf, entryKey } from './entry-key.ts';
+import type { EntryFold } from './entry-key.ts';
 
 const insert = `
 insert into entries (log_id, seq, ts, ord, author_id, entry_key, kind, body)
@@ -69,41 +69,6 @@ const rowsAsText = {
 /** The flags live in the high bits of the stored kind. */
 const kindBits = 8;
 
-export function insertEntries(query: Query, entries: readonly Entry[]): Promise<unknown> {
-  const values = [
-    int8Array(entries.map((e) => e.log)),
-    int8Array(entries.map((e) => e.seq)),
-    int8Array(entries.map((e) => e.ts)),
-    int8Array(entries.map((e) => e.ord)),
-    int8Array(entries.map((e) => e.author)),
-    int8Array(entries.map((e) => entryKey(e.author, e.clientEntryId))),
-    int2Array(entries.map((e) => e.kind | (e.flags << kindBits))),
-    byteaArray(entries.map((e) => e.body)),
-  ];
-  return query({ name: 'entries-insert', text: insert, values });
-}
-
-/** Seqs of the keys that are stored already, by the keys' index. */
-export async function findKnownSeqs(query: Query, keys: readonly AppendKey[]): Promise<Map<number, number>> {
-  const values = [int8Array(keys.map((k) => k.log)), int8Array(keys.map((k) => entryKey(k.author, k.clientEntryId)))];
-  const { rows } = await query({ name: 'entries-known', text: findKnown, values });
-  return new Map(rows.map((r: { i: bigint; seq: bigint }) => [Number(r.i) - 1, Number(r.seq)]));
-}
-
-/** Headers (bodies empty) at these positions. `epochOf` tells the epoch of a log. */
-export async function readEntryHeaders(
-  query: Query,
-  at: readonly { log: bigint; seq: number }[],
-  epochOf: (log: bigint) => bigint,
-): Promise<Entry[]> {
-  const values = [int8Array(at.map((x) => x.log)), int8Array(at.map((x) => x.seq))];
-  const { rows } = await query({ name: 'entries-headers', text: readHeaders, values, ...rowsAsText });
-  return (rows as EntryRow[]).map((row) => {
-    const log = BigInt(row[6] as string);
-    return toEntry(row, { log, epoch: epochOf(log), body: noBody });
-  });
-}
-
 export interface Range {
   readonly log: bigint;
   readonly from: number;
@@ -111,40 +76,79 @@ export interface Range {
   readonly limit: number;
 }
 
-/** from <= seq <= to, ascending. */
-export async function readEntriesForwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
-  const values = [range.log, range.from, range.to, range.limit];
-  const { rows } = await query({ name: 'entries-forwards', text: readForwards, values, ...rowsAsText });
-  return (rows as EntryRow[]).map((row) => toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
-}
-
-/** from <= seq < to, the last `limit`, ascending. */
-export async function readEntriesBackwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
-  const values = [range.log, range.from, range.to, range.limit];
-  const { rows } = await query({ name: 'entries-backwards', text: readBackwards, values, ...rowsAsText });
-  return (rows as EntryRow[]).reverse().map((row) => toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
-}
-
-/** Entries that change the log's state, up to and including `upTo`, ascending. */
-export async function readStateEntries(query: Query, at: { readonly log: bigint; readonly upTo: number }, epoch: bigint): Promise<Entry[]> {
-  const { rows } = await query({ name: 'entries-state', text: readState, values: [at.log, at.upTo], ...rowsAsText });
-  return (rows as EntryRow[]).map((row) => toEntry(row, { log: at.log, epoch, body: row[6] as Buffer }));
-}
-
 const noBody = Buffer.alloc(0);
 
-function toEntry(row: EntryRow, of: { readonly log: bigint; readonly epoch: bigint; readonly body: Buffer }): Entry {
-  const author = BigInt(row[3]);
-  return {
-    log: of.log,
-    epoch: of.epoch,
-    seq: Number(row[0]),
-    ts: Number(row[1]),
-    author,
-    clientEntryId: clientEntryIdOf(author, BigInt(row[4])),
-    ord: Number(row[2]),
-    kind: row[5] & ((1 << kindBits) - 1),
-    flags: row[5] >> kindBits,
-    body: of.body,
-  };
+export class EntriesTable {
+  readonly #fold: EntryFold;
+
+  constructor(fold: EntryFold) {
+    this.#fold = fold;
+  }
+
+  insert(query: Query, entries: readonly Entry[]): Promise<unknown> {
+    const values = [
+      int8Array(entries.map((e) => e.log)),
+      int8Array(entries.map((e) => e.seq)),
+      int8Array(entries.map((e) => e.ts)),
+      int8Array(entries.map((e) => e.ord)),
+      int8Array(entries.map((e) => e.author)),
+      int8Array(entries.map((e) => this.#fold.key(e.author, e.clientEntryId))),
+      int2Array(entries.map((e) => e.kind | (e.flags << kindBits))),
+      byteaArray(entries.map((e) => e.body)),
+    ];
+    return query({ name: 'entries-insert', text: insert, values });
+  }
+
+  /** Seqs of the keys that are stored already, by the keys' index. */
+  async findKnown(query: Query, keys: readonly AppendKey[]): Promise<Map<number, number>> {
+    const values = [int8Array(keys.map((k) => k.log)), int8Array(keys.map((k) => this.#fold.key(k.author, k.clientEntryId)))];
+    const { rows } = await query({ name: 'entries-known', text: findKnown, values });
+    return new Map(rows.map((r: { i: bigint; seq: bigint }) => [Number(r.i) - 1, Number(r.seq)]));
+  }
+
+  /** Headers (bodies empty) at these positions. `epochOf` tells the epoch of a log. */
+  async readHeaders(query: Query, at: readonly { log: bigint; seq: number }[], epochOf: (log: bigint) => bigint): Promise<Entry[]> {
+    const values = [int8Array(at.map((x) => x.log)), int8Array(at.map((x) => x.seq))];
+    const { rows } = await query({ name: 'entries-headers', text: readHeaders, values, ...rowsAsText });
+    return (rows as EntryRow[]).map((row) => {
+      const log = BigInt(row[6] as string);
+      return this.#toEntry(row, { log, epoch: epochOf(log), body: noBody });
+    });
+  }
+
+  /** from <= seq <= to, ascending. */
+  async readForwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
+    const values = [range.log, range.from, range.to, range.limit];
+    const { rows } = await query({ name: 'entries-forwards', text: readForwards, values, ...rowsAsText });
+    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
+  }
+
+  /** from <= seq < to, the last `limit`, ascending. */
+  async readBackwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
+    const values = [range.log, range.from, range.to, range.limit];
+    const { rows } = await query({ name: 'entries-backwards', text: readBackwards, values, ...rowsAsText });
+    return (rows as EntryRow[]).reverse().map((row) => this.#toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
+  }
+
+  /** Entries that change the log's state, up to and including `upTo`, ascending. */
+  async readState(query: Query, at: { readonly log: bigint; readonly upTo: number }, epoch: bigint): Promise<Entry[]> {
+    const { rows } = await query({ name: 'entries-state', text: readState, values: [at.log, at.upTo], ...rowsAsText });
+    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: at.log, epoch, body: row[6] as Buffer }));
+  }
+
+  #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epoch: bigint; readonly body: Buffer }): Entry {
+    const author = BigInt(row[3]);
+    return {
+      log: of.log,
+      epoch: of.epoch,
+      seq: Number(row[0]),
+      ts: Number(row[1]),
+      author,
+      clientEntryId: this.#fold.clientEntryId(author, BigInt(row[4])),
+      ord: Number(row[2]),
+      kind: row[5] & ((1 << kindBits) - 1),
+      flags: row[5] >> kindBits,
+      body: of.body,
+    };
+  }
 }

@@ -23,7 +23,11 @@ export interface SharedHead {
 }
 
 /** Logs this cell (`owner`) owns and `keeper` keeps, after `after`. */
-export async function readOwnedHeads(query: Query, of: { owner: number; keeper: number }, page: { after: bigint; limit: number }): Promise<SharedHead[]> {
+export async function readOwnedHeads(
+  query: Query,
+  of: { owner: number; keeper: number },
+  page: { after: bigint; limit: number },
+): Promise<SharedHead[]> {
   const { rows } = await query({ name: 'shared-owned', text: ownedHere, values: [of.keeper, page.after, of.owner, page.limit] });
   return rows.map(toHead);
 }
@@ -34,4 +38,8 @@ export async function readKeptHeads(query: Query, owner: number, page: { after: 
   return rows.map(toHead);
 }
 
-const toHead = (r: { log_id: bigint; epoch: bigint; head: bigint }): SharedHead => ({ log: r.log_id, epoch: r.epoch, head: Number(r.head) });
+const toHead = (r: { log_id: bigint; epoch: bigint; head: bigint }): SharedHead => ({
+  log: r.log_id,
+  epoch: r.epoch,
+  head: Number(r.head),
+});

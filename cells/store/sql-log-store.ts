@@ -7,8 +7,8 @@ import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-
 import {
   type Facts,
   type IntakeRow,
-  type LogRow,
   KeyTaken,
+  type LogRow,
   type LogStore,
   type OutboxRow,
   RunAgain,
@@ -16,8 +16,8 @@ import {
   type Writes,
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
-import { insertEntries, type Query, readEntriesBackwards, readEntriesForwards, readStateEntries } from './entries-table.ts';
 import { queryOn } from './corked-query.ts';
+import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
 import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
@@ -35,6 +35,7 @@ export interface SqlLogStoreOptions {
   readonly reads: WriteSessions;
   readonly readSessions: number;
   readonly states: StateCache;
+  readonly entries: EntriesTable;
   readonly clock: Clock;
   readonly cell: number;
   readonly node: number;
@@ -79,7 +80,7 @@ export class SqlLogStore implements LogStore {
 
   async #writeAll(query: Query, writes: Writes): Promise<void> {
     const now = this.#options.clock.now();
-    const { generation } = this.#options;
+    const { generation, entries } = this.#options;
     const sent: Promise<unknown>[] = [];
     if (writes.created.length > 0) {
       const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
@@ -88,7 +89,7 @@ export class SqlLogStore implements LogStore {
     }
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
-    if (writes.entries.length > 0) sent.push(insertEntries(query, writes.entries));
+    if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
@@ -145,12 +146,12 @@ export class SqlLogStore implements LogStore {
 
   async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     const state = await this.state(log);
-    return state ? this.#read((query) => readEntriesForwards(query, { log, from, to, limit }, state.epoch)) : [];
+    return state ? this.#read((query) => this.#options.entries.readForwards(query, { log, from, to, limit }, state.epoch)) : [];
   }
 
   async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
     const state = await this.state(log);
-    return state ? this.#read((query) => readStateEntries(query, { log, upTo }, state.epoch)) : [];
+    return state ? this.#read((query) => this.#options.entries.readState(query, { log, upTo }, state.epoch)) : [];
   }
 
   /** The last `limit` entries with from <= seq < before, ascending. */
@@ -158,7 +159,7 @@ export class SqlLogStore implements LogStore {
     const state = await this.state(range.log);
     if (!state) return [];
     const { log, from, before: to, limit } = range;
-    return this.#read((query) => readEntriesBackwards(query, { log, from, to, limit }, state.epoch));
+    return this.#read((query) => this.#options.entries.readBackwards(query, { log, from, to, limit }, state.epoch));
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {

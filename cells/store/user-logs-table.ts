@@ -82,16 +82,14 @@ export async function readUserHeads(query: Query, users: readonly bigint[]): Pro
   const { rows } = await query({ name: 'user-logs-heads', text: readHeadsText, values: [int8Array([...new Set(users)])] });
   const heads = new Map<bigint, UserHead[]>(users.map((user) => [user, []]));
   for (const r of rows as HeadColumns[]) {
-    heads
-      .get(r.user_id)
-      ?.push({
-        log: r.log_id,
-        epoch: r.epoch,
-        head: Number(r.head),
-        ord: Number(r.head_ord),
-        ts: Number(r.head_ts),
-        changedMs: Number(r.changed_ms),
-      });
+    heads.get(r.user_id)?.push({
+      log: r.log_id,
+      epoch: r.epoch,
+      head: Number(r.head),
+      ord: Number(r.head_ord),
+      ts: Number(r.head_ts),
+      changedMs: Number(r.changed_ms),
+    });
   }
   return heads;
 }

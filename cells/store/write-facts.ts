@@ -2,7 +2,7 @@
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
-import { findKnownSeqs, type Query, readEntryHeaders } from './entries-table.ts';
+import type { EntriesTable, Query } from './entries-table.ts';
 import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, waitingKey } from './intake-tables.ts';
 import { kindName, lockLogs, readStateRows } from './logs-table.ts';
 import { findPairLogs, readCells, readMembers } from './membership-tables.ts';
@@ -16,6 +16,7 @@ export interface FactsOptions {
   readonly generation: number;
   readonly node: number;
   readonly states: StateCache;
+  readonly entries: EntriesTable;
 }
 
 /** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
@@ -23,14 +24,14 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   const begun = query({ text: 'begin' });
   const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
-  const known = keys.known.length > 0 ? findKnownSeqs(query, keys.known) : Promise.resolve(new Map<number, number>());
+  const known = keys.known.length > 0 ? options.entries.findKnown(query, keys.known) : Promise.resolve(new Map<number, number>());
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
   const [, , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
   const states = await readStates(query, rows, options.states);
   const [headers, intake] = await Promise.all([
-    readKnown(query, { keys, rows, knownSeqs, states }),
+    readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),
     readIntakeFacts(query, { keys, states, generation: options.generation, cell: options.cell }),
   ]);
   return new LockedFacts({ rows, states, headers, intake, pairs, decided: decidedNumbers });
@@ -74,6 +75,7 @@ interface KnownOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;
   readonly knownSeqs: ReadonlyMap<number, number>;
   readonly states: ReadonlyMap<bigint, LogState>;
+  readonly entries: EntriesTable;
 }
 
 interface Headers {
@@ -82,7 +84,7 @@ interface Headers {
 }
 
 /** Headers of what is stored already: known ids, and runs that overlap the head. Both are rare. */
-async function readKnown(query: Query, { keys, rows, knownSeqs, states }: KnownOptions): Promise<Headers> {
+async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries }: KnownOptions): Promise<Headers> {
   const at: { log: bigint; seq: number }[] = [];
   for (const [index, seq] of knownSeqs) at.push({ log: (keys.known[index] as AppendKey).log, seq });
   for (const run of keys.runs) {
@@ -90,10 +92,10 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states }: KnownO
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
   }
   if (at.length === 0) return noHeaders;
-  const entries = await readEntryHeaders(query, at, (log) => states.get(log)?.epoch ?? 0n);
+  const headers = await entries.readHeaders(query, at, (log) => states.get(log)?.epoch ?? 0n);
   return {
-    byKey: new Map(entries.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
-    bySeq: new Map(entries.map((e) => [`${e.log}:${e.seq}`, e])),
+    byKey: new Map(headers.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
+    bySeq: new Map(headers.map((e) => [`${e.log}:${e.seq}`, e])),
   };
 }
 

@@ -20,7 +20,11 @@ export class WriteSessions implements AsyncDisposable {
   get(lane: number): Promise<pg.Client> {
     const open = this.#open.get(lane);
     if (open) return open;
-    const opening = openPipelined(this.#url, { name: `weft-${this.#purpose}-${lane}`, log: this.#log, durable: this.#purpose === 'lane' }).then((client) => {
+    const opening = openPipelined(this.#url, {
+      name: `weft-${this.#purpose}-${lane}`,
+      log: this.#log,
+      durable: this.#purpose === 'lane',
+    }).then((client) => {
       client.on('end', () => this.#forget(lane, opening));
       return client;
     });

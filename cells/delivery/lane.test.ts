@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ManualClock } from '@weft/runtime/manual-clock.ts';
+import { Lane, type LaneLimits } from './lane.ts';
+import { pairOf } from './log-state.ts';
+import type { AppendOperation, Outcome } from './operations.ts';
+import { type Facts, type LogStore, RunAgain, type WriteKeys, type Writes } from './ports.ts';
+import { StagedCell, text, userOf } from './staged-cell.ts';
+
+const ana = userOf(1, 1);
+const pair = pairOf(ana, userOf(1, 2));
+
+const limits: LaneLimits = {
+  batchEntriesMax: 256,
+  batchBytesMax: 256 * 1024,
+  queueMax: 10,
+  queueBytesMax: 8 * 1024 * 1024,
+  retryMsMax: 8_000,
+  retryPauseMs: 0,
+  lingerMs: 0,
+  lingerBelow: 0,
+};
+
+/** Sleeping makes the time pass. */
+class ImpatientClock extends ManualClock {
+  override async sleep(ms: number): Promise<void> {
+    this.advance(ms + 1);
+  }
+}
+
+interface Bench {
+  readonly lane: Lane;
+  readonly cell: StagedCell;
+  /** Client entry ids of each attempted batch. */
+  readonly attempts: bigint[][];
+  readonly failures: unknown[];
+  submit(operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome>;
+}
+
+/** A lane over a staged cell; `fails` throws instead of the transaction it is asked about. */
+function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefined, more: Partial<LaneLimits> = {}): Bench {
+  const cell = new StagedCell(1, [ana, userOf(1, 2)]);
+  const attempts: bigint[][] = [];
+  const failures: unknown[] = [];
+  const store = {
+    findPairs: async () => new Map(cell.pairs),
+    async write<T extends { readonly writes: Writes }>(_lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
+      const ids = keys.intakes.map(({ clientEntryId }) => clientEntryId);
+      attempts.push(ids);
+      const error = fails(ids, attempts.length);
+      if (error) throw error;
+      const decision = decide(cell.facts(keys));
+      cell.keep(decision.writes);
+      return decision;
+    },
+  } as unknown as LogStore;
+  const lane = new Lane({
+    lane: 0,
+    store,
+    clock: new ImpatientClock(cell.nowMs),
+    freshLog: () => cell.freshId(),
+    context: () => cell.context(),
+    limits: { ...limits, ...more },
+    committed: ({ submissions, decision }) => {
+      for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
+    },
+    failed: (error) => failures.push(error),
+  });
+  const submit = (operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome> =>
+    new Promise((settle) => {
+      if (!lane.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
+    });
+  return { lane, cell, attempts, failures, submit };
+}
+
+const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
+const codes = (outcomes: readonly Outcome[]): string[] => outcomes.map((o) => (o.type === 'fault' ? o.code : o.type));
+const never = (): undefined => undefined;
+
+test('what arrives in one turn of the event loop is one transaction', async () => {
+  const { submit, attempts } = open(never);
+  await Promise.all([submit(append(1n)), submit(append(2n)), submit(append(3n))]);
+  assert.deepEqual(attempts, [[1n, 2n, 3n]]);
+});
+
+test('one id twice in a batch is one append with two waiters', async () => {
+  const { submit, cell } = open(never);
+  const [one, two] = await Promise.all([submit(append(1n)), submit(append(1n))]);
+  assert.deepEqual(
+    [one, two].map((outcome) => outcome?.type === 'accepted' && [outcome.entry.seq, outcome.fresh]),
+    [
+      [2, true],
+      [2, false],
+    ],
+  );
+  assert.equal(cell.entries.filter(({ clientEntryId }) => clientEntryId === 1n).length, 1);
+});
+
+test('an error halves the batch until the culprit stands alone', async () => {
+  const { submit, failures } = open((ids) => (ids.includes(4n) ? new Error('a bad value') : undefined));
+  const outcomes = await Promise.all([1n, 2n, 3n, 4n, 5n, 6n].map((id) => submit(append(id))));
+  assert.deepEqual(codes(outcomes), ['accepted', 'accepted', 'accepted', 'internal', 'accepted', 'accepted']);
+  assert.equal(failures.length, 1);
+});
+
+test('what the session sent after the culprit waits for it, also when the batch was halved', async () => {
+  const marked = open((ids) => (ids.includes(2n) ? new Error('a bad value') : undefined));
+  let isFaulted = false;
+  const settled: string[] = [];
+  const wait = [1n, 2n, 3n, 4n].map(
+    (id) =>
+      new Promise<void>((resolve) => {
+        const settle = (outcome: Outcome): void => {
+          isFaulted ||= outcome.type === 'fault';
+          settled.push(`${id} ${codes([outcome])[0]}`);
+          resolve();
+        };
+        marked.lane.submit({ operation: append(id), settle, mayRun: () => !isFaulted });
+      }),
+  );
+  await Promise.all(wait);
+  assert.deepEqual(settled, ['1 accepted', '2 internal', '3 earlier_faulted', '4 earlier_faulted']);
+});
+
+test('a transaction that may have committed runs again as a whole, and nothing is doubled', async () => {
+  const { submit, attempts, cell } = open((_, attempt) => (attempt < 3 ? new RunAgain('40001') : undefined));
+  const outcomes = await Promise.all([submit(append(1n)), submit(append(2n))]);
+  assert.deepEqual(codes(outcomes), ['accepted', 'accepted']);
+  assert.deepEqual(attempts, [
+    [1n, 2n],
+    [1n, 2n],
+    [1n, 2n],
+  ]);
+  assert.equal(cell.entries.filter(({ kind }) => kind === 9).length, 2);
+});
+
+test('after its time a transaction is given back as busy, not as a bug', async () => {
+  const { submit, failures } = open(() => new RunAgain('away'), { retryPauseMs: 1_000 });
+  assert.deepEqual(codes(await Promise.all([submit(append(1n)), submit(append(2n))])), ['busy', 'busy']);
+  assert.equal(failures.length, 1);
+});
+
+test('a full queue is busy; what is over its bytes is too', async () => {
+  const { submit } = open(never);
+  const outcomes = await Promise.all(Array.from({ length: 12 }, (_, i) => submit(append(BigInt(i + 1)))));
+  assert.deepEqual(codes(outcomes).slice(9), ['accepted', 'busy', 'busy']);
+  const small = open(never, { queueBytesMax: 100 });
+  assert.deepEqual(codes(await Promise.all([small.submit(append(1n)), small.submit(append(2n))])), ['accepted', 'busy']);
+});
+
+test('a batch is cut at its entries', async () => {
+  const { submit, attempts } = open(never, { batchEntriesMax: 2 });
+  await Promise.all([1n, 2n, 3n].map((id) => submit(append(id))));
+  assert.deepEqual(
+    attempts.map((ids) => ids.length),
+    [2, 1],
+  );
+});
+
+test('a lane that is drained takes nothing more, and is empty', async () => {
+  const { lane, submit } = open(never);
+  const last = submit(append(1n));
+  await lane.drain();
+  assert.equal((await last).type, 'accepted');
+  assert.deepEqual(codes([await submit(append(2n))]), ['busy']);
+});

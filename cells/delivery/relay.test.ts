@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { ManualClock } from '@weft/runtime/manual-clock.ts';
+import type { Link, LogStore, OutboxRow, PublishResult } from './ports.ts';
+import { Relay } from './relay.ts';
+
+const limits = {
+  framesInFlightMax: 4,
+  resendAfterMs: 2_000,
+  resendAfterMsMax: 60_000,
+  resendRowsMax: 64,
+  ackGatherMs: 5,
+  framesRememberedMax: 100,
+};
+const row = (id: number): OutboxRow => ({ id: BigInt(id), dst: 2, class: 'e', lane: 0, ranges: [], envelopes: [], entries: [] });
+
+interface Bench {
+  readonly relay: Relay;
+  readonly clock: ManualClock;
+  /** Rows without acknowledgement in the store. */
+  readonly rows: OutboxRow[];
+  readonly deleted: bigint[];
+  readonly published: { readonly id: bigint; readonly attempt: number; readonly answer: (result: PublishResult) => Promise<void> }[];
+  answer(result: PublishResult): Promise<void>;
+  resend(): Promise<void>;
+  ack(ids: readonly bigint[], generation?: bigint): void;
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+function open(more: Partial<typeof limits> = {}): Bench {
+  const clock = new ManualClock(1_800_000_000_000);
+  const rows: OutboxRow[] = [];
+  const deleted: bigint[] = [];
+  const published: Bench['published'] = [];
+  const store = {
+    unacknowledged: async () => [...rows],
+    acknowledged: async (_dst: number, ids: readonly bigint[]) => void deleted.push(...ids),
+    readRange: async () => [],
+  } as unknown as LogStore;
+  const publish: Link['publish'] = ({ id, attempt }) =>
+    new Promise((resolve) => {
+      const answer = async (result: PublishResult): Promise<void> => {
+        resolve(result);
+        await settled();
+      };
+      published.push({ id, attempt, answer });
+    });
+  const relay = new Relay({
+    store,
+    link: { publish } as Link,
+    clock,
+    generation: 3,
+    limits: { ...limits, ...more },
+    encode: () => new Uint8Array(),
+    failed: (error) => assert.fail(String(error)),
+    counted: () => undefined,
+  });
+  return {
+    relay,
+    clock,
+    rows,
+    deleted,
+    published,
+    answer: async (result) => published.at(-1)?.answer(result),
+    // The first of a round waits for the broker's answer, so the caller gives it.
+    resend: async () => {
+      relay.resend(2).catch((error: unknown) => assert.fail(String(error)));
+      await settled();
+    },
+    ack: (ids, generation = 3n) => {
+      relay.acknowledged(2, FrameAcks.encode({ generation, committed: [...ids], rejected: [], afterMs: 0 }).finish());
+      clock.advance(limits.ackGatherMs);
+    },
+  };
+}
+
+test('what the broker stored and nobody acknowledged goes out under a new attempt, later and later', async () => {
+  const { relay, clock, rows, published, answer, resend } = open();
+  rows.push(row(1));
+  relay.publishCommitted(rows);
+  await settled();
+  await answer('stored');
+  const waits: number[] = [];
+  for (let attempts = 1; attempts < 5; ) {
+    clock.advance(1_000);
+    waits[attempts] = (waits[attempts] ?? 0) + 1_000;
+    await resend();
+    if (published.length === attempts) continue;
+    attempts = published.length;
+    await answer('stored');
+  }
+  assert.deepEqual(
+    published.map(({ attempt }) => attempt),
+    [1, 2, 3, 4, 5],
+  );
+  assert.deepEqual(waits.slice(1), [2_000, 4_000, 8_000, 16_000]);
+});
+
+test('while the answer of the broker is unknown the attempt stays the same', async () => {
+  const { relay, clock, rows, published, answer, resend } = open();
+  rows.push(row(1));
+  relay.publishCommitted(rows);
+  await settled();
+  for (const result of ['timeout', 'no-responders', 'refused'] as const) {
+    await answer(result);
+    clock.advance(500);
+    await resend();
+  }
+  assert.deepEqual(
+    published.map(({ attempt }) => attempt),
+    [1, 1, 1, 1],
+  );
+  await answer('duplicate');
+  clock.advance(2_000);
+  await resend();
+  assert.equal(published.at(-1)?.attempt, 2, 'a duplicate is stored');
+});
+
+test('a frame another node sent goes out under a number nobody else uses', async () => {
+  const { rows, published, resend, clock, answer } = open();
+  rows.push(row(1));
+  await resend();
+  const first = published[0]?.attempt ?? 0;
+  assert.ok(first > 1_000);
+  await answer('stored');
+  clock.advance(2_000);
+  await resend();
+  assert.equal(published[1]?.attempt, first + 1);
+});
+
+test('no more than the window is under way; the rest is sent when it is next looked at', async () => {
+  const { relay, rows, published, resend, clock } = open();
+  rows.push(...[1, 2, 3, 4, 5, 6].map(row));
+  relay.publishCommitted(rows);
+  await settled();
+  relay.publishCommitted([row(7)]);
+  await settled();
+  assert.equal(published.length, limits.framesInFlightMax);
+  assert.equal(relay.inFlight(2), published.length);
+  const before = published.length;
+  await resend();
+  assert.equal(published.length, before, 'the window is full');
+  for (const { answer } of [...published]) await answer('stored');
+  assert.equal(relay.inFlight(2), 0);
+  clock.advance(3_000);
+  await resend();
+  assert.equal(published.length, before + 1, 'one probe first');
+  await published.at(-1)?.answer('stored');
+  assert.ok(published.length > before + 1 && relay.inFlight(2) <= limits.framesInFlightMax);
+});
+
+test('while nobody is there only one probe goes out', async () => {
+  const { rows, published, resend, answer, clock } = open();
+  rows.push(...[1, 2, 3].map(row));
+  for (let round = 1; round <= 3; round++) {
+    await resend();
+    assert.equal(published.length, round);
+    await answer('no-responders');
+    clock.advance(100);
+  }
+});
+
+test('acknowledgements delete the rows, those for another life of the store mean nothing', async () => {
+  const { relay, rows, deleted, ack } = open();
+  rows.push(row(1), row(2));
+  relay.publishCommitted(rows);
+  await settled();
+  ack([1n], 2n);
+  assert.deepEqual(deleted, []);
+  ack([1n, 2n]);
+  assert.deepEqual(deleted, [1n, 2n]);
+});
+
+test('frames whose acknowledgement never comes here are forgotten at last, and then sent under a fresh number', async () => {
+  const { relay, rows, published, resend, answer, clock } = open({ framesRememberedMax: 1 });
+  for (const id of [1, 2]) {
+    relay.publishCommitted([row(id)]);
+    await settled();
+    await answer('stored');
+  }
+  rows.push(row(1));
+  clock.advance(2_000);
+  await resend();
+  assert.ok((published.at(-1)?.attempt ?? 0) > 1_000);
+});

@@ -39,14 +39,7 @@ export class FailingCommits implements Sessions {
       if (!isCommit || this.#random.next() >= this.#share) return session.query(statement as string);
       return this.#fail(session, lane, ways[this.#random.int(ways.length)] as Way);
     };
-    // Everything else is the session's own.
-    return new Proxy(session, {
-      get(target, name) {
-        if (name === 'query') return query;
-        const value: unknown = Reflect.get(target, name);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
+    return withQuery(session, query);
   }
 
   drop(lane: number): void {
@@ -60,3 +53,49 @@ export class FailingCommits implements Sessions {
     throw Object.assign(new Error(way), { code: codes[way] });
   }
 }
+
+/** Sessions whose answers come a moment later, those of one moment all at once, as from a server that is read seldom. */
+export class GatheredAnswers implements Sessions {
+  readonly #sessions: Sessions;
+  #waiting: (() => void)[] = [];
+
+  constructor(sessions: Sessions) {
+    this.#sessions = sessions;
+  }
+
+  async get(lane: number): Promise<Session> {
+    const session = await this.#sessions.get(lane);
+    const query = (statement: Statement | string): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        session.query(statement as string).then(
+          (result) => this.#later(() => resolve(result)),
+          (error: unknown) => this.#later(() => reject(error)),
+        );
+      });
+    return withQuery(session, query);
+  }
+
+  drop(lane: number): void {
+    this.#sessions.drop(lane);
+  }
+
+  #later(answer: () => void): void {
+    this.#waiting.push(answer);
+    if (this.#waiting.length > 1) return;
+    setTimeout(() => {
+      for (const each of this.#waiting.splice(0)) each();
+    }, gatherMs);
+  }
+}
+
+const gatherMs = 20;
+
+/** Everything but `query` is the session's own. */
+const withQuery = (session: Session, query: (statement: Statement | string) => Promise<unknown>): Session =>
+  new Proxy(session, {
+    get(target, name) {
+      if (name === 'query') return query;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });

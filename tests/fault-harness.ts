@@ -6,7 +6,7 @@
 //   await scene.judge(t);
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { AckPolicy, jetstreamManager } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { birthCell } from '@weft/proto/ids.ts';
 import { streams, subjects } from '@weft/proto/subjects.ts';
@@ -235,8 +235,36 @@ export class Scene implements AsyncDisposable {
   }
 }
 
-/** Somebody with the cell's own credentials takes what waits in its inbound stream and acknowledges it away, as a holder of the apply duty that then dies. Answers how many frames. */
-export async function stealInbound(fabric: TestFabric, cell: string, isEnough: (taken: readonly string[]) => boolean): Promise<string[]> {
+/** Frames that lie in a cell's inbound stream. */
+export async function inboundFrames(fabric: TestFabric, cell: string): Promise<number> {
+  return withInbound(fabric, cell, async (manager) => (await manager.streams.info(streams.inbound(cell))).state.messages);
+}
+
+/**
+ * Somebody with the cell's own credentials takes what waits in its inbound stream and acknowledges it away, as a holder of
+ * the apply duty that then dies. The cell's nodes must be down. Answers the subjects.
+ */
+export function stealInbound(fabric: TestFabric, cell: string, isEnough: (taken: readonly string[]) => boolean): Promise<string[]> {
+  const taken: string[] = [];
+  const takeAll = async (manager: JetStreamManager): Promise<void> => {
+    for await (const { name } of manager.consumers.list(streams.inbound(cell))) {
+      const consumer = await manager.jetstream().consumers.get(streams.inbound(cell), name);
+      for await (const message of await consumer.fetch({ max_messages: 64, expires: 1_000 })) {
+        message.ack();
+        taken.push(message.subject);
+      }
+    }
+  };
+  return withInbound(fabric, cell, async (manager) => {
+    for (const endsMs = performance.now() + 20_000; !isEnough(taken); ) {
+      assert.ok(performance.now() < endsMs, `of the frames to be stolen only ${taken.join(', ')} came`);
+      await takeAll(manager);
+    }
+    return taken;
+  });
+}
+
+async function withInbound<T>(fabric: TestFabric, cell: string, use: (manager: JetStreamManager) => Promise<T>): Promise<T> {
   const plan = fabric.fabric.plan.cells.find(({ name }) => name === cell);
   const nc = await connect({
     servers: `127.0.0.1:${plan?.nats.client}`,
@@ -244,27 +272,11 @@ export async function stealInbound(fabric: TestFabric, cell: string, isEnough: (
     pass: fabric.fabric.natsCredentials.cell(cell).fabric,
     inboxPrefix: subjects.inbox(cell, cell),
   });
-  const taken: string[] = [];
   try {
-    const manager = await jetstreamManager(nc, { domain: cell });
-    await until(
-      'the frames to be stolen',
-      async () => {
-        for await (const { name, config } of manager.consumers.list(streams.inbound(cell))) {
-          assert.equal(config.ack_policy, AckPolicy.Explicit);
-          const consumer = await manager.jetstream().consumers.get(streams.inbound(cell), name);
-          for await (const message of await consumer.fetch({ max_messages: 64, expires: 1_000 })) {
-            message.ack();
-            taken.push(message.subject);
-          }
-        }
-        return isEnough(taken);
-      },
-      20_000,
-    );
+    const result = await use(await jetstreamManager(nc, { domain: cell, checkAPI: false }));
     await nc.flush();
+    return result;
   } finally {
     await nc.close();
   }
-  return taken;
 }

@@ -49,6 +49,7 @@ const startsMax = 3;
 
 /** Starts a private fabric; answers when every process is ready. */
 export async function startFabric(options: TestFabricOptions): Promise<TestFabric> {
+  const nodes: Readonly<Record<string, number>> = typeof options.nodes === 'object' ? options.nodes : {};
   for (let tries = 1; ; tries++) {
     const dataDir = testFolder();
     try {
@@ -56,7 +57,8 @@ export async function startFabric(options: TestFabricOptions): Promise<TestFabri
         dataDir,
         portBase: await freePortBase(),
         cells: options.cells,
-        nodesPerCell: options.nodes ?? 1,
+        nodesPerCell:
+          typeof options.nodes === 'number' ? options.nodes : Object.fromEntries(options.cells.map((cell) => [cell, nodes[cell] ?? 1])),
         fsync: options.durable ?? false,
         ...(options.env ? { env: options.env } : {}),
       });

@@ -260,18 +260,24 @@ function neverBackwards(index: HistoryIndex): Violation[] {
   for (const { device, log, events } of index.timelines) {
     let shown = 0;
     let known = 0;
+    const steps: { readonly at: number; readonly known: number }[] = [];
     for (const event of events) {
-      if (event.what === 'truncated') [shown, known] = [Math.min(shown, event.base), Math.min(known, event.base)];
-      else if (event.what === 'shown') {
+      if (event.what === 'truncated') {
+        [shown, known] = [Math.min(shown, event.base), Math.min(known, event.base)];
+        steps.length = 0;
+      } else if (event.what === 'shown') {
         if (event.entry.seq < shown)
           found.push(violation('I6', `${device.device} was shown seq ${event.entry.seq} of log ${log} after ${shown}`, [event.entry]));
         shown = Math.max(shown, event.entry.seq);
         known = Math.max(known, shown);
       } else if (event.what === 'head') {
-        if (event.seq < known)
-          found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${known}`));
+        const { askedAt } = event;
+        const then = askedAt === undefined ? known : (steps.findLast(({ at }) => at < askedAt)?.known ?? 0);
+        if (event.seq < then)
+          found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${then}`));
         known = Math.max(known, event.seq);
       }
+      if (known > (steps.at(-1)?.known ?? 0)) steps.push({ at: event.at, known });
     }
   }
   return found;

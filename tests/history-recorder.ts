@@ -74,6 +74,7 @@ export class DeviceRecorder {
   readonly #replies = new Map<bigint, number>();
   /** Unanswered requests of this connection by id. */
   #appends = new Map<bigint, bigint>();
+  #asked = new Map<bigint, number>();
   #reads = new Map<bigint, { readonly askedAt: number; readonly request: ReadHistory }>();
   #wanted: Wanted[] = [];
 
@@ -94,6 +95,7 @@ export class DeviceRecorder {
   disconnected(): void {
     this.#appends = new Map();
     this.#reads = new Map();
+    this.#asked = new Map();
     this.settled = false;
     for (const timeline of this.#timelines.values()) {
       timeline.beyond.clear();
@@ -124,7 +126,7 @@ export class DeviceRecorder {
       this.#tell({ what: 'sent', ...to, clientEntryId, body, ...(after === undefined ? {} : { after }) });
     } else if (request?.$case === 'readHistory') {
       this.#reads.set(id, { askedAt: this.#clock(), request: request.value });
-    }
+    } else if (request?.$case === 'readHeads' || request?.$case === 'listLogs') this.#asked.set(id, this.#clock());
   }
 
   /** Every frame just after it came. Gives what should be fetched now; a client that does not is soon found wanting by I5. */
@@ -136,7 +138,9 @@ export class DeviceRecorder {
         for (const { log, epoch, seq } of event.value.heads) this.#head(log, epoch, Number(seq));
         break;
       case 'heads':
-        for (const { head } of event.value.logs) if (head !== undefined) this.#head(head.log, head.epoch, Number(head.seq));
+        for (const { head } of event.value.logs)
+          if (head !== undefined) this.#head(head.log, head.epoch, Number(head.seq), this.#asked.get(re));
+        this.#asked.delete(re);
         break;
       case 'push':
         for (const entry of event.value.entries) this.#pushed(entry);
@@ -188,8 +192,8 @@ export class DeviceRecorder {
     return timeline;
   }
 
-  #head(log: bigint, epoch: bigint, seq: number): void {
-    this.#tell({ what: 'head', log, epoch, seq });
+  #head(log: bigint, epoch: bigint, seq: number, askedAt?: number): void {
+    this.#tell({ what: 'head', log, epoch, seq, ...(askedAt === undefined ? {} : { askedAt }) });
     const timeline = this.#timelines.get(log) ?? this.#follow(log, seq + 1);
     if (timeline.next <= seq) this.#wanted.push({ log, from: timeline.next });
   }
@@ -217,8 +221,8 @@ export class DeviceRecorder {
       const range = coveredBy(read.request, page);
       this.#tell({ what: 'fetched', askedAt: read.askedAt, log: page.log, ...range, entries });
     }
-    for (const entry of entries) if (this.#timelines.has(entry.log)) this.#place(entry);
-    if (page.head !== undefined) this.#head(page.head.log, page.head.epoch, Number(page.head.seq));
+    for (const entry of page.entries) if (Number(entry.seq) > this.head(entry.log) && this.#timelines.has(entry.log)) this.#pushed(entry);
+    if (page.head !== undefined) this.#head(page.head.log, page.head.epoch, Number(page.head.seq), read?.askedAt);
   }
 
   #truncated(log: bigint, epoch: bigint, base: number): void {

@@ -47,8 +47,8 @@ export type HistoryEvent = Seen &
     | { readonly what: 'hole'; readonly log: bigint; readonly seq: number }
     /** The device told its user that something is missing (`recovered: false`). */
     | { readonly what: 'surfaced'; readonly log: bigint }
-    /** The cell's word on where the log ends. */
-    | { readonly what: 'head'; readonly log: bigint; readonly epoch: bigint; readonly seq: number }
+    /** The cell's word on where the log ends; `askedAt`: read for a question asked then, so pushes may have overtaken it. */
+    | { readonly what: 'head'; readonly log: bigint; readonly epoch: bigint; readonly seq: number; readonly askedAt?: number }
     | { readonly what: 'truncated'; readonly log: bigint; readonly epoch: bigint; readonly base: number }
     /** A page asked for at `askedAt`: everything the reader may see of from … to. `to` is infinite when the page says it has the end. */
     | {

@@ -168,6 +168,30 @@ test('a socket that stops reading is bounded and told to resync, nobody else not
   await until('pushes again', () => events().some((event) => event.$case === 'push' && event.value.entries.some((e) => e.seq === one.seq)));
 });
 
+test('who asks and never reads the answers is not read any more, and the node keeps little of it', async () => {
+  const ana = await fabric.client('ana', 'eu-1', { device: 'large' });
+  const log = await ana.createGroup([]);
+  for (let i = 0; i < 4; i++) await ana.accepted({ log }, 'x'.repeat(15_000));
+  const { token, device } = await fabric.device('ana', 'eu-1', 'greedy');
+  const { raw } = await RawSocket.upgrade(fabric.url('node-eu-1-a'));
+  using _raw = raw;
+  const say = (frame: ClientFrame): void => raw.send({ opcode: opcodes.binary, payload: ClientFrame.encode(frame).finish() });
+  say({ id: 1n, request: { $case: 'hello', value: { token, device, agent: '', resume: undefined } } });
+  await until('a welcome', () => raw.frames().length > 0);
+  raw.socket.pause();
+  const before = await fabric.metric('node-eu-1-a', 'process_resident_memory_bytes');
+  // 3,000 answers of 60 KB would be 180 MB.
+  const asked = 3_000;
+  for (let i = 0; i < asked; i++) {
+    say({ id: BigInt(i + 2), request: { $case: 'readHistory', value: { log, from: 1n, before: 0n, limit: 0 } } });
+    if (i % 50 === 0) await ana.accepted({ log }, 'meanwhile');
+  }
+  for (let i = 0; i < 20; i++) await ana.accepted({ log }, 'meanwhile');
+  assert.ok((await fabric.metric('node-eu-1-a', 'process_resident_memory_bytes')) - before < 120 * 1024 * 1024);
+  raw.socket.resume();
+  await until('every answer', () => raw.frames().filter(({ opcode }) => opcode === opcodes.binary).length > asked, 20_000);
+});
+
 test('a person’s 1,001st open append is told intake_full, later; once the owner is back it goes on', async () => {
   const ana = await fabric.client('ana', 'eu-1', { device: 'intake' });
   const uma = await fabric.client('uma', 'us-1', { device: 'intake' });
@@ -179,7 +203,6 @@ test('a person’s 1,001st open append is told intake_full, later; once the owne
     for (const event of answers) assert.equal(event.$case, 'pending');
   }
   const id = ana.freshEntryId();
-  console.log(await fabric.sql('eu-1', 'select dst, author_id, count(*), min(n), max(n) from intake group by 1, 2'));
   const full = await ana.ask(appendRequest({ log }, 'one more', id), 'fault');
   assert.deepEqual([full.code, full.retry], ['intake_full', 'RETRY_LATER']);
   assert.equal(codeOf(await ana.append({ log }, 'behind it')), 'earlier_faulted');

@@ -257,7 +257,7 @@ export function appendRequest(target: AppendTarget, text: string, clientEntryId:
   return { $case: 'append', value: { target: to, clientEntryId, content: { $case: 'text', value: text } } };
 }
 
-export const textOf = (entry: Entry): string => (entry.body?.$case === 'text' ? entry.body.value : '');
+const textOf = (entry: Entry): string => (entry.body?.$case === 'text' ? entry.body.value : '');
 
 /** For messages of assertions. */
 export const show = (event: ServerEvent): string =>

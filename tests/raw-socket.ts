@@ -15,7 +15,7 @@ export interface FrameOptions {
 }
 
 /** One frame as a client sends it. */
-export function clientFrame({ opcode, payload, fin = true, rsv1 = false, masked = true }: FrameOptions): Buffer {
+function clientFrame({ opcode, payload, fin = true, rsv1 = false, masked = true }: FrameOptions): Buffer {
   const length = payload.length;
   const head = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
   head[0] = (fin ? 0x80 : 0) | (rsv1 ? 0x40 : 0) | opcode;
@@ -32,7 +32,7 @@ export function clientFrame({ opcode, payload, fin = true, rsv1 = false, masked 
 export class RawSocket implements Disposable {
   readonly socket: Socket;
   /** Everything that came, the answer to the upgrade first. */
-  received = Buffer.alloc(0);
+  received: Buffer = Buffer.alloc(0);
   ended = false;
 
   /** Connects and sends an upgrade request; resolves with the answer's head. */

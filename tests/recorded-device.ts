@@ -245,8 +245,9 @@ export class RecordedDevice implements AsyncDisposable {
       heads(event.value.heads);
     } else if (event.$case === 'heads') heads(event.value.logs.map(({ head }) => head));
     else if (event.$case === 'refused') this.refusedIds.add(event.value.clientEntryId);
-    else if (event.$case === 'push') {
-      for (const { log, epoch, body } of event.value.entries) {
+    else if (event.$case === 'push' || event.$case === 'page') {
+      for (const { log, epoch, seq, body } of event.value.entries) {
+        if (Number(seq) <= this.recorder.head(log)) continue;
         if (this.logs.has(log) || log === this.user) this.logs.set(log, epoch);
         if (body?.$case === 'logJoined') this.logs.set(body.value.log, this.logs.get(body.value.log) ?? 0n);
         else if (body?.$case === 'logLeft') this.logs.delete(body.value.log);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { mutations } from './simulation/mutations.ts';
 import { simulate } from './simulation/world.ts';
 
-const seedsMax = 80;
+const seedsMax = 200;
 
 for (const [guard, mutate] of Object.entries(mutations)) {
   test(`without its guard it is caught: ${guard}`, async (t) => {

@@ -112,6 +112,11 @@ const houseRules: readonly HouseRule[] = [
     broken: /\bcreate\s+(or\s+replace\s+)?(trigger|function|rule)\b/,
     example: 'create trigger t after insert on logs',
   },
+  {
+    name: 'of storage parameters only the fill factor is taken there',
+    broken: /\bwith\s*\((?!\s*fillfactor\s*=\s*\d+\s*\))/,
+    example: 'create table t (id bigint) with (autovacuum_vacuum_scale_factor = 0)',
+  },
   { name: 'pages go by key', broken: /\boffset\b(?!\s+0\b)/, example: 'select 1 from logs limit 10 offset 10' },
 ];
 

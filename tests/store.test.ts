@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { kinds } from '@weft/cells/delivery/entry.ts';
-import { groupPair } from '@weft/cells/delivery/log-state.ts';
+import { groupPair, pairOf } from '@weft/cells/delivery/log-state.ts';
 import type { Outcome } from '@weft/cells/delivery/operations.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { Created } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { laneOf } from '@weft/proto/ids.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
 import { openPipelined } from '@weft/runtime/sql.ts';
-import { FailingCommits } from './failing-commits.ts';
+import { FailingCommits, GatheredAnswers } from './failing-commits.ts';
 import { type Conversation, StoreCell, type StoreCellOptions, type StoreNode } from './store-cell.ts';
 
 let postgres: TestServer;
@@ -203,6 +203,25 @@ for (const { name, options, failing } of tried) {
     assert.deepEqual(await cell.disorder(), []);
   });
 }
+
+test('a lock that is held too long is waited for again, whichever statement hears of it first', async () => {
+  await using cell = await openCell({ through: (sessions) => new GatheredAnswers(sessions) });
+  const node = await cell.node();
+  const pair = pairOf(await cell.person(), await cell.person());
+  const frozen = await openPipelined(cell.url);
+  try {
+    await frozen.query('begin');
+    await frozen.query('insert into intake_streams (stream_a, stream_b, generation, next_n) values ($1, $2, 1, 1)', [pair.low, pair.high]);
+    // Longer than a write session waits for a lock.
+    const busy = frozen.query('select pg_sleep(1.3)').then(() => frozen.query('rollback'));
+    seqOf(await node.append({ target: { pair }, author: pair.low, clientEntryId: cell.entryId() }));
+    assert.deepEqual(node.failures, []);
+    assert(node.lanes.some((lane) => lane.counts.again > 0));
+    await busy;
+  } finally {
+    await frozen.end().catch(() => undefined);
+  }
+});
 
 test('commits did fail, in every way', () => {
   const counts = new Map<string, number>();

@@ -55,6 +55,8 @@ export class Applier {
   readonly #early: Early<EarlyThing>;
   readonly #acks = new Map<number, { committed: bigint[]; rejected: bigint[] }>();
   #gathering: Disposable | undefined;
+  /** How often the same operation failed for no reason of its own. */
+  readonly #failures = new Map<string, number>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -125,7 +127,7 @@ export class Applier {
   #settled(operation: Operation, outcome: Outcome): Finished {
     switch (outcome.type) {
       case 'fault':
-        return 'again';
+        return outcome.code === 'internal' ? this.#failed(operation) : 'again';
       case 'rejected':
         this.#options.rejected('src' in operation ? operation.src : 0, outcome.why);
         if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
@@ -142,6 +144,20 @@ export class Applier {
         if (operation.type === 'intake') this.#early.progressed(earlyKey(operation));
         return 'committed';
     }
+  }
+
+  /** What failed three times will fail again (R27): a run is left to the pull, an intake is refused so that its stream goes on. */
+  #failed(operation: Operation): Finished {
+    const key = `${earlyKey(operation)}:${operation.type === 'apply' ? position(operation) : 'n' in operation ? operation.n : 0}`;
+    const times = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, times);
+    if (this.#failures.size > this.#options.limits.earlyMax) this.#failures.delete(this.#failures.keys().next().value as string);
+    if (times < poisonAfter) return 'again';
+    this.#failures.delete(key);
+    this.#options.rejected('src' in operation ? operation.src : 0, 'poison');
+    if (operation.type === 'intake' && !operation.poisoned) this.#submit({ ...operation, poisoned: true }, () => undefined);
+    if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
+    return 'rejected';
   }
 
   #keepBeyond(operation: ApplyOperation): void {
@@ -202,6 +218,9 @@ export class Applier {
     );
   }
 }
+
+/** Times an operation may fail before it counts as poison. */
+const poisonAfter = 3;
 
 const position = (thing: EarlyThing): number => (thing.type === 'intake' ? thing.n : (thing.entries[0]?.seq ?? 0));
 

@@ -41,6 +41,7 @@ function streamFor(operation: IntakeOperation, work: WorkingSet, log: bigint | u
 }
 
 function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
+  if (operation.poisoned) return { type: 'fault', code: 'bad_request', text: 'it cannot be handled' };
   if (operation.kind === kinds.created) return { type: 'fault', code: 'bad_request' };
   if (log === undefined) return createHere(operation, work);
   const state = work.state(log);

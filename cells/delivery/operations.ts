@@ -35,6 +35,8 @@ export interface IntakeOperation {
   readonly kind: number;
   readonly body: Uint8Array;
   readonly freshLog?: bigint;
+  /** Deciding it failed again and again: it is refused (R27). */
+  readonly poisoned?: boolean;
 }
 
 /** What came with a pulled snapshot: the state just before the first entry. */

@@ -339,6 +339,46 @@ describe('opening', () => {
   });
 });
 
+/** Three people who join and leave three logs, come and go, on a node that misses some commits. */
+class Crowd {
+  readonly ground = new Ground();
+  readonly members = new Map<bigint, Set<bigint>>([901n, 902n, 903n].map((user) => [user, new Set<bigint>()]));
+  readonly online = new Map<bigint, { socket: Socket; online: OnlineUser }>();
+
+  readonly steps = {
+    append: (_user: bigint, log: bigint) => this.ground.commit(entryAt(log, this.#next(log))),
+    lose: (_user: bigint, log: bigint) => this.ground.store(entryAt(log, this.#next(log))),
+    catchUp: () => this.ground.hub.catchUp(),
+    join: (user: bigint, log: bigint) => {
+      if (this.#logs(user).has(log)) return;
+      this.#logs(user).add(log);
+      const at = this.#next(log);
+      this.ground.commit(joined(user, this.#next(user), log, at), entryAt(log, at, { kind: kinds.membersAdded }));
+    },
+    leave: (user: bigint, log: bigint) => {
+      if (!this.#logs(user).delete(log)) return;
+      const at = this.#next(log);
+      this.ground.commit(left(user, this.#next(user), log, at), entryAt(log, at, { kind: kinds.membersRemoved }));
+    },
+    open: async (user: bigint) => {
+      if (!this.online.has(user)) this.online.set(user, await this.ground.online(user, [...this.#logs(user)]));
+    },
+    close: (user: bigint) => {
+      const own = this.online.get(user);
+      if (own) this.ground.hub.close(user, own.socket);
+      this.online.delete(user);
+    },
+  };
+
+  #logs(user: bigint): Set<bigint> {
+    return this.members.get(user) as Set<bigint>;
+  }
+
+  #next(log: bigint): number {
+    return this.ground.row(log).head + 1;
+  }
+}
+
 test('after any steps each digest equals the one computed anew from the heads', async () => {
   const step = fc.record({
     what: fc.constantFrom('append', 'append', 'join', 'leave', 'open', 'close', 'lose', 'catchUp'),
@@ -347,33 +387,17 @@ test('after any steps each digest equals the one computed anew from the heads', 
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const ground = new Ground();
-      const member = new Map<bigint, Set<bigint>>([901n, 902n, 903n].map((user) => [user, new Set<bigint>()]));
-      const sockets = new Map<bigint, { socket: Socket; online: OnlineUser }>();
-      const next = (log: bigint): number => ground.row(log).head + 1;
+      const crowd = new Crowd();
+      const { ground } = crowd;
       for (const { what, user, log } of steps) {
-        const logs = member.get(user) as Set<bigint>;
-        const own = sockets.get(user);
-        if (what === 'append') ground.commit(entryAt(log, next(log)));
-        else if (what === 'lose') ground.store(entryAt(log, next(log)));
-        else if (what === 'catchUp') await ground.hub.catchUp();
-        else if (what === 'join' && !logs.has(log)) {
-          logs.add(log);
-          ground.commit(joined(user, next(user), log, next(log)), entryAt(log, next(log), { kind: kinds.membersAdded }));
-        } else if (what === 'leave' && logs.delete(log)) {
-          ground.commit(left(user, next(user), log, next(log)), entryAt(log, next(log), { kind: kinds.membersRemoved }));
-        } else if (what === 'open' && !own) sockets.set(user, await ground.online(user, [...logs]));
-        else if (what === 'close' && own) {
-          ground.hub.close(user, own.socket);
-          sockets.delete(user);
-        }
-        for (const { online } of sockets.values()) assert.equal(digestValue(online.digest), digestOf(online));
+        await crowd.steps[what](user, log);
+        for (const { online } of crowd.online.values()) assert.equal(digestValue(online.digest), digestOf(online));
       }
       await settle();
       await ground.hub.catchUp();
       for (let i = 0; i < 5; i++) await settle();
-      for (const [user, { online }] of sockets) {
-        const logs = [user, ...(member.get(user) as Set<bigint>)].sort();
+      for (const [user, { online }] of crowd.online) {
+        const logs = [user, ...(crowd.members.get(user) ?? [])].sort();
         assert.deepEqual([...online.logs].map((each) => each.log).sort(), logs);
         const truth: Digest = { hi: 0, lo: 0 };
         for (const log of logs) toggleHead(truth, log, epoch, ground.row(log).head);

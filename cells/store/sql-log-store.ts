@@ -62,16 +62,18 @@ export class SqlLogStore implements LogStore {
   async write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
     const { sessions } = this.#options;
     let session: pg.Client | undefined;
+    const failed: unknown[] = [];
     try {
       session = await sessions.get(lane);
-      const query = queryOn(session);
+      const query = notingFailures(queryOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
       await this.#writeAll(query, decision.writes);
       this.#remember(decision.writes, facts);
       return decision;
-    } catch (error) {
+    } catch (thrown) {
       if (session) await this.#rollback(session, lane);
+      const error = failed[0] ?? thrown;
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;
@@ -281,3 +283,15 @@ export class SqlLogStore implements LogStore {
     }
   }
 }
+
+/**
+ * Collects what statements fail with, in their order. The first tells why; those after it only say that the transaction is
+ * over (25P02), and whoever waits for several may hear one of those before.
+ */
+const notingFailures =
+  (query: Query, failed: unknown[]): Query =>
+  (statement) => {
+    const sent = query(statement);
+    sent.catch((error: unknown) => failed.push(error));
+    return sent;
+  };

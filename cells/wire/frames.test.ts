@@ -25,7 +25,10 @@ const entryOf = (log: bigint, seq: number, text: string): Entry => ({
 
 /** Entries of one log in order, texts from none to larger than a two-byte length. */
 const run = fc
-  .tuple(id, fc.array(fc.oneof(fc.string({ unit: 'grapheme', maxLength: 40 }), fc.constant('x'.repeat(17_000))), { minLength: 1, maxLength: 6 }))
+  .tuple(
+    id,
+    fc.array(fc.oneof(fc.string({ unit: 'grapheme', maxLength: 40 }), fc.constant('x'.repeat(17_000))), { minLength: 1, maxLength: 6 }),
+  )
   .map(([log, texts]) => ({ log, entries: texts.map((text, i) => entryOf(log, i + 1, text)) }));
 
 test('a push is the frame the generated codec would write', () => {
@@ -128,7 +131,7 @@ test('an append of a later version, and one with its fields in another order, is
       assert.deepEqual(decodeAppend(Buffer.concat([unknown, body, unknown, front])), expected);
       // Inside the append: field 127 after the others, its length one byte longer.
       const inner = ClientFrame.encode(frame).finish().subarray(front.length);
-      const payload = inner.subarray(1 + (inner[1] as number >= 0x80 ? 2 : 1));
+      const payload = inner.subarray(1 + ((inner[1] as number) >= 0x80 ? 2 : 1));
       const longer = Buffer.concat([payload, unknown]);
       const length = longer.length < 0x80 ? [longer.length] : [(longer.length & 0x7f) | 0x80, longer.length >> 7];
       assert.deepEqual(decodeAppend(Buffer.concat([front, Buffer.from([0x1a, ...length]), longer])), expected);

@@ -54,8 +54,8 @@ export class Device {
   #connection: Connection | undefined;
   /** Targets whose unanswered appends are faulted one after another before any is sent again. */
   readonly #recovering = new Set<string>();
-  /** Own entries seen. */
-  readonly #shown = new Set<bigint>();
+  /** Own appends whose entry or refusal was seen. */
+  readonly #decided = new Set<bigint>();
   #selfSeen = 0;
   #ids = 0;
 
@@ -160,6 +160,8 @@ export class Device {
 
   #answered(item: Item, outcome: Outcome, connection: Connection): void {
     const { time, name, record } = this.options;
+    // What an earlier connection would have said is lost with it.
+    if (this.#connection !== connection) return;
     const at = time.nowMs;
     const { clientEntryId } = item;
     if (outcome.type === 'accepted') {
@@ -168,14 +170,13 @@ export class Device {
       this.#done(item);
     } else if (outcome.type === 'pending') {
       record({ at, device: name, what: 'pending', clientEntryId });
-      if (this.#shown.has(clientEntryId)) this.#done(item);
+      if (this.#decided.has(clientEntryId)) this.#done(item);
       item.state = 'pending';
       this.#pump(item.key);
     } else if (outcome.type === 'fault' && faults[outcome.code].retry === 'never') {
       record({ at, device: name, what: 'refused', clientEntryId, code: outcome.code });
       this.#done(item);
     } else {
-      if (this.#connection !== connection) return;
       if (item.state === 'sent') item.state = 'faulted';
       this.#recovering.add(item.key);
     }
@@ -215,8 +216,9 @@ export class Device {
       if (entry.kind !== kinds.appendRefused) continue;
       const { clientEntryId, code } = Refused.decode(entry.body);
       record({ at: time.nowMs, device: name, what: 'refused', clientEntryId, code });
+      this.#decided.add(clientEntryId);
       const item = this.#find(clientEntryId);
-      if (item) this.#done(item);
+      if (item?.state === 'pending') this.#done(item);
     }
   }
 
@@ -241,7 +243,7 @@ export class Device {
       followed.next = entry.seq + 1;
       record({ at: time.nowMs, device: name, what: 'shown', entry: seenOf(entry) });
       // One without an answer is sent again all the same: its node may have told those behind it to wait for it (R8).
-      if (entry.author === this.options.user) this.#shown.add(entry.clientEntryId);
+      if (entry.author === this.options.user) this.#decided.add(entry.clientEntryId);
       const own = entry.author === this.options.user ? this.#find(entry.clientEntryId) : undefined;
       if (own?.state === 'pending') this.#done(own);
     }

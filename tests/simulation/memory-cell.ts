@@ -119,7 +119,9 @@ export class MemoryCell {
     }
     for (const closed of writes.closed) this.#close(closed);
     for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, n);
-    for (const row of writes.outbox) this.outbox.set(row.id, row);
+    // Without the entries, which are only there while the row is in its writer's memory.
+    for (const { id, dst, class: cls, lane, ranges, envelopes } of writes.outbox)
+      this.outbox.set(id, { id, dst, class: cls, lane, ranges, envelopes });
     for (const row of writes.behind) this.noteBehind(row);
     for (const { log, head } of writes.caughtUp)
       if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);

@@ -115,12 +115,21 @@ export class MemoryLogStore implements LogStore {
 
   async openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
     await this.#read();
-    const open = [...this.#options.cell.intake.values()];
-    const lowest = new Map<string, number>();
-    for (const { stream, n } of open) lowest.set(streamKey(stream), Math.min(n, lowest.get(streamKey(stream)) ?? n));
-    const due = open.filter((row) => row.dst === dst && row.createdMs < beforeMs);
-    due.sort((x, y) => compare(x.stream.a, y.stream.a) || compare(x.stream.b, y.stream.b) || x.n - y.n);
-    return due.slice(0, limit).map((row) => ({ row, lowestOpen: lowest.get(streamKey(row.stream)) as number }));
+    const open = [...this.#options.cell.intake.values()].filter((row) => row.dst === dst);
+    const streams = new Map<string, { lowest: number; oldestMs: number }>();
+    for (const { stream, n, createdMs } of open) {
+      const { lowest, oldestMs } = streams.get(streamKey(stream)) ?? { lowest: n, oldestMs: createdMs };
+      streams.set(streamKey(stream), { lowest: Math.min(n, lowest), oldestMs: Math.min(createdMs, oldestMs) });
+    }
+    const due = open.flatMap((row) => {
+      const { lowest, oldestMs } = streams.get(streamKey(row.stream)) as { lowest: number; oldestMs: number };
+      return oldestMs < beforeMs ? [{ row, lowestOpen: lowest }] : [];
+    });
+    due.sort((x, y) => {
+      const after = x.row.n - x.lowestOpen - (y.row.n - y.lowestOpen);
+      return after || compare(x.row.stream.a, y.row.stream.a) || compare(x.row.stream.b, y.row.stream.b);
+    });
+    return due.slice(0, limit);
   }
 
   async behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]> {

@@ -6,4 +6,4 @@ create table outbox (
   lane smallint not null,
   payload bytea not null,
   primary key (dst, id)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)
+)

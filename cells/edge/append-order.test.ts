@@ -38,6 +38,25 @@ test('of several faulted appends the one that came first has to come again first
   assert.ok(order.arrive(5n, 1n));
 });
 
+test('what was queued behind a faulted append stays behind when that comes again first', () => {
+  const order = new AppendOrder(10);
+  const [one, two] = [1n, 2n].map((id) => order.arrive(5n, id) as number) as [number, number];
+  order.faulted(5n, { clientEntryId: 1n, ticket: one }, 'busy');
+  const again = order.arrive(5n, 1n) as number;
+  assert.deepEqual([order.mayRun(5n, two), order.mayRun(5n, again)], [false, true]);
+  const twoAgain = order.arrive(5n, 2n) as number;
+  assert.ok(order.mayRun(5n, twoAgain));
+});
+
+test('a faulted append that is seen decided holds nobody up any more', () => {
+  const order = new AppendOrder(10);
+  order.faulted(5n, { clientEntryId: 1n, ticket: order.arrive(5n, 1n) as number }, 'busy');
+  assert.equal(order.arrive(5n, 2n), undefined);
+  order.decided(1n);
+  assert.equal(order.isWaiting, false);
+  assert.ok(order.arrive(5n, 2n));
+});
+
 test('what is remembered is bounded: beyond it other logs wait too, and go on once one has come again', () => {
   const order = new AppendOrder(2);
   for (const log of [5n, 6n]) order.faulted(log, { clientEntryId: 1n, ticket: order.arrive(log, 1n) as number }, 'busy');

@@ -13,6 +13,8 @@ interface Awaited {
 export class AppendOrder {
   /** Per log (or peer): the append that has to come again first. */
   readonly #awaited = new Map<bigint, Awaited>();
+  /** Per log: places behind a faulted append that were given before it came again. What has one of them is too late. */
+  readonly #overtaken = new Map<bigint, { readonly after: Ticket; readonly before: Ticket }[]>();
   readonly #logsMax: number;
   #tickets = 0;
 
@@ -25,15 +27,26 @@ export class AppendOrder {
   arrive(target: bigint, clientEntryId: bigint): Ticket | undefined {
     const awaited = this.#awaited.get(target);
     if (awaited ? awaited.clientEntryId !== clientEntryId : this.#awaited.size >= this.#logsMax) return undefined;
-    this.#awaited.delete(target);
     this.#tickets += 1;
+    if (awaited) this.#overtake(target, { after: awaited.ticket, before: this.#tickets });
     return this.#tickets;
+  }
+
+  /** What the user sees of the log shows this append decided: it need not come again. */
+  decided(clientEntryId: bigint): void {
+    for (const [target, awaited] of this.#awaited) if (awaited.clientEntryId === clientEntryId) this.#awaited.delete(target);
+  }
+
+  /** Whether any append has to come again. */
+  get isWaiting(): boolean {
+    return this.#awaited.size > 0;
   }
 
   /** Whether an append that came may still be decided: nothing that came before it has to come again. */
   mayRun(target: bigint, ticket: Ticket): boolean {
     const awaited = this.#awaited.get(target);
-    return awaited === undefined || ticket < awaited.ticket;
+    if (awaited !== undefined && ticket >= awaited.ticket) return false;
+    return !this.#overtaken.get(target)?.some(({ after, before }) => ticket > after && ticket < before);
   }
 
   faulted(target: bigint, append: Awaited, code: FaultCode): void {
@@ -41,4 +54,15 @@ export class AppendOrder {
     const awaited = this.#awaited.get(target);
     if (awaited === undefined || append.ticket < awaited.ticket) this.#awaited.set(target, append);
   }
+
+  #overtake(target: bigint, places: { readonly after: Ticket; readonly before: Ticket }): void {
+    this.#awaited.delete(target);
+    const known = this.#overtaken.get(target) ?? [];
+    this.#overtaken.delete(target);
+    // Queues are short-lived: only the newest few can still hold such a place.
+    this.#overtaken.set(target, [...known.slice(1 - overtakenMax), places]);
+    if (this.#overtaken.size > this.#logsMax) this.#overtaken.delete(this.#overtaken.keys().next().value as bigint);
+  }
 }
+
+const overtakenMax = 8;

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { type CloseReason, closeCodes } from '@weft/proto/close-codes.ts';
 import { type FaultCode, faults, WeftError } from '@weft/proto/faults.ts';
-import type { ClientFrame, Fault } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { type ClientFrame, type Fault, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { digestValue } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
 import type { RawData, WebSocket } from 'ws';
@@ -72,7 +72,17 @@ export class ClientSocket implements Connection {
   }
 
   push(push: SharedPush): void {
+    if (this.#order.isWaiting) this.#noteDecided(push);
     this.#push(this.#codec.push(push));
+  }
+
+  /** An append that was told to come again may have been decided after all; then the client need not send it again (R8). */
+  #noteDecided(push: SharedPush): void {
+    for (const entry of push.entries) {
+      if (entry.author !== this.greeted?.user) continue;
+      const isRefusal = entry.kind === kinds.appendRefused;
+      this.#order.decided(isRefusal ? Refused.decode(entry.body).clientEntryId : entry.clientEntryId);
+    }
   }
 
   /** A push to this socket alone. */

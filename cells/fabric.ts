@@ -84,6 +84,8 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
+  // What the directory said while the buses were opened.
+  bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));

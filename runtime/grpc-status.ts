@@ -22,10 +22,14 @@ export function fromStatus(error: grpc.ServiceError): WeftError {
     const afterMs = Number(error.metadata.get(afterKey)[0] ?? 0);
     return new WeftError(code as FaultCode, error.details, Number.isFinite(afterMs) ? afterMs : 0);
   }
-  const fault = new WeftError(awayStatus.has(error.code) ? 'directory_away' : 'internal', `${grpc.status[error.code] ?? error.code}`);
+  const away = awayStatus.has(error.code);
+  const fault = new WeftError(away ? 'directory_away' : 'internal', `${grpc.status[error.code] ?? error.code}`, away ? awayAgainMs : 0);
   fault.cause = error;
   return fault;
 }
+
+/** A control plane is started again within seconds. */
+const awayAgainMs = 2_000;
 
 const awayStatus: ReadonlySet<number> = new Set([grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED]);
 

@@ -50,6 +50,8 @@ export async function ensureInbound(
     duplicate_window: nanos(linkLimits.dedupeMs),
     deny_delete: true,
     deny_purge: true,
+    // Nobody known yet is no reason to take away whom another node of the cell has admitted.
+    ifMissing: sources.length === 0,
   });
   for (const p of partitions) {
     await api.consumers.add(streams.inbound(cell), {
@@ -75,13 +77,16 @@ export async function ensureJobs(at: { readonly nc: NatsConnection; readonly cel
   });
 }
 
-async function ensureStream(api: JetStreamManager, wanted: Wanted): Promise<void> {
+async function ensureStream(
+  api: JetStreamManager,
+  { ifMissing = false, ...wanted }: Wanted & { readonly ifMissing?: boolean },
+): Promise<void> {
   const config = { storage: StorageType.File, retention: RetentionPolicy.Workqueue, discard: DiscardPolicy.New, ...wanted };
   try {
     const { config: found } = await api.streams.info(config.name);
     const same =
       found.max_bytes === config.max_bytes && found.num_replicas === config.num_replicas && sameSet(found.subjects, config.subjects);
-    if (!same) await api.streams.update(config.name, config);
+    if (!same && !ifMissing) await api.streams.update(config.name, config);
   } catch (error) {
     if (!isMissing(error)) throw error;
     await api.streams.add(config);

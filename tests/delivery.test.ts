@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { Scene } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import { type Answer, RecordedDevice } from './recorded-device.ts';
+import type { Answer, RecordedDevice } from './recorded-device.ts';
 import { until } from './until.ts';
 
 const cells = ['eu-1', 'eu-2', 'us-1'] as const;
@@ -112,7 +112,10 @@ test('two nodes of a cell deliver each other’s commits to their sockets in ord
   for (const listener of listeners) {
     await listener.toldUpTo(log, last);
     const seqs = listener.told(log).map(({ seq }) => seq);
-    assert.deepEqual(seqs, Array.from({ length: last - first + 1 }, (_, i) => first + i));
+    assert.deepEqual(
+      seqs,
+      Array.from({ length: last - first + 1 }, (_, i) => first + i),
+    );
   }
   const homes = scene.of('eu-1').map((person) => ({ person, node: person.welcome?.node, connects: person.counts.connects }));
   assert.deepEqual(homes.map(({ node }) => node).sort(), ['a', 'a', 'a', 'b', 'b', 'b']);
@@ -134,7 +137,11 @@ test('two holders of every duty at once are harmless: leases that run out under 
   await scene.during({ perSecond: 500, ms: 6_000 }, async () => {
     for (let i = 0; i < 15; i++) {
       for (const cell of ['eu-1', 'us-1']) {
-        for (const { name, holder } of await scene.sql(cell, 'update leases set expires_ms = 0 where name not like $1 returning name, holder', ['node%'])) {
+        for (const { name, holder } of await scene.sql(
+          cell,
+          'update leases set expires_ms = 0 where name not like $1 returning name, holder',
+          ['node%'],
+        )) {
           const key = `${cell} ${name}`;
           held.set(key, (held.get(key) ?? new Set()).add(holder));
         }
@@ -142,7 +149,10 @@ test('two holders of every duty at once are harmless: leases that run out under 
       await systemClock.sleep(400);
     }
   });
-  assert.ok([...held.values()].some((holders) => holders.size > 1), 'no lease ever changed hands');
+  assert.ok(
+    [...held.values()].some((holders) => holders.size > 1),
+    'no lease ever changed hands',
+  );
   await scene.judge(t, { repairMsMax: 5_000 });
 });
 
@@ -182,7 +192,10 @@ test('a device that comes back after a month on another node is told of what cha
   await scene.converge();
   const resume = { cursor, digest: tablet.welcome.digest };
   const again = await fabric.client('month-eu-1-0', 'eu-1', { device: 'tablet', node: 'b', resume });
-  assert.deepEqual(again.welcome.heads.map(({ log, seq }) => ({ log, seq })), [{ log: busy.log, seq: 41n }]);
+  assert.deepEqual(
+    again.welcome.heads.map(({ log, seq }) => ({ log, seq })),
+    [{ log: busy.log, seq: 41n }],
+  );
   assert.equal(again.welcome.complete, true);
   const current = await fabric.client('month-eu-1-0', 'eu-1', { device: 'tablet', resume: { cursor, digest: again.welcome.digest } });
   assert.deepEqual(current.welcome.heads, []);

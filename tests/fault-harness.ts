@@ -57,14 +57,12 @@ export class Scene implements AsyncDisposable {
 
   /** Signs everybody up; resolves when all are connected. */
   static async open(fabric: TestFabric, options: SceneOptions): Promise<Scene> {
-    const startMs = performance.now();
     const scene = new Scene(fabric, options);
     for (const cell of options.cells) scene.#pools.set(cell, openPool(fabric.fabric.databaseUrl(cell), 2));
     const names = options.cells.flatMap((cell) =>
       Array.from({ length: options.peoplePerCell }, (_, n) => ({ cell, name: `${options.label}-${cell}-${n}`, node: n })),
     );
     scene.people.push(...(await Promise.all(names.map(({ name, cell, node }) => scene.#person(name, cell, node)))));
-    scene.notes.push(`signed up ${Math.round(performance.now() - startMs)} ms`);
     await until('everybody is connected', () => scene.people.every((person) => person.isLive), 20_000);
     return scene;
   }
@@ -126,10 +124,14 @@ export class Scene implements AsyncDisposable {
   async converge(deadlineMs = 20_000): Promise<void> {
     const startMs = performance.now();
     let lacks = 'nothing was looked at';
-    await until('everything converges', async () => {
-      lacks = await this.#lacks();
-      return lacks === '';
-    }, deadlineMs).catch((error: unknown) => {
+    await until(
+      'everything converges',
+      async () => {
+        lacks = await this.#lacks();
+        return lacks === '';
+      },
+      deadlineMs,
+    ).catch((error: unknown) => {
       throw new Error(`${String(error)}; ${lacks}`);
     });
     this.notes.push(`converged in ${Math.round(performance.now() - startMs)} ms`);
@@ -172,9 +174,7 @@ export class Scene implements AsyncDisposable {
     const made = { log, members };
     this.logs.push(made);
     for (const member of members) this.#targets.set(member, [...(this.#targets.get(member) ?? []), { log }]);
-    const startMs = performance.now();
     await until(`everybody has log ${log}`, () => members.every((member) => member.recorder.head(log) >= 1), 20_000);
-    this.notes.push(`joined ${Math.round(performance.now() - startMs)} ms`);
     return made;
   }
 
@@ -215,7 +215,9 @@ export class Scene implements AsyncDisposable {
   async #lacks(): Promise<string> {
     const away = this.people.filter((person) => !person.isLive || person.waiting > 0);
     if (away.length > 0)
-      return away.map((person) => `${person.options.name} is ${person.isLive ? `waiting for ${person.waiting} answers` : 'away'}`).join(', ');
+      return away
+        .map((person) => `${person.options.name} is ${person.isLive ? `waiting for ${person.waiting} answers` : 'away'}`)
+        .join(', ');
     const users = this.people.map(({ user }) => user);
     const heads = new Map<string, number>();
     for (const cell of this.#options.cells) {
@@ -227,7 +229,8 @@ export class Scene implements AsyncDisposable {
     for (const { log, members } of this.logs) {
       const cells = [...new Set(members.map(({ options }) => options.cell))];
       const most = Math.max(...cells.map((cell) => heads.get(`${cell}/${log}`) ?? 0));
-      for (const cell of cells) if (heads.get(`${cell}/${log}`) !== most) return `${cell} has log ${log} up to ${heads.get(`${cell}/${log}`)} of ${most}`;
+      for (const cell of cells)
+        if (heads.get(`${cell}/${log}`) !== most) return `${cell} has log ${log} up to ${heads.get(`${cell}/${log}`)} of ${most}`;
       for (const { recorder, options } of members)
         if (recorder.head(log) !== most) return `${options.name} was shown log ${log} up to ${recorder.head(log)} of ${most}`;
     }

@@ -85,14 +85,16 @@ async function dieAt(scene: Scene, node: string, failpoint: string): Promise<voi
   await fabric.settle();
 }
 
-/** Kills the node; it starts again with the failpoint, and after that without. */
+/** Kills the node; it starts again with the failpoint, and after that without, however soon it dies. */
 async function arm(node: string, failpoint: string): Promise<void> {
+  let deaths = 0;
+  using _disarming = fabric.fabric.listen(({ name, what }) => {
+    if (name === node && what === 'died' && ++deaths > 1) fabric.fabric.configure(node, {});
+  });
   fabric.fabric.configure(node, { WEFT_FAILPOINTS: failpoint });
   await fabric.kill(node);
-  // The supervisor reads the settings in the turn after the death.
-  await systemClock.sleep(200);
-  fabric.fabric.configure(node, {});
   await fabric.settle();
+  fabric.fabric.configure(node, {});
 }
 
 function deathsOf(node: string): Disposable & { readonly count: number } {

@@ -256,28 +256,32 @@ function gapsAtTheEnd(index: HistoryIndex, { device, log, events }: Timeline): V
 
 /** I6: a device never sees a log end earlier than it did, nor an entry after a later one. */
 function neverBackwards(index: HistoryIndex): Violation[] {
+  return index.timelines.flatMap(stepsBack);
+}
+
+function stepsBack({ device, log, events }: Timeline): Violation[] {
   const found: Violation[] = [];
-  for (const { device, log, events } of index.timelines) {
-    let shown = 0;
-    let known = 0;
-    const steps: { readonly at: number; readonly known: number }[] = [];
-    for (const event of events) {
-      if (event.what === 'truncated') {
-        [shown, known] = [Math.min(shown, event.base), Math.min(known, event.base)];
-        steps.length = 0;
-      } else if (event.what === 'shown') {
-        if (event.entry.seq < shown)
-          found.push(violation('I6', `${device.device} was shown seq ${event.entry.seq} of log ${log} after ${shown}`, [event.entry]));
-        shown = Math.max(shown, event.entry.seq);
-        known = Math.max(known, shown);
-      } else if (event.what === 'head') {
-        const { askedAt } = event;
-        const then = askedAt === undefined ? known : (steps.findLast(({ at }) => at < askedAt)?.known ?? 0);
-        if (event.seq < then)
-          found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${then}`));
-        known = Math.max(known, event.seq);
-      }
-      if (known > (steps.at(-1)?.known ?? 0)) steps.push({ at: event.at, known });
+  let shown = 0;
+  /** What was known of the log's end, and since when. */
+  let steps: { readonly at: number; readonly known: number }[] = [];
+  const learn = (at: number, known: number): void => {
+    if (known > (steps.at(-1)?.known ?? 0)) steps.push({ at, known });
+  };
+  for (const event of events) {
+    if (event.what === 'truncated') {
+      const known = Math.min(steps.at(-1)?.known ?? 0, event.base);
+      [shown, steps] = [Math.min(shown, event.base), [{ at: event.at, known }]];
+    } else if (event.what === 'shown') {
+      if (event.entry.seq < shown)
+        found.push(violation('I6', `${device.device} was shown seq ${event.entry.seq} of log ${log} after ${shown}`, [event.entry]));
+      shown = Math.max(shown, event.entry.seq);
+      learn(event.at, shown);
+    } else if (event.what === 'head') {
+      const asked = event.askedAt ?? Number.POSITIVE_INFINITY;
+      const then = steps.findLast(({ at }) => at < asked)?.known ?? 0;
+      if (event.seq < then)
+        found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${then}`));
+      learn(event.at, event.seq);
     }
   }
   return found;

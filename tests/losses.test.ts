@@ -17,8 +17,7 @@ after(async () => {
   await fabric?.stop();
 });
 
-const open = (label: string, peoplePerCell = 1): Promise<Scene> =>
-  Scene.open(fabric, { label, cells: ['eu-1', 'us-1'], peoplePerCell });
+const open = (label: string, peoplePerCell = 1): Promise<Scene> => Scene.open(fabric, { label, cells: ['eu-1', 'us-1'], peoplePerCell });
 
 /** Frames of one kind that a node counted towards the other cell. */
 async function frames(node: string, what: string): Promise<number> {

@@ -1,6 +1,6 @@
 // A device as docs/protocol.md tells it to behave: reconnects to whichever node answers, resumes, sends unanswered appends
 // again first and in order, compares digests, repairs holes. Everything it sends and hears goes into one history.
-import { ClientFrame, type Head, type ReadHistory, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { ClientFrame, type Entry, type Head, type ReadHistory, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 import { makeClientEntryId } from '@weft/proto/ids.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
@@ -166,7 +166,10 @@ export class RecordedDevice implements AsyncDisposable {
   #connect(): void {
     const { nodes } = this.options;
     const url = nodes[Math.max(0, this.#node) % nodes.length] as string;
-    const ws = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/socket`, 'weft.v1.proto', { perMessageDeflate: false, handshakeTimeout: 3_000 });
+    const ws = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/socket`, 'weft.v1.proto', {
+      perMessageDeflate: false,
+      handshakeTimeout: 3_000,
+    });
     this.#ws = ws;
     ws.on('open', () => this.#hello());
     ws.on('message', (data: RawData) => this.#received(ServerFrame.decode(data as Buffer)));
@@ -245,15 +248,17 @@ export class RecordedDevice implements AsyncDisposable {
       heads(event.value.heads);
     } else if (event.$case === 'heads') heads(event.value.logs.map(({ head }) => head));
     else if (event.$case === 'refused') this.refusedIds.add(event.value.clientEntryId);
-    else if (event.$case === 'push' || event.$case === 'page') {
-      for (const { log, epoch, seq, body } of event.value.entries) {
-        if (Number(seq) <= this.recorder.head(log)) continue;
-        if (this.logs.has(log) || log === this.user) this.logs.set(log, epoch);
-        if (body?.$case === 'logJoined') this.logs.set(body.value.log, this.logs.get(body.value.log) ?? 0n);
-        else if (body?.$case === 'logLeft') this.logs.delete(body.value.log);
-        else if (body?.$case === 'appendRefused') this.refusedIds.add(body.value.clientEntryId);
-      }
-    } else if (event.$case === 'accepted' && this.logs.has(event.value.log)) this.logs.set(event.value.log, event.value.epoch);
+    else if (event.$case === 'push' || event.$case === 'page') event.value.entries.forEach((entry) => this.#noteEntry(entry));
+    else if (event.$case === 'accepted' && this.logs.has(event.value.log)) this.logs.set(event.value.log, event.value.epoch);
+  }
+
+  /** Entries of the self log tell of joins, departures and refusals. */
+  #noteEntry({ log, epoch, seq, body }: Entry): void {
+    if (Number(seq) <= this.recorder.head(log)) return;
+    if (this.logs.has(log) || log === this.user) this.logs.set(log, epoch);
+    if (body?.$case === 'logJoined') this.logs.set(body.value.log, this.logs.get(body.value.log) ?? 0n);
+    else if (body?.$case === 'logLeft') this.logs.delete(body.value.log);
+    else if (body?.$case === 'appendRefused') this.refusedIds.add(body.value.clientEntryId);
   }
 
   #answered({ line, item }: { line: Line; item: Unanswered }, event: ServerEvent): void {

@@ -73,7 +73,7 @@ const start = (over: { dataDir?: string; requestsPerSecond?: number } = {}): Pro
         drainMsMax: 1_000,
         dataDir,
         requestsPerSecond: 100_000,
-    origins: [],
+        origins: [],
       },
       ...{ directoryAddress: `127.0.0.1:${controlPlane.port}`, serviceToken: new Secret('token of router-eu') },
       directoryKey: rawPublicKey(directorySigningKey(seed)),

@@ -157,6 +157,8 @@ export interface LogStore {
   /** Logs that are behind what is known to exist. */
   behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]>;
   noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void>;
+  /** The owner says that there is nothing to be had for this cell. */
+  forgetBehind(log: bigint): Promise<void>;
 }
 
 export type PublishResult = 'stored' | 'duplicate' | 'no-responders' | 'refused' | 'timeout';

@@ -71,7 +71,10 @@ export class Puller {
     if (owner === cell) return false;
     const request = { log, from: BigInt((local?.row.head ?? 0) + 1), to: 0n, snapshot: local === undefined };
     const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
-    if (answer.result?.$case !== 'page') return false;
+    if (answer.result?.$case !== 'page') {
+      await this.#withoutPage(log, answer.result);
+      return false;
+    }
     const page = answer.result.value;
     const entries = page.entries.map((entry) => this.#options.fromWire(entry));
     const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
@@ -81,6 +84,13 @@ export class Puller {
     this.#options.pulled(owner, entries.length);
     if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
     return outcome.head > (local?.row.head ?? -1);
+  }
+
+  /** Another cell owns it now, or this one has no part in it: else it would be asked for every second, for ever. */
+  async #withoutPage(log: bigint, result: PullAnswer['result']): Promise<void> {
+    const { store } = this.#options;
+    if (result?.$case === 'moved') await store.noteBehind([{ log, known: 0, src: result.value.cell }]);
+    else if (result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(log);
   }
 }
 

@@ -270,6 +270,10 @@ export class SqlLogStore implements LogStore {
     await this.#read((query) => upsertBehind(query, rows));
   }
 
+  async forgetBehind(log: bigint): Promise<void> {
+    await this.#read((query) => clearBehind(query, [{ log, head: Number.MAX_SAFE_INTEGER }]));
+  }
+
   /** Reads go down a few pipelined sessions in turn. A lost session is opened again, once for the read that met it. */
   async #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
     const { reads, readSessions } = this.#options;

@@ -254,7 +254,10 @@ describe('the outbox', () => {
           accept: () => owner.decide('accept'),
           lost: () => owner.decide('accept', false),
           later: () => owner.decide('later'),
-          cut: () => (cut(), connect()),
+          cut: () => {
+            cut();
+            connect();
+          },
           wait: () => clock.advance(5_000),
         };
         connect();

@@ -142,6 +142,11 @@ export class MemoryLogStore implements LogStore {
     for (const row of rows) this.#options.cell.noteBehind(row);
   }
 
+  async forgetBehind(log: bigint): Promise<void> {
+    await this.#read();
+    this.#options.cell.behind.delete(log);
+  }
+
   async #facts(transaction: Transaction, keys: WriteKeys): Promise<MemoryFacts> {
     const { cell, time, random } = this.#options;
     const found = new MemoryFacts(cell, keys);

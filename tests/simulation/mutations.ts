@@ -55,6 +55,7 @@ const over = (inner: LogStore, write: Write): LogStore => ({
   openIntake: (dst, beforeMs, limit) => inner.openIntake(dst, beforeMs, limit),
   behind: (limit) => inner.behind(limit),
   noteBehind: (rows) => inner.noteBehind(rows),
+  forgetBehind: (log) => inner.forgetBehind(log),
 });
 
 function withStates(facts: Facts, change: (state: LogState) => LogState): Partial<Facts> {

@@ -248,7 +248,7 @@ export class RecordedDevice implements AsyncDisposable {
       heads(event.value.heads);
     } else if (event.$case === 'heads') heads(event.value.logs.map(({ head }) => head));
     else if (event.$case === 'refused') this.refusedIds.add(event.value.clientEntryId);
-    else if (event.$case === 'push' || event.$case === 'page') event.value.entries.forEach((entry) => this.#noteEntry(entry));
+    else if (event.$case === 'push' || event.$case === 'page') for (const entry of event.value.entries) this.#noteEntry(entry);
     else if (event.$case === 'accepted' && this.logs.has(event.value.log)) this.logs.set(event.value.log, event.value.epoch);
   }
 

@@ -177,7 +177,7 @@ export class CellDelivery implements AsyncDisposable {
     }
   }
 
-  /** After the commit: answers and pushes here, then the other nodes, then the other cells. */
+  /** After the commit: the other cells, the sockets here, the other nodes, all in one turn. */
   #committed({ submissions, decision }: Commit): void {
     const { writes, outcomes } = decision;
     this.#options.failpoints.reach('after-commit-before-tell');
@@ -191,11 +191,12 @@ export class CellDelivery implements AsyncDisposable {
         origins.set(outcome.entry, { receiver: submission.origin, accept });
       else settled.push(accept);
     });
+    // What has the longest way goes first.
+    this.relay.publishCommitted(writes.outbox);
+    this.intakeRelay.sendCommitted(writes.intake);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
-    this.relay.publishCommitted(writes.outbox);
-    this.intakeRelay.sendCommitted(writes.intake);
     this.beats.committed(writes.outbox, writes.entries);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });

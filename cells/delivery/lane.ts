@@ -51,7 +51,7 @@ export interface LaneOptions {
   readonly freshLog: () => bigint;
   readonly clock: Clock;
   readonly limits: LaneLimits;
-  /** The next turn of the event loop, by which whatever arrives in this one is here. */
+  /** Resolves once what arrived in one piece is here; the next microtask, if not given. */
   readonly turn?: () => Promise<void>;
   /** Tells a commit on and settles its submissions. */
   readonly committed: (commit: Commit) => void;
@@ -94,7 +94,7 @@ export class Lane {
   }
 
   async #run(): Promise<void> {
-    // Whatever arrives in this turn of the event loop belongs to the first batch.
+    // Whatever came in one piece belongs to the first batch.
     await (this.#options.turn ?? nextTurn)();
     while (this.#queue.length > 0) {
       if (this.#isBusy()) await this.#options.clock.sleep(this.#options.limits.lingerMs);
@@ -197,7 +197,7 @@ export class Lane {
 /** Two nodes that keep meeting each other's keys need a few; more is no coincidence. */
 const keyTakenMax = 5;
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const nextTurn = (): Promise<void> => Promise.resolve();
 
 function mayStillRun({ mayRun, settle }: Submission): boolean {
   if (!mayRun || mayRun()) return true;

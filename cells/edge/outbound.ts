@@ -16,7 +16,7 @@ export class WriteGatherer {
   #dirty: Socket[] = [];
 
   gather(socket: Socket): void {
-    if (this.#dirty.length === 0) setImmediate(() => this.#flush());
+    if (this.#dirty.length === 0) process.nextTick(() => this.#flush());
     socket.cork();
     this.#dirty.push(socket);
   }

@@ -69,10 +69,10 @@ test('the whole JetStream folder of a cell, wiped while its server is down, lose
   survives(t, () => fabric.fabric.wipeJetStream('eu-1')));
 
 test('a node that dies after the broker has its frames and before they are acknowledged doubles nothing', (t) =>
-  survives(t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:30'), { ...busy, ms: 8_000 }));
+  survives(t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:10'), { ...busy, ms: 12_000 }));
 
 test('a node that dies in full traffic between commit and telling loses nothing', (t) =>
-  survives(t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:50'), { ...busy, ms: 8_000 }));
+  survives(t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:10'), { ...busy, ms: 12_000 }));
 
 /** Starts a node anew with a failpoint, waits until that has ended it, and until it is back without one. */
 async function dieAt(scene: Scene, node: string, failpoint: string): Promise<void> {

@@ -290,7 +290,8 @@ describe('anything at all', () => {
   test('random and mutated bytes never end the node', async () => {
     let client = await stranger();
     const mutated = fc.tuple(requests, fc.nat(), fc.nat(255)).map(([request, at, byte]) => {
-      const bytes = Buffer.from(ClientFrame.encode({ id: 5n, request }).finish());
+      // No id of the client's own requests, whatever one byte of it becomes: its answers must not be taken for theirs.
+      const bytes = Buffer.from(ClientFrame.encode({ id: 0x3fff_ffff_ffffn, request }).finish());
       bytes[at % bytes.length] = byte;
       return bytes;
     });

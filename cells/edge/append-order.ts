@@ -10,11 +10,17 @@ interface Awaited {
   readonly ticket: Ticket;
 }
 
+interface Overtaken {
+  readonly after: Ticket;
+  readonly before: Ticket;
+}
+
+/** Its maps are made when first needed: most connections never meet a fault. */
 export class AppendOrder {
   /** Per log (or peer): the append that has to come again first. */
-  readonly #awaited = new Map<bigint, Awaited>();
+  #awaited: Map<bigint, Awaited> | undefined;
   /** Per log: places behind a faulted append that were given before it came again. What has one of them is too late. */
-  readonly #overtaken = new Map<bigint, { readonly after: Ticket; readonly before: Ticket }[]>();
+  #overtaken: Map<bigint, Overtaken[]> | undefined;
   readonly #logsMax: number;
   #tickets = 0;
 
@@ -25,8 +31,8 @@ export class AppendOrder {
 
   /** An append comes: its place, or undefined when another has to come again first. */
   arrive(target: bigint, clientEntryId: bigint): Ticket | undefined {
-    const awaited = this.#awaited.get(target);
-    if (awaited ? awaited.clientEntryId !== clientEntryId : this.#awaited.size >= this.#logsMax) return undefined;
+    const awaited = this.#awaited?.get(target);
+    if (awaited ? awaited.clientEntryId !== clientEntryId : (this.#awaited?.size ?? 0) >= this.#logsMax) return undefined;
     this.#tickets += 1;
     if (awaited) this.#overtake(target, { after: awaited.ticket, before: this.#tickets });
     return this.#tickets;
@@ -34,29 +40,31 @@ export class AppendOrder {
 
   /** What the user sees of the log shows this append decided: it need not come again. */
   decided(clientEntryId: bigint): void {
-    for (const [target, awaited] of this.#awaited) if (awaited.clientEntryId === clientEntryId) this.#awaited.delete(target);
+    for (const [target, awaited] of this.#awaited ?? []) if (awaited.clientEntryId === clientEntryId) this.#awaited?.delete(target);
   }
 
   /** Whether any append has to come again. */
   get isWaiting(): boolean {
-    return this.#awaited.size > 0;
+    return this.#awaited !== undefined && this.#awaited.size > 0;
   }
 
   /** Whether an append that came may still be decided: nothing that came before it has to come again. */
   mayRun(target: bigint, ticket: Ticket): boolean {
-    const awaited = this.#awaited.get(target);
+    const awaited = this.#awaited?.get(target);
     if (awaited !== undefined && ticket >= awaited.ticket) return false;
-    return !this.#overtaken.get(target)?.some(({ after, before }) => ticket > after && ticket < before);
+    return !this.#overtaken?.get(target)?.some(({ after, before }) => ticket > after && ticket < before);
   }
 
   faulted(target: bigint, append: Awaited, code: FaultCode): void {
     if (faults[code].retry !== 'later' || code === 'earlier_faulted') return;
+    this.#awaited ??= new Map();
     const awaited = this.#awaited.get(target);
     if (awaited === undefined || append.ticket < awaited.ticket) this.#awaited.set(target, append);
   }
 
-  #overtake(target: bigint, places: { readonly after: Ticket; readonly before: Ticket }): void {
-    this.#awaited.delete(target);
+  #overtake(target: bigint, places: Overtaken): void {
+    this.#awaited?.delete(target);
+    this.#overtaken ??= new Map();
     const known = this.#overtaken.get(target) ?? [];
     this.#overtaken.delete(target);
     // Queues are short-lived: only the newest few can still hold such a place.

@@ -58,7 +58,8 @@ export class Edge implements AsyncDisposable {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
+    // Not a closure of this function: it would keep the request and its headers for as long as the socket lives.
+    socket.on('error', destroy);
     const refusal = this.#refusal(request);
     if (refusal) {
       socket.end(`HTTP/1.1 ${refusal} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
@@ -135,3 +136,7 @@ export class Edge implements AsyncDisposable {
 }
 
 const addressOf = (socket: Socket): string => socket.remoteAddress ?? '';
+
+function destroy(this: Duplex): void {
+  this.destroy();
+}

@@ -156,10 +156,10 @@ test('a severed link lets every cell go on by itself, and heals', async (t) => {
   await using scene = await crowd();
   const own = await scene.direct(scene.one('eu-1', 0), scene.one('eu-1', 1));
   const slowest = { ms: 0 };
-  await scene.during({ perSecond: 200, ms: 22_000 }, async () => {
+  await scene.during({ perSecond: 100, ms: 64_000 }, async () => {
     await systemClock.sleep(faultAtMs);
     await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.stop(hub)));
-    for (const endsMs = performance.now() + 18_000; performance.now() < endsMs; ) {
+    for (const endsMs = performance.now() + 60_000; performance.now() < endsMs; ) {
       const saidMs = performance.now();
       await scene.one('eu-1', 1).append({ log: own.log }, 'inside the cell');
       slowest.ms = Math.max(slowest.ms, performance.now() - saidMs);
@@ -177,8 +177,8 @@ test('a hub that is frozen for a while and thaws loses, doubles and reorders not
     t,
     async () => {
       fabric.fabric.freeze('hub-us');
-      await systemClock.sleep(15_000);
+      await systemClock.sleep(30_000);
       fabric.fabric.thaw('hub-us');
     },
-    { perSecond: 200, ms: 18_000 },
+    { perSecond: 100, ms: 33_000 },
   ));

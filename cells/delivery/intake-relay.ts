@@ -25,8 +25,8 @@ export interface IntakeRelayOptions {
 
 export class IntakeRelay {
   readonly #options: IntakeRelayOptions;
-  /** Per destination: when open intake goes out again, and after how long then. */
-  readonly #due = new Map<number, { atMs: number; waitMs: number; lowest: ReadonlyMap<string, number> }>();
+  /** Per destination: when its open intake is looked at again, and when each stream that waits goes out again. */
+  readonly #due = new Map<number, { readonly atMs: number; readonly streams: ReadonlyMap<string, StreamDue> }>();
 
   readonly #heardMs = new Map<number, number>();
 
@@ -41,18 +41,23 @@ export class IntakeRelay {
 
   /**
    * Sends again what is open for one destination: every stream from its lowest open number on, since no number is decided
-   * before those below it. While decisions come the pace stays; without any it slows down to once a minute.
+   * before those below it. A stream whose lowest number moves keeps its pace; one that stands still slows down to once a minute.
    */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
+    const now = clock.monotonic();
     const due = this.#due.get(dst);
-    if (due && clock.monotonic() < due.atMs) return;
+    if (due && now < due.atMs) return;
     const open = await store.openIntake(dst, clock.now() - limits.resendAfterMs, limits.intakeRowsMax);
-    const lowest = new Map(open.map(({ row, lowestOpen }) => [streamKey(row.stream), lowestOpen]));
-    const progressed = open.length === 0 || !due || [...due.lowest].some(([stream, n]) => lowest.get(stream) !== n);
-    const waitMs = progressed ? limits.resendAfterMs / 2 : Math.min(due.waitMs * 2, limits.resendAfterMsMax);
-    this.#due.set(dst, { atMs: clock.monotonic() + waitMs, waitMs, lowest });
-    await this.#send([...open].sort((a, b) => a.row.n - b.row.n));
+    const streams = new Map<string, StreamDue>();
+    const sending = open.filter(({ row, lowestOpen }) => {
+      const key = streamKey(row.stream);
+      const known = streams.get(key) ?? nextDue(due?.streams.get(key), { lowestOpen, now, limits });
+      streams.set(key, known);
+      return known.sendsNow;
+    });
+    this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
+    await this.#send(sending.sort((a, b) => a.row.n - b.row.n));
   }
 
   /** The destination was heard. After a silence its intake goes out at once. */
@@ -105,4 +110,25 @@ function intakeOf(row: IntakeRow, lowestOpen: number): IntakeFrame['intakes'][nu
     body: row.body,
     peerHome: 0,
   };
+}
+
+interface StreamDue {
+  readonly lowestOpen: number;
+  readonly atMs: number;
+  readonly waitMs: number;
+  /** At the look that made this. */
+  readonly sendsNow: boolean;
+}
+
+/** A stream seen for the first time, or whose lowest number moved, goes out now; one that stands still when its time has come. */
+function nextDue(
+  known: StreamDue | undefined,
+  { lowestOpen, now, limits }: { lowestOpen: number; now: number; limits: { resendAfterMs: number; resendAfterMsMax: number } },
+): StreamDue {
+  if (!known || known.lowestOpen !== lowestOpen) {
+    return { lowestOpen, atMs: now + limits.resendAfterMs, waitMs: limits.resendAfterMs, sendsNow: true };
+  }
+  if (now < known.atMs) return { ...known, sendsNow: false };
+  const waitMs = Math.min(known.waitMs * 2, limits.resendAfterMsMax);
+  return { lowestOpen, atMs: now + waitMs, waitMs, sendsNow: true };
 }

@@ -13,6 +13,7 @@ import { type Entry, kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
+import { Ownership } from './delivery/ownership.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
@@ -28,6 +29,8 @@ import { Hub } from './push/hub.ts';
 import { NodePushes } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import { parkFrame } from './store/cell-tables.ts';
+import type { Query } from './store/entries-table.ts';
+import { readRegained, writeRegained } from './store/regained-table.ts';
 import type { SqlLogStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
@@ -54,6 +57,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly intakeRelay: IntakeRelay;
   readonly applier: Applier;
   readonly puller: Puller;
+  readonly ownership: Ownership;
   readonly marks: MarkService;
   readonly beats: Beats;
   readonly pushes: NodePushes;
@@ -95,16 +99,20 @@ export class CellDelivery implements AsyncDisposable {
       limits: { ...cellLimits, frameEntriesMax: wire.frameEntriesMax, frameBytesMax: wire.fabricFrameBytesMax },
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
+      own: { cell: cell.number, generation: cell.generation },
+      takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
     });
     this.applier = this.#owned.use(this.#openApplier(failed));
     this.puller = this.#openPuller(failed);
+    this.ownership = this.#openOwnership(failed);
     this.beats = new Beats({ link, clock, generation: cell.generation, limits: cellLimits });
     this.links = new LinkWatch(clock, cellLimits);
     this.requests = new PeerRequests({
       ...options,
       append: (operation) => this.append(operation),
       want: (log, src) => this.puller.want(log, src),
+      ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
       rejected: (src, what, why) => this.#rejected(src, what, why),
     });
     this.marks = this.#openMarks();
@@ -147,6 +155,7 @@ export class CellDelivery implements AsyncDisposable {
         nowMs: clock.now(),
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
+        takeover: peers.takeover,
         freshId,
         limits: {
           openIntakePerUserMax: wire.openIntakePerUserMax,
@@ -198,9 +207,16 @@ export class CellDelivery implements AsyncDisposable {
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
     this.beats.committed(writes.outbox, writes.entries);
+    this.#movedOwners(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
+  }
+
+  /** Who owns what has changed: intake goes out anew, and what this cell owns now is settled. */
+  #movedOwners({ readdressed, rows }: Commit['decision']['writes']): void {
+    for (const dst of new Set(readdressed.map((each) => each.dst))) this.intakeRelay.addressedAnew(dst);
+    if (rows.some(({ status }) => status === 'intake' || status === 'stopped')) this.ownership.poke();
   }
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
@@ -243,10 +259,33 @@ export class CellDelivery implements AsyncDisposable {
       clock,
       atOnceMax: cellLimits.pullsAtOnceMax,
       waitingMax: cellLimits.earlyMax,
+      takeover: peers.takeover,
       apply: (operation) => this.applier.apply(operation),
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+    });
+  }
+
+  #openOwnership(failed: (what: string) => (error: unknown) => void): Ownership {
+    const { cell, store, link, peers, pool } = this.#options;
+    const query: Query = (statement) => pool.query(statement);
+    return new Ownership({
+      cell: cell.number,
+      generation: cell.generation,
+      store,
+      link,
+      others: () => peers.others().map(({ number }) => number),
+      takeover: peers.takeover,
+      regained: {
+        read: () => readRegained(query, cell.generation),
+        regained: async (from) => void (await writeRegained(query, { cell: from, generation: cell.generation, isLost: false })),
+      },
+      apply: (operation) => this.applier.apply(operation),
+      takeOwn: () => this.intakeRelay.addressedAnew(cell.number),
+      fromWire,
+      limits: cellLimits,
+      failed: failed('a log could not be settled'),
     });
   }
 

@@ -8,6 +8,7 @@ import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
+import { ownerOf } from './delivery/log-state.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
 import { Duties } from './link/duties.ts';
@@ -84,6 +85,12 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
+  for (const { log: given, owner } of replica.takeovers()) if (owner === cell.number) delivery.ownership.given(given);
+  opened.use(
+    replica.on('change', ({ takeovers }) => {
+      for (const { log: given, epoch } of takeovers) if (ownerOf({ epoch }) === cell.number) delivery.ownership.given(given);
+    }),
+  );
   // What the directory said while the buses were opened.
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
@@ -103,7 +110,7 @@ interface DutyParts {
 
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
 function openDuties(
-  { leases, clock, log, config, store, pool }: FabricOptions,
+  { leases, clock, log, config, store, pool, cell }: FabricOptions,
   { bus, link, delivery, peers, metrics }: DutyParts,
 ): Duties {
   const duties = new Duties({
@@ -121,6 +128,7 @@ function openDuties(
         await delivery.relay.resend(number);
         await delivery.intakeRelay.resend(number);
       }
+      await delivery.intakeRelay.resend(cell.number);
     },
   });
   duties.add({
@@ -136,6 +144,11 @@ function openDuties(
     run: async () => {
       for (const { log: behind, src } of await store.behind(cellLimits.earlyMax)) delivery.puller.want(behind, src);
     },
+  });
+  duties.add({
+    name: 'owner',
+    everyMs: cellLimits.unsettledEveryMs,
+    run: () => delivery.ownership.run(),
   });
   duties.add({
     name: 'outbox',

@@ -56,6 +56,9 @@ export class Peers implements AsyncDisposable {
 
   homeOf = (user: bigint): number => this.#options.replica.homeOf(user);
 
+  /** What the directory signed last about who takes this log over. */
+  takeover = (log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined => this.#options.replica.takeover(log);
+
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace = (pair: Pair): number => {
     const birth = birthCell(pair.low);

@@ -14,6 +14,8 @@ export interface CellCredentials {
 
 export interface Credentials {
   readonly cells: Readonly<Record<string, CellCredentials>>;
+  /** Service token of whoever operates the installation. */
+  readonly operator: string;
   /** Service tokens of the routers by region. */
   readonly routers: Readonly<Record<string, string>>;
   /** Ed25519, base64url of the raw 32 bytes: seed of the control plane, and the public key everybody else checks with. */
@@ -28,6 +30,7 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const kept = readJson<Partial<Credentials>>(file) ?? {};
   const credentials: Credentials = {
     ...directoryKeys(kept),
+    operator: kept.operator ?? secret(),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };
@@ -49,6 +52,7 @@ function directoryKeys(kept: Partial<Credentials>): { directorySignKey: string; 
 /** `name:sha256hex,…`: what the control plane knows of the tokens of those who may speak to it. */
 export function serviceTokenDigests(credentials: Credentials): string {
   const named = [
+    ['operator', credentials.operator] as const,
     ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
     ...Object.entries(credentials.routers).map(([region, token]) => [`router-${region}`, token] as const),
   ];

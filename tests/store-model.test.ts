@@ -79,7 +79,14 @@ class Model {
     const row = { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' as const };
     const members = new Map([[user, { home: this.cell.number, from: 1 }]]);
     const state = { log: user, kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
-    this.cell.logs.set(user, { row, state: { ...state, members, cells: new Map() }, start: 0, entries: new Map(), byKey: new Map() });
+    const epochs = [{ epoch, base: 0 }];
+    this.cell.logs.set(user, {
+      row,
+      state: { ...state, epochs, members, cells: new Map() },
+      start: 0,
+      entries: new Map(),
+      byKey: new Map(),
+    });
   }
 }
 
@@ -101,6 +108,7 @@ async function run(store: LogStore, operations: readonly Operation[], of: { cell
       nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      takeover: () => undefined,
       freshId: ids.next,
       limits: { openIntakePerUserMax: 8, frameEntriesMax: 256, frameBytesMax: 200_000 },
     }),

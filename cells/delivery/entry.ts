@@ -25,6 +25,8 @@ export const kinds = {
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
+  handover: 19,
+  takeover: 20,
   logJoined: 24,
   logLeft: 25,
   appendRefused: 26,
@@ -35,6 +37,9 @@ export const isContent = (kind: number): boolean => kind === kinds.text || kind 
 
 /** What changes who may read and write: replicas must understand it. */
 export const isState = (kind: number): boolean => kind >= kinds.created && kind < kinds.logJoined;
+
+/** Entries of the cell itself: no person wrote them, and none is refused for it. */
+export const isOwnership = (kind: number): boolean => kind === kinds.handover || kind === kinds.takeover;
 
 /** Same header: the same entry. Bodies may be emptied later, so they do not count. */
 export function sameHeader(a: Entry, b: Entry): boolean {

@@ -2,8 +2,10 @@
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
+import type { EpochStart } from './epochs.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
+import { movedNotice, staleNotice } from './notices.ts';
 import {
   type AppendKey,
   type DecidedKey,
@@ -25,6 +27,8 @@ export interface DecideContext {
   homeOf(user: bigint): number;
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace(pair: Pair): number;
+  /** What the directory signed for this log last: who took it over, in which epoch. */
+  takeover(log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined;
   /** A new outbox id. */
   freshId(): bigint;
   readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
@@ -52,6 +56,9 @@ export class WorkingSet {
   readonly #closed: { stream: Stream; author: bigint; clientEntryId: bigint }[] = [];
   readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
+  readonly #truncated = new Map<bigint, { base: number; before: readonly EpochStart[]; epochs: readonly EpochStart[] }>();
+  readonly #readdressed: Writes['readdressed'][number][] = [];
+  readonly #noticed = new Set<string>();
 
   constructor(facts: Facts, context: DecideContext) {
     this.facts = facts;
@@ -78,11 +85,18 @@ export class WorkingSet {
 
   known(key: AppendKey): Entry | undefined {
     const fresh = this.#fresh.get(key.log)?.get(key.clientEntryId);
-    if (!fresh) return this.facts.known(key);
+    if (!fresh) return this.#stored(key);
     if (fresh.author === key.author) return fresh;
     // Two authors chose the same id.
     const own = this.entries.find((e) => e.log === key.log && e.author === key.author && e.clientEntryId === key.clientEntryId);
-    return own ?? this.facts.known(key);
+    return own ?? this.#stored(key);
+  }
+
+  /** What this transaction gave up is not known any more. */
+  #stored(key: AppendKey): Entry | undefined {
+    const stored = this.facts.known(key);
+    const cut = stored && this.#truncated.get(key.log);
+    return cut && stored.seq > cut.base ? undefined : stored;
   }
 
   create(row: LogRow, state: LogState, start: number): void {
@@ -136,6 +150,48 @@ export class WorkingSet {
     this.changeState(after);
   }
 
+  /** Whether this transaction has written to the log. */
+  hasWritten(log: bigint): boolean {
+    return this.#fresh.has(log);
+  }
+
+  /** What lies above the snapshot's start was given up; the state is the new owner's. */
+  truncate(after: LogState, to: { readonly start: number; readonly ts: number; readonly ord: number }): void {
+    const row = this.row(after.log) as LogRow;
+    row.head = to.start;
+    row.ts = to.ts;
+    row.ord = to.ord;
+    this.#truncated.set(after.log, { base: to.start, before: this.state(after.log)?.epochs ?? [], epochs: after.epochs });
+    this.changeState(after);
+  }
+
+  /** Open intake of the stream goes to `dst`, behind `offered`, which was sent before it. */
+  readdress(stream: Stream, dst: number, offered: readonly Omit<IntakeRow, 'n'>[]): void {
+    const next = this.facts.nextIntake(stream);
+    const open = next - (this.facts.lowestIntake(stream) ?? next);
+    for (const row of offered) this.takeIntakeNumber(row);
+    const shift = offered.length === 0 ? 0 : open + offered.length;
+    if (offered.length > 0) this.#nextIntake.set(streamKey(stream), next + offered.length + open);
+    this.#readdressed.push({ stream, dst, shift, next: next + (offered.length === 0 ? 0 : offered.length + open) });
+  }
+
+  /** Says who owns the log, once to each cell. */
+  tellMoved(dst: number, state: LogState): void {
+    const { log: subject, epoch } = state;
+    this.#notice(dst, movedNotice({ subject, cell: ownerOf(state), epoch }));
+  }
+
+  tellStale(dst: number, state: LogState): void {
+    this.#notice(dst, staleNotice({ log: state.log, owner: ownerOf(state), epoch: state.epoch }));
+  }
+
+  #notice(dst: number, payload: Uint8Array): void {
+    const key = `${dst}:${Buffer.from(payload).toString('base64')}`;
+    if (this.#noticed.has(key)) return;
+    this.#noticed.add(key);
+    this.envelopes.push({ dst, payload });
+  }
+
   addUserLog(row: UserLogRow): void {
     this.#userLogs.push(row);
   }
@@ -163,6 +219,24 @@ export class WorkingSet {
     return this.#decided.get(decidedKey(key))?.n ?? this.facts.decided(key);
   }
 
+  /** Everything decided of a stream, in this transaction or before. */
+  allDecided(stream: Stream): { key: DecidedKey; n: number }[] {
+    const all = new Map(this.facts.decidedOf(stream).map((each) => [decidedKey(each.key), each]));
+    for (const [key, each] of this.#decided) if (streamKey(each.key.stream) === streamKey(stream)) all.set(key, each);
+    return [...all.values()];
+  }
+
+  /** What was decided under this key, of a stream whose decisions were all read. */
+  decidedSoFar(key: DecidedKey): number {
+    return this.allDecided(key.stream).find((each) => decidedKey(each.key) === decidedKey(key))?.n ?? 0;
+  }
+
+  /** Whether own people's appends of this stream wait, but for what this transaction closed. */
+  hasOpenIntake(stream: Stream): boolean {
+    const key = streamKey(stream);
+    return this.facts.lowestIntake(stream) !== undefined || this.#intake.some((row) => streamKey(row.stream) === key);
+  }
+
   setDecided(key: DecidedKey, n: number): void {
     this.#decided.set(decidedKey(key), { key, n });
   }
@@ -188,6 +262,9 @@ export class WorkingSet {
       created,
       states,
       reopened: this.#reopened,
+      epochs: this.#epochs(),
+      truncated: [...this.#truncated].map(([log, cut]) => ({ log, ...cut })),
+      readdressed: this.#readdressed,
       userLogs: this.#userLogs,
       pairs: [...this.#pairs.values()],
       intake: this.#intake,
@@ -199,11 +276,21 @@ export class WorkingSet {
     };
   }
 
+  #epochs(): { log: bigint; epochs: readonly EpochStart[] }[] {
+    const changed: { log: bigint; epochs: readonly EpochStart[] }[] = [];
+    for (const { log, epochs } of this.#states.values()) {
+      const before = this.#created.has(log) ? undefined : this.facts.states.get(log)?.epochs;
+      const isFirst = epochs.length === 1 && epochs[0]?.base === 0;
+      if (before ? before !== epochs : !isFirst) changed.push({ log, epochs });
+    }
+    return changed;
+  }
+
   #entryFrames(lane: number): OutboxRow[] {
     const frames = new FrameCutter(this.context, lane);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
-      if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
+      if (!state || ownerOf(entry) !== this.context.cell || state.kind === 'self') continue;
       for (const [cell, interval] of state.cells) {
         if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
         frames.add(cell, entry);
@@ -234,8 +321,9 @@ export class WorkingSet {
     const { joined, left } = membershipChange(before, after);
     for (const user of joined) {
       if (after.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
-      this.addUserLog({ user, log: after.log, from: entry.seq, until: 0 });
-      selfEntry(user, kinds.logJoined, entry.seq);
+      const from = after.members.get(user)?.from ?? entry.seq;
+      this.addUserLog({ user, log: after.log, from, until: 0 });
+      selfEntry(user, kinds.logJoined, from);
     }
     for (const user of left) {
       if (before?.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;

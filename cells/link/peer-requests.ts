@@ -1,13 +1,14 @@
 // What cells ask each other and get an answer to at once: a range of a log, the digests of what they share, the opening
 // of a direct conversation.
 import { WeftError } from '@weft/proto/faults.ts';
-import { DigestRequest, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { DigestRequest, KeptRequest, OpenAnswer, OpenRequest, PullRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { AntiEntropy } from '../delivery/anti-entropy.ts';
 import { kinds } from '../delivery/entry.ts';
 import { pairKey, pairOf } from '../delivery/log-state.ts';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
 import { PullServer } from '../delivery/pull-server.ts';
+import { TailServer } from '../delivery/tail-server.ts';
 import { cellLimits } from '../limits.ts';
 import type { Peers } from '../peers.ts';
 import type { SqlLogStore } from '../store/sql-log-store.ts';
@@ -22,6 +23,8 @@ export interface PeerRequestsOptions {
   readonly clock: Clock;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
+  /** A replica holds more of an epoch than this cell, its owner. */
+  readonly ahead: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
 }
 
@@ -29,6 +32,7 @@ export class PeerRequests {
   readonly antiEntropy: AntiEntropy;
   readonly #options: PeerRequestsOptions;
   readonly #pulls: PullServer;
+  readonly #tails: TailServer;
 
   constructor(options: PeerRequestsOptions) {
     const { cell, store, link, want, rejected } = options;
@@ -39,6 +43,15 @@ export class PeerRequests {
       limits: cellLimits,
       toWire,
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
+      ahead: options.ahead,
+    });
+    this.#tails = new TailServer({
+      store,
+      takeover: options.peers.takeover,
+      kept: (of, page) => store.keptHeads(of, page),
+      limits: cellLimits,
+      toWire,
+      refused: (src) => rejected(src, 'request', 'not-the-owner'),
     });
     this.antiEntropy = new AntiEntropy({
       heads: { owned: (of, page) => store.ownedHeads(of, page), kept: (of, page) => store.keptHeads(of, page) },
@@ -55,6 +68,8 @@ export class PeerRequests {
 
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
+    if (method === 'tail') return this.#tails.tail(src, TailRequest.decode(bytes));
+    if (method === 'kept') return this.#tails.kept(src, KeptRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);

@@ -83,6 +83,22 @@ where stream_a = $1 and stream_b = $2 and author_id = $3
 order by n
 limit $4`;
 
+const lowestOpen = `
+select i.stream_a, i.stream_b, min(i.n) as lowest
+from unnest($1::bigint[], $2::bigint[]) as x (a, b), intake i
+where i.stream_a = x.a and i.stream_b = x.b and i.generation = $3::bigint
+group by i.stream_a, i.stream_b`;
+
+const allDecided = `
+select d.stream_a, d.stream_b, d.cell, d.generation, d.n
+from unnest($1::bigint[], $2::bigint[]) as x (a, b), decided d
+where d.stream_a = x.a and d.stream_b = x.b`;
+
+const readdress = `
+update intake
+set dst = $5::smallint, n = n + $4::bigint
+where stream_a = $1 and stream_b = $2 and generation = $3`;
+
 interface Row {
   stream_a: bigint;
   stream_b: bigint;
@@ -154,11 +170,11 @@ export function insertIntake(query: Query, rows: readonly IntakeRow[], generatio
   const moved = [...next.values()];
   return [
     query({ name: 'intake-insert', text: insert, values }),
-    query({
-      name: 'intake-streams-move',
-      text: moveStreams,
-      values: [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.n)), generation],
-    }),
+    moveIntakeStreams(
+      query,
+      moved.map(({ stream, n: after }) => ({ stream, next: after })),
+      generation,
+    ),
   ];
 }
 
@@ -169,6 +185,37 @@ export function closeIntake(query: Query, ids: readonly { stream: Stream; author
     ...streamArrays(ids.map((i) => i.stream)),
   ];
   return query({ name: 'intake-close', text: close, values });
+}
+
+/** Lowest open number of each stream that has one. */
+export async function readLowestIntake(query: Query, streams: readonly Stream[], generation: number): Promise<Map<string, number>> {
+  const { rows } = await query({ name: 'intake-lowest', text: lowestOpen, values: [...streamArrays(streams), generation] });
+  return new Map(
+    rows.map((r: { stream_a: bigint; stream_b: bigint; lowest: bigint }) => [
+      streamKey({ a: r.stream_a, b: r.stream_b }),
+      Number(r.lowest),
+    ]),
+  );
+}
+
+/** Open intake of a stream goes elsewhere, with numbers higher by `shift`. Before the statement that inserts what comes first. */
+export function readdressIntake(query: Query, of: { stream: Stream; dst: number; shift: number }, generation: number): Promise<unknown> {
+  const { stream, dst, shift } = of;
+  return query({ name: 'intake-readdress', text: readdress, values: [stream.a, stream.b, generation, shift, dst] });
+}
+
+export function moveIntakeStreams(query: Query, moved: readonly { stream: Stream; next: number }[], generation: number): Promise<unknown> {
+  const values = [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.next)), generation];
+  return query({ name: 'intake-streams-move', text: moveStreams, values });
+}
+
+/** Everything decided of these streams, for any cell. */
+export async function readAllDecided(query: Query, streams: readonly Stream[]): Promise<{ key: DecidedKey; n: number }[]> {
+  const { rows } = await query({ name: 'decided-all', text: allDecided, values: streamArrays(streams) });
+  return rows.map((r: { stream_a: bigint; stream_b: bigint; cell: number; generation: bigint; n: bigint }) => ({
+    key: { stream: { a: r.stream_a, b: r.stream_b }, cell: r.cell, generation: Number(r.generation) },
+    n: Number(r.n),
+  }));
 }
 
 export const decidedKeyText = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;

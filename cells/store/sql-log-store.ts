@@ -3,12 +3,14 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
   type Facts,
   type IntakeRow,
   KeyTaken,
   type LogRow,
+  type LogStatus,
   type LogStore,
   type OutboxRow,
   RunAgain,
@@ -18,10 +20,20 @@ import {
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { queryOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
-import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
-import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
+import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
+import {
+  closeIntake,
+  insertIntake,
+  moveIntakeStreams,
+  readdressIntake,
+  readOpenIntake,
+  readPendingOf,
+  upsertDecidedNumbers,
+} from './intake-tables.ts';
+import { insertLogs, readLog, readLogForUser, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
+import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
@@ -43,6 +55,9 @@ export interface SqlLogStoreOptions {
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
 }
+
+/** An epoch moves once in a long while: twice during one read is a bug. */
+const epochReadsMax = 5;
 
 interface ReadableLog {
   readonly row: LogRow;
@@ -91,12 +106,17 @@ export class SqlLogStore implements LogStore {
     }
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
+    if (writes.truncated.length > 0) sent.push(...moveOrphans(query, writes.truncated, now));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
+    if (writes.epochs.length > 0) sent.push(...writeEpochs(query, writes.epochs));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
+    for (const moved of writes.readdressed) sent.push(readdressIntake(query, moved, generation));
     if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
+    const shifted = writes.readdressed.filter(({ shift }) => shift > 0);
+    if (shifted.length > 0) sent.push(moveIntakeStreams(query, shifted, generation));
     if (writes.closed.length > 0) sent.push(closeIntake(query, writes.closed));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
@@ -146,22 +166,29 @@ export class SqlLogStore implements LogStore {
     if (this.#pairs.size > this.#options.pairsMax) this.#pairs.delete(this.#pairs.keys().next().value as string);
   }
 
-  async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
-    const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readForwards(query, { log, from, to, limit }, state.epoch)) : [];
+  readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => this.#options.entries.readForwards(query, { log, from, to, limit }, epochs));
   }
 
-  async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
-    const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readState(query, { log, upTo }, state.epoch)) : [];
+  readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => this.#options.entries.readState(query, { log, upTo }, epochs));
   }
 
   /** The last `limit` entries with from <= seq < before, ascending. */
-  async readBack(range: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
-    const state = await this.state(range.log);
-    if (!state) return [];
-    const { log, from, before: to, limit } = range;
-    return this.#read((query) => this.#options.entries.readBackwards(query, { log, from, to, limit }, state.epoch));
+  readBack({ log, from, before: to, limit }: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => this.#options.entries.readBackwards(query, { log, from, to, limit }, epochs));
+  }
+
+  /** The list in memory may be older than the entries: it is right if the epoch, read after them, is its last. */
+  async #readEntries(log: bigint, read: (query: Query, epochs: readonly EpochStart[]) => Promise<Entry[]>): Promise<Entry[]> {
+    for (let attempt = 0; attempt < epochReadsMax; attempt++) {
+      const state = await this.state(log);
+      if (!state) return [];
+      const [entries, epoch] = await this.#read((query) => Promise.all([read(query, state.epochs), readCurrentEpoch(query, log)]));
+      if (epoch === state.epoch) return entries;
+      this.forgetState(log);
+    }
+    throw new RunAgain('the epoch moves on while it is read');
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
@@ -268,6 +295,10 @@ export class SqlLogStore implements LogStore {
 
   async noteBehind(rows: readonly BehindRow[]): Promise<void> {
     await this.#read((query) => upsertBehind(query, rows));
+  }
+
+  unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
+    return this.#read((query) => readUnsettled(query, limit));
   }
 
   async forgetBehind(log: bigint): Promise<void> {

@@ -1,9 +1,21 @@
 // The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
+import { epochParts } from '@weft/proto/positions.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
+import { cellLimits } from '../limits.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
-import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, waitingKey } from './intake-tables.ts';
+import { readEarlierEpochs } from './epochs-table.ts';
+import {
+  countOpenIntake,
+  decidedKeyText,
+  findWaitingIntake,
+  lockIntakeStreams,
+  readAllDecided,
+  readDecidedNumbers,
+  readLowestIntake,
+  waitingKey,
+} from './intake-tables.ts';
 import { kindName, lockLogs, readStateRows } from './logs-table.ts';
 import { findPairLogs, readCells, readMembers } from './membership-tables.ts';
 import type { StateCache } from './state-cache.ts';
@@ -30,11 +42,12 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
   const [, , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
   const states = await readStates(query, rows, options.states);
-  const [headers, intake] = await Promise.all([
+  const [headers, intake, above] = await Promise.all([
     readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),
-    readIntakeFacts(query, { keys, states, generation: options.generation, cell: options.cell }),
+    readIntakeFacts(query, { keys, rows, states, generation: options.generation, cell: options.cell }),
+    readAbove(query, { keys, states, entries: options.entries }),
   ]);
-  return new LockedFacts({ rows, states, headers, intake, pairs, decided: decidedNumbers });
+  return new LockedFacts({ rows, states, headers, intake, above, pairs, decided: decidedNumbers });
 }
 
 /** States of the locked logs: from the cache where its version is the row's, else from SQL. */
@@ -52,12 +65,17 @@ async function readStates(query: Query, rows: ReadonlyMap<bigint, LogRow>, cache
 
 export async function loadStates(query: Query, logs: readonly bigint[]): Promise<LogState[]> {
   const [rows, members, cells] = await Promise.all([readStateRows(query, logs), readMembers(query, logs), readCells(query, logs)]);
+  const earlier = await readEarlierEpochs(
+    query,
+    rows.flatMap((row) => (row.epoch_base > 0n ? [row.log_id] : [])),
+  );
   return rows.map((row) => {
     const kind = kindName(row.kind);
     return {
       log: row.log_id,
       kind,
       epoch: row.epoch,
+      epochs: [...(earlier.get(row.log_id) ?? []), { epoch: row.epoch, base: Number(row.epoch_base) }],
       version: Number(row.version),
       title: row.title ?? '',
       membersMax: Number(row.members_max ?? 2n),
@@ -92,7 +110,7 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
   }
   if (at.length === 0) return noHeaders;
-  const headers = await entries.readHeaders(query, at, (log) => states.get(log)?.epoch ?? 0n);
+  const headers = await entries.readHeaders(query, at, (log) => states.get(log)?.epochs ?? []);
   return {
     byKey: new Map(headers.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
     bySeq: new Map(headers.map((e) => [`${e.log}:${e.seq}`, e])),
@@ -101,8 +119,23 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
 
 const noHeaders: Headers = { byKey: new Map(), bySeq: new Map() };
 
+/** What may be given up. */
+async function readAbove(
+  query: Query,
+  { keys, states, entries }: Pick<KnownOptions, 'keys' | 'states' | 'entries'>,
+): Promise<Map<bigint, Entry[]>> {
+  const found = new Map<bigint, Entry[]>();
+  for (const { log, above } of keys.cuts) {
+    const epochs = states.get(log)?.epochs;
+    const range = { log, from: above + 1, to: Number.MAX_SAFE_INTEGER, limit: cellLimits.orphansOfferedMax };
+    if (epochs) found.set(log, await entries.readForwards(query, range, epochs));
+  }
+  return found;
+}
+
 interface IntakeOptions {
   readonly keys: WriteKeys;
+  readonly rows: ReadonlyMap<bigint, LogRow>;
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly cell: number;
   readonly generation: number;
@@ -112,33 +145,42 @@ interface IntakeFacts {
   readonly next: ReadonlyMap<string, number>;
   readonly waiting: ReadonlySet<string>;
   readonly open: ReadonlyMap<bigint, number>;
+  readonly lowest: ReadonlyMap<string, number>;
+  readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
 }
 
-async function readIntakeFacts(query: Query, { keys, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
+async function readIntakeFacts(query: Query, { keys, rows, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
   const streams = new Map<string, Stream>();
   const ids: { author: bigint; clientEntryId: bigint }[] = [];
   for (const intake of keys.intakes) {
     const state = states.get(intake.log);
-    const stream = intake.stream ?? (state && ownerOf(state) !== cell ? streamOf(state) : undefined);
+    const isElsewhere =
+      state && (ownerOf(state) !== cell || rows.get(intake.log)?.status !== 'open' || epochParts(state.epoch).generation !== generation);
+    const stream = intake.stream ?? (isElsewhere ? streamOf(state) : undefined);
     if (stream) streams.set(streamKey(stream), stream);
     if (stream || intake.log === 0n) ids.push(intake);
   }
-  if (ids.length === 0) return noIntake;
+  const moving = keys.moves.flatMap((log) => states.get(log) ?? []).map(streamOf);
+  for (const stream of moving) streams.set(streamKey(stream), stream);
+  if (ids.length === 0 && moving.length === 0) return noIntake;
   const ordered = [...streams.values()].sort((x, y) => (x.a === y.a ? (x.b < y.b ? -1 : 1) : x.a < y.a ? -1 : 1));
   const next = ordered.length > 0 ? lockIntakeStreams(query, ordered, generation) : Promise.resolve(new Map<string, number>());
-  const waiting = findWaitingIntake(query, ids);
+  const waiting = ids.length > 0 ? findWaitingIntake(query, ids) : Promise.resolve(new Set<string>());
   const open = countOpenIntake(query, [...new Set(ids.map((i) => i.author))]);
-  const found = await Promise.all([next, waiting, open]);
-  return { next: found[0], waiting: found[1], open: found[2] };
+  const lowest = moving.length > 0 ? readLowestIntake(query, moving, generation) : Promise.resolve(new Map<string, number>());
+  const decided = moving.length > 0 ? readAllDecided(query, moving) : Promise.resolve([]);
+  const found = await Promise.all([next, waiting, open, lowest, decided]);
+  return { next: found[0], waiting: found[1], open: found[2], lowest: found[3], decided: found[4] };
 }
 
-const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map() };
+const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map(), lowest: new Map(), decided: [] };
 
 interface LockedOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly headers: Headers;
   readonly intake: IntakeFacts;
+  readonly above: ReadonlyMap<bigint, readonly Entry[]>;
   readonly pairs: ReadonlyMap<string, bigint>;
   readonly decided: ReadonlyMap<string, number>;
 }
@@ -181,5 +223,17 @@ class LockedFacts implements Facts {
 
   decided(key: DecidedKey): number {
     return this.#found.decided.get(decidedKeyText(key)) ?? 0;
+  }
+
+  decidedOf(stream: Stream): readonly { readonly key: DecidedKey; readonly n: number }[] {
+    return this.#found.intake.decided.filter(({ key }) => streamKey(key.stream) === streamKey(stream));
+  }
+
+  lowestIntake(stream: Stream): number | undefined {
+    return this.#found.intake.lowest.get(streamKey(stream));
+  }
+
+  above(log: bigint): readonly Entry[] {
+    return this.#found.above.get(log) ?? [];
   }
 }

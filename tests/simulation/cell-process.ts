@@ -3,11 +3,14 @@ import { Applier, laneOfTarget } from '@weft/cells/delivery/applier.ts';
 import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from '@weft/cells/delivery/lane.ts';
 import type { AppendOperation, Outcome } from '@weft/cells/delivery/operations.ts';
+import { Ownership, type Regained } from '@weft/cells/delivery/ownership.ts';
 import type { Link, LogStore } from '@weft/cells/delivery/ports.ts';
 import { PullServer } from '@weft/cells/delivery/pull-server.ts';
 import { Puller } from '@weft/cells/delivery/puller.ts';
 import { Relay } from '@weft/cells/delivery/relay.ts';
-import { PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { TailServer } from '@weft/cells/delivery/tail-server.ts';
+import type { DecideContext } from '@weft/cells/delivery/working-set.ts';
+import { KeptRequest, PullRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { birthCell, laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
 import { IdMaker } from '@weft/runtime/id-maker.ts';
@@ -26,6 +29,12 @@ export interface CellProcessOptions {
   readonly others: readonly number[];
   /** Whether this node holds the cell's lease. */
   readonly holdsLease: () => boolean;
+  /** Of this cell's store when the node started, and of the other cells' as the directory has them. */
+  readonly generation: number;
+  readonly generationOf: (cell: number) => number;
+  /** What the directory signed. */
+  readonly takeover: DecideContext['takeover'];
+  readonly regained: Regained;
   readonly mutation: Mutation;
   readonly failed: (what: string, error: unknown) => void;
   readonly rejected: (src: number, why: string) => void;
@@ -51,6 +60,8 @@ export class CellProcess implements Participant {
   readonly #applier: Applier;
   readonly #puller: Puller;
   readonly #pullServer: PullServer;
+  readonly #tails: TailServer;
+  readonly ownership: Ownership;
   readonly #ids: IdMaker;
   readonly #store: LogStore;
   readonly #link: Link;
@@ -66,7 +77,7 @@ export class CellProcess implements Participant {
       store: this.#store,
       link: this.#link,
       clock,
-      generation: 1,
+      generation: options.generation,
       limits: { ...relayLimits, framesInFlightMax: simulated.framesInFlightMax },
       encode: encodeRuns,
       failed: (error) => options.failed('relay', error),
@@ -79,6 +90,8 @@ export class CellProcess implements Participant {
       limits: { ...relayLimits, intakeRowsMax: 1_024, frameEntriesMax: simulated.frameEntriesMax, frameBytesMax: wire.fabricFrameBytesMax },
       freshId: () => this.#ids.next(),
       laneOf: ({ stream }) => laneOfTarget(stream.b === 0n ? { log: stream.a } : { pair: { low: stream.a, high: stream.b } }),
+      own: { cell, generation: options.generation },
+      takeOwn: (operations) => this.#applier.takeOwn(operations),
       failed: (error) => options.failed('intake relay', error),
     });
     this.#applier = this.#openApplier();
@@ -89,7 +102,17 @@ export class CellProcess implements Participant {
       limits: { pullEntriesMax: simulated.pullEntriesMax, pullBytesMax: 200 * 1024 },
       toWire,
       refused: (src) => options.rejected(src, 'not-a-replica'),
+      ahead: (log, at) => void this.#applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
     });
+    this.#tails = new TailServer({
+      store: this.#store,
+      takeover: options.takeover,
+      kept: (of, { after, limit }) => options.store.kept(of, after, limit),
+      limits: { pullEntriesMax: simulated.pullEntriesMax, pullBytesMax: 200 * 1024, keptPageRows: 5 },
+      toWire,
+      refused: (src) => options.rejected(src, 'not-the-owner'),
+    });
+    this.ownership = this.#openOwnership();
     this.#startDuties();
   }
 
@@ -117,8 +140,15 @@ export class CellProcess implements Participant {
     this.options.clock.timer(0, () => this.#intakeRelay.heard(src));
   }
 
-  async answer(src: number, _method: string, bytes: Uint8Array): Promise<Uint8Array> {
+  /** The owner gives the log away, as an operator's call would have it. */
+  handOver(log: bigint, to: number): Promise<Outcome> {
+    return this.#applier.apply({ type: 'handover', log, to, toGeneration: this.options.generationOf(to) });
+  }
+
+  async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     await this.options.clock.sleep(0);
+    if (method === 'tail') return this.#tails.tail(src, TailRequest.decode(bytes));
+    if (method === 'kept') return this.#tails.kept(src, KeptRequest.decode(bytes));
     return this.#pullServer.answer(src, PullRequest.decode(bytes));
   }
 
@@ -136,10 +166,11 @@ export class CellProcess implements Participant {
       freshLog: () => this.#freshLog(lane),
       context: () => ({
         cell,
-        generation: 1,
+        generation: this.options.generation,
         nowMs: clock.now(),
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
+        takeover: this.options.takeover,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,
@@ -174,6 +205,8 @@ export class CellProcess implements Participant {
     for (const [i, submission] of submissions.entries()) submission.settle(decision.outcomes[i] as Outcome);
     this.#relay.publishCommitted(decision.writes.outbox);
     this.#intakeRelay.sendCommitted(decision.writes.intake);
+    for (const dst of new Set(decision.writes.readdressed.map((each) => each.dst))) this.#intakeRelay.addressedAnew(dst);
+    if (decision.writes.rows.some(({ status }) => status === 'intake' || status === 'stopped')) this.ownership.poke();
   }
 
   #submit(lane: number, submission: Submission): boolean {
@@ -186,7 +219,7 @@ export class CellProcess implements Participant {
     return new Applier({
       clock,
       link: this.#link,
-      generationOf: () => 1,
+      generationOf: this.options.generationOf,
       decodeRuns,
       submit: (lane, submission) => this.#submit(lane, submission),
       limits: { earlyMs: 300, earlyMax: 64, ackGatherMs: 5 },
@@ -206,12 +239,31 @@ export class CellProcess implements Participant {
       store: this.#store,
       link: this.#link,
       clock,
+      takeover: this.options.takeover,
       atOnceMax: 2,
       waitingMax: 64,
       apply: (operation) => this.#applier.apply(operation),
       fromWire,
       pulled: () => undefined,
       failed: (error) => failed('puller', error),
+    });
+  }
+
+  #openOwnership(): Ownership {
+    const { cell, generation, others, takeover, regained, failed } = this.options;
+    return new Ownership({
+      cell,
+      generation,
+      store: this.#store,
+      link: this.#link,
+      others: () => others,
+      takeover,
+      regained,
+      apply: (operation) => this.#applier.apply(operation),
+      takeOwn: () => this.#intakeRelay.addressedAnew(cell),
+      fromWire,
+      limits: { unsettledMax: 64, tailPagesMax: 1_000 },
+      failed: (error) => failed('ownership', error),
     });
   }
 
@@ -227,6 +279,8 @@ export class CellProcess implements Participant {
         this.#relay.resend(dst).catch((error: unknown) => failed('resend', error));
         this.#intakeRelay.resend(dst).catch((error: unknown) => failed('resend of intake', error));
       }
+      this.#intakeRelay.resend(this.options.cell).catch((error: unknown) => failed('own intake', error));
+      this.ownership.poke();
     });
     clock.every(1_000, () => {
       for (const dst of others) this.#link.signal(dst, 'beat', new Uint8Array());

@@ -2,7 +2,7 @@
 // in order and held to the end, look-ups read what is committed at their moment, everything is written at once or not at all.
 import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
 import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
-import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import type { DecidedKey, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
 
 export interface StoredLog {
   row: LogRow;
@@ -35,7 +35,13 @@ export class MemoryCell {
   readonly userLogs = new Map<string, UserLogRow>();
   readonly intake = new Map<string, IntakeRow>();
   readonly nextIntake = new Map<string, number>();
-  readonly decided = new Map<string, number>();
+  readonly decided = new Map<string, { readonly key: DecidedKey; readonly n: number }>();
+  /** What a newer epoch gave up. */
+  readonly orphans: Entry[] = [];
+  /** Of the store; a restore raises it. */
+  generation = 1;
+  /** Cells that have given back what was lost. */
+  regained = new Map<number, boolean>();
   readonly outbox = new Map<bigint, OutboxRow>();
   readonly behind = new Map<bigint, { log: bigint; known: number; src: number }>();
   /** The unique key over author and client entry id; a mutation takes it away. */
@@ -106,6 +112,7 @@ export class MemoryCell {
     for (const { after } of writes.states) this.#log(after.log).state = after;
     for (const row of writes.rows) this.#log(row.log).row = { ...row };
     for (const { log, start } of writes.reopened) this.#log(log).start = start;
+    for (const { log, base } of writes.truncated) this.#giveUp(log, base);
     for (const entry of writes.entries) {
       const log = this.#log(entry.log);
       log.entries.set(entry.seq, entry);
@@ -113,12 +120,17 @@ export class MemoryCell {
     }
     for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
+    for (const { stream, dst, shift, next } of writes.readdressed) {
+      for (const [key, row] of this.intake)
+        if (streamKey(row.stream) === streamKey(stream)) this.intake.set(key, { ...row, dst, n: row.n + shift });
+      if (shift > 0) this.nextIntake.set(streamKey(stream), next);
+    }
     for (const row of writes.intake) {
       this.intake.set(intakeKey(row), row);
       this.nextIntake.set(streamKey(row.stream), Math.max(this.nextIntake.get(streamKey(row.stream)) ?? 1, row.n + 1));
     }
     for (const closed of writes.closed) this.#close(closed);
-    for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, n);
+    for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, { key, n });
     // Without the entries, which are only there while the row is in its writer's memory.
     for (const { id, dst, class: cls, lane, ranges, envelopes } of writes.outbox)
       this.outbox.set(id, { id, dst, class: cls, lane, ranges, envelopes });
@@ -148,6 +160,15 @@ export class MemoryCell {
     return [...(this.logs.get(log)?.entries.values() ?? [])].filter((e) => isState(e.kind) && e.seq <= upTo).sort((a, b) => a.seq - b.seq);
   }
 
+  #giveUp(log: bigint, base: number): void {
+    const stored = this.#log(log);
+    for (const entry of [...stored.entries.values()].filter(({ seq }) => seq > base)) {
+      this.orphans.push(entry);
+      stored.entries.delete(entry.seq);
+      stored.byKey.delete(entryKey(entry.author, entry.clientEntryId));
+    }
+  }
+
   #close(closed: Writes['closed'][number]): void {
     this.intake.delete(intakeKey(closed));
   }
@@ -161,7 +182,7 @@ export class MemoryCell {
   #checkUnique(writes: Writes): void {
     for (const { row } of writes.created) if (this.logs.has(row.log)) throw new UniqueViolation(`log ${row.log}`);
     for (const { pair } of writes.pairs) if (this.pairs.has(pairKey(pair))) throw new UniqueViolation(`pair ${pairKey(pair)}`);
-    this.#checkEntries(writes.entries);
+    this.#checkEntries(writes);
     for (const row of writes.intake) {
       if (this.intake.has(intakeKey(row))) throw new UniqueViolation(`intake ${intakeKey(row)}`);
     }
@@ -173,13 +194,15 @@ export class MemoryCell {
     for (const row of writes.outbox) if (this.outbox.has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
   }
 
-  #checkEntries(entries: readonly Entry[]): void {
+  #checkEntries({ entries, truncated }: Writes): void {
     const keys = new Set<string>();
     for (const { log, seq, author, clientEntryId } of entries) {
       const stored = this.logs.get(log);
       const key = entryKey(author, clientEntryId);
-      const twice = stored?.entries.has(seq) || keys.has(`${log}/${seq}`);
-      const known = this.uniqueEntries && (stored?.byKey.has(key) || keys.has(`${log}/${key}`));
+      const cut = truncated.find((each) => each.log === log)?.base ?? Number.POSITIVE_INFINITY;
+      const twice = (seq <= cut && stored?.entries.has(seq)) || keys.has(`${log}/${seq}`);
+      const isKept = stored?.byKey.has(key) === true && (stored.byKey.get(key) ?? 0) <= cut;
+      const known = this.uniqueEntries && (isKept || keys.has(`${log}/${key}`));
       if (twice || known) throw new UniqueViolation(`entry ${log}/${seq} ${key}`);
       keys.add(`${log}/${seq}`).add(`${log}/${key}`);
     }

@@ -8,6 +8,7 @@ import {
   type IntakeRow,
   KeyTaken,
   type LogRow,
+  type LogStatus,
   type LogStore,
   type OutboxRow,
   RunAgain,
@@ -142,6 +143,24 @@ export class MemoryLogStore implements LogStore {
     for (const row of rows) this.#options.cell.noteBehind(row);
   }
 
+  /** Logs kept here that `owner` owns, after `after`. */
+  async kept(owner: number, after: bigint, limit: number): Promise<{ log: bigint; epoch: bigint; head: number }[]> {
+    await this.#read();
+    const found = [...this.#options.cell.logs.values()].filter(
+      ({ row, state }) => row.log > after && state.kind !== 'self' && ownerOf(row) === owner,
+    );
+    return found
+      .sort((a, b) => compare(a.row.log, b.row.log))
+      .slice(0, limit)
+      .map(({ row }) => ({ log: row.log, epoch: row.epoch, head: row.head }));
+  }
+
+  async unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
+    await this.#read();
+    const found = [...this.#options.cell.logs.values()].filter(({ row }) => row.status === 'intake' || row.status === 'stopped');
+    return found.map(({ row }) => ({ log: row.log, status: row.status })).slice(0, limit);
+  }
+
   async forgetBehind(log: bigint): Promise<void> {
     await this.#read();
     this.#options.cell.behind.delete(log);
@@ -155,8 +174,13 @@ export class MemoryLogStore implements LogStore {
     const streams = new Map<string, Stream>();
     for (const intake of keys.intakes) {
       const state = found.states.get(intake.log);
-      const stream = intake.stream ?? (state && ownerOf(state) !== cell.number ? streamOf(state) : undefined);
+      const isElsewhere = state && (ownerOf(state) !== cell.number || found.rows.get(intake.log)?.status !== 'open');
+      const stream = intake.stream ?? (isElsewhere ? streamOf(state) : undefined);
       if (stream) streams.set(streamKey(stream), stream);
+    }
+    for (const log of keys.moves) {
+      const state = found.states.get(log);
+      if (state) streams.set(streamKey(streamOf(state)), streamOf(state));
     }
     const ordered = [...streams.values()].sort((x, y) => compare(x.a, y.a) || compare(x.b, y.b));
     for (const stream of ordered) await cell.lock(transaction, `stream/${streamKey(stream)}`);
@@ -189,7 +213,8 @@ class MemoryFacts implements Facts {
   readonly #cell: MemoryCell;
   readonly #known = new Map<string, Entry>();
   readonly #stored = new Map<string, Entry>();
-  readonly #decided: ReadonlyMap<string, number>;
+  readonly #decided: ReadonlyMap<string, { readonly key: DecidedKey; readonly n: number }>;
+  readonly #above = new Map<bigint, Entry[]>();
   #pairs: ReadonlyMap<string, bigint> = new Map();
   #intake: ReadonlyMap<string, IntakeRow> = new Map();
   #next: ReadonlyMap<string, number> = new Map();
@@ -215,6 +240,11 @@ class MemoryFacts implements Facts {
         if (entry) this.#stored.set(`${log}/${seq}`, header(entry));
       }
     }
+    for (const { log, above } of keys.cuts)
+      this.#above.set(
+        log,
+        [...(cell.logs.get(log)?.entries.values() ?? [])].filter(({ seq }) => seq > above).sort((a, b) => a.seq - b.seq),
+      );
     this.#decided = new Map(cell.decided);
     this.#pairs = new Map(cell.pairs);
   }
@@ -251,7 +281,20 @@ class MemoryFacts implements Facts {
   }
 
   decided({ stream, cell, generation }: DecidedKey): number {
-    return this.#decided.get(`${streamKey(stream)}:${cell}:${generation}`) ?? 0;
+    return this.#decided.get(`${streamKey(stream)}:${cell}:${generation}`)?.n ?? 0;
+  }
+
+  decidedOf(stream: Stream): { readonly key: DecidedKey; readonly n: number }[] {
+    return [...this.#decided.values()].filter(({ key }) => streamKey(key.stream) === streamKey(stream));
+  }
+
+  lowestIntake(stream: Stream): number | undefined {
+    const open = [...this.#intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).map(({ n }) => n);
+    return open.length === 0 ? undefined : Math.min(...open);
+  }
+
+  above(log: bigint): readonly Entry[] {
+    return this.#above.get(log) ?? [];
   }
 }
 

@@ -36,6 +36,9 @@ function lying(change: (facts: Facts, keys: WriteKeys) => Partial<Facts>): (inne
           waiting: (author, id, stream) => facts.waiting(author, id, stream),
           openIntake: (author) => facts.openIntake(author),
           decided: (key) => facts.decided(key),
+          decidedOf: (stream) => facts.decidedOf(stream),
+          lowestIntake: (stream) => facts.lowestIntake(stream),
+          above: (log) => facts.above(log),
           ...change(facts, keys),
         };
         return decide(changed);
@@ -55,6 +58,7 @@ const over = (inner: LogStore, write: Write): LogStore => ({
   openIntake: (dst, beforeMs, limit) => inner.openIntake(dst, beforeMs, limit),
   behind: (limit) => inner.behind(limit),
   noteBehind: (rows) => inner.noteBehind(rows),
+  unsettled: (limit) => inner.unsettled(limit),
   forgetBehind: (log) => inner.forgetBehind(log),
 });
 

@@ -53,6 +53,8 @@ export class World implements Breakable {
   /** Cells in which both nodes believe that they hold the lease. */
   readonly doubleLease = new Set<number>();
   readonly bugs: string[] = [];
+  /** What the directory signed about logs. */
+  readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
   readonly processes = new Map<string, { process: CellProcess; clock: ProcessClock }>();
   readonly #mutation: Mutation;
   readonly #hash = createHash('sha256');
@@ -100,6 +102,13 @@ export class World implements Breakable {
       link: this.network.link(cell, clock),
       others: this.cells.map((each) => each.number).filter((each) => each !== cell),
       holdsLease: () => this.#holdsLease(cell, node),
+      generation: memory.generation,
+      generationOf: (of) => this.cells[of - 1]?.generation ?? 0,
+      takeover: (log) => this.takeovers.get(log),
+      regained: {
+        read: async () => memory.regained,
+        regained: async (from) => void memory.regained.set(from, false),
+      },
       mutation: this.#mutation,
       failed: (what, error) => {
         this.trace(`failed ${cell}.${node} ${what} ${String(error)}`);
@@ -132,6 +141,7 @@ export class World implements Breakable {
         log: user,
         kind: 'self',
         epoch,
+        epochs: [{ epoch, base: 0 }],
         version: 1,
         title: '',
         membersMax: 2,

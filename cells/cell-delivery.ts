@@ -1,6 +1,6 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
-import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { type MarkMoved, Refused, type Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
@@ -10,6 +10,7 @@ import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import type pg from 'pg';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
+import type { EpochStart } from './delivery/epochs.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
@@ -74,6 +75,7 @@ export class CellDelivery implements AsyncDisposable {
     this.hub = new Hub({
       readRange: (log, from, limit) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, limit),
       readHeads: (logs) => store.heads(logs),
+      readEpochs: async (log) => (await store.readRow(log))?.state.epochs ?? [],
       failed: failed('a hole of a watched log could not be read'),
       fillEntriesMax: cellLimits.fillEntriesMax,
       heldRunsMax: cellLimits.heldRunsMax,
@@ -203,9 +205,15 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    const given = startsOf(writes.truncated.map(({ log, base, epochs }) => ({ log, epochs, cut: base })));
+    this.#tellEpochs(given);
+    if (given.length > 0) this.pushes.tellEpochs(given);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
+    const moved = startsOf(writes.epochs.filter(({ epochs }) => epochs.length > 1));
+    this.#tellEpochs(moved);
+    if (moved.length > 0) this.pushes.tellEpochs(moved);
     this.beats.committed(writes.outbox, writes.entries);
     this.#movedOwners(writes);
     const metrics = this.#options.metrics();
@@ -222,6 +230,12 @@ export class CellDelivery implements AsyncDisposable {
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
     for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
+  }
+
+  #tellEpochs(told: readonly Truncated[]): void {
+    const logs = new Map<bigint, EpochStart[]>();
+    for (const { log, epoch, base } of told) logs.set(log, [...(logs.get(log) ?? []), { epoch, base: Number(base) }]);
+    for (const [log, starts] of logs) this.hub.moveEpochs(log, starts);
   }
 
   #tellRefused(entry: Entry): void {
@@ -334,6 +348,10 @@ export class CellDelivery implements AsyncDisposable {
           for (const run of runs) if (run.entries.some((e) => e.kind >= kinds.created)) store.forgetState(run.log);
           this.#tellRuns(runs);
         },
+        onEpochs: (epochs) => {
+          for (const { log } of epochs) store.forgetState(log);
+          this.#tellEpochs(epochs);
+        },
         onMarks: (marks) => this.#tellMarks(marks),
         onSessionsEnded,
         onHole: () => {
@@ -375,6 +393,16 @@ export class CellDelivery implements AsyncDisposable {
     this.#options.metrics().rejected.inc({ src: name, what, why });
     this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
   }
+}
+
+/** The epochs of each log after its first; where two lists parted below them, that is the first one's base to begin with. */
+function startsOf(lists: readonly { log: bigint; epochs: readonly EpochStart[]; cut?: number }[]): Truncated[] {
+  return lists.flatMap(({ log, epochs, cut }) => {
+    const starts = epochs.filter(({ base }) => cut === undefined || base >= cut);
+    const first = starts[0];
+    const parted = cut !== undefined && first && first.base > cut ? [{ epoch: first.epoch, base: cut }] : [];
+    return [...parted, ...starts].map(({ epoch, base }) => ({ log, epoch, base: BigInt(base) }));
+  });
 }
 
 /** Room for the seal and the frame's own fields. */

@@ -15,6 +15,8 @@ import { Requests } from './edge/requests.ts';
 import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
+import { operatorRoutes } from './http/operator.ts';
+import { openDesk } from './operator-desk.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
   readonly config: CellConfig;
@@ -57,6 +59,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       peppers: config.peppers,
       leases,
       createSelfLog,
+      notBeforeMs: options.life.life.raisedMs,
       failpoint: async (name) => void failpoints.reach(name),
       log,
     }),
@@ -68,6 +71,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     }),
   );
   const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log, origins: config.origins });
+  operatorRoutes(app, openDesk(options), config.directory.token.reveal());
   const edge = new Edge({
     services: edgeServices(options, accounts),
     heartbeatMs: config.heartbeatMs,

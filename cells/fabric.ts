@@ -34,7 +34,14 @@ export interface CellFabric {
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const { config, clock, log, opened, cell, keys, replica, registry } = options;
   const peers = opened.use(
-    new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
+    new Peers({
+      replica,
+      keys,
+      clock,
+      log,
+      registered: options.life.hearDirectory,
+      own: { ...config.cell, generation: cell.generation, url: config.publicUrl },
+    }),
   );
   const redis = openRedis(config.redisUrl.reveal(), log);
   opened.defer(() => closeRedis(redis));

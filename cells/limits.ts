@@ -79,6 +79,11 @@ export const cellLimits = {
   tailPagesMax: 100_000,
   keptPageRows: 2_000,
   unsettledEveryMs: 500,
+  /** How often a node makes sure that its store is the one it was: commits younger than this may be lost unseen, until a replica tells. */
+  lifeBeatMs: 2_000,
+  /** After a restore: how often the directory is looked for, and people read at once. */
+  homesPollMs: 200,
+  homesPageRows: 5_000,
   /** How often it is looked whether a conversation opened elsewhere has come. */
   openPollMs: 10,
   /** Heads a link's beat carries, and for how long a commit is told that way. */

@@ -15,6 +15,8 @@ export interface PeersOptions {
   readonly keys: CellKeys;
   readonly clock: Clock;
   readonly log: Log;
+  /** The generation of this cell that the directory answered. */
+  readonly registered: (generation: number) => void;
   readonly own: {
     readonly name: string;
     readonly number: number;
@@ -97,7 +99,7 @@ export class Peers implements AsyncDisposable {
   async #registerOnce(): Promise<boolean> {
     const { replica, keys, own, log } = this.#options;
     try {
-      await replica.directory.registerCell({
+      const record = await replica.directory.registerCell({
         name: own.name,
         number: own.number,
         region: own.region,
@@ -109,6 +111,7 @@ export class Peers implements AsyncDisposable {
         weight: 0,
         version: 0n,
       });
+      this.#options.registered(Number(record.generation));
       return true;
     } catch (error) {
       log.debug({ err: error }, 'the cell could not register; trying again');

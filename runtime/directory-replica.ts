@@ -126,6 +126,11 @@ export class DirectoryReplica implements AsyncDisposable {
     return this.#records.userByHandle(handle);
   }
 
+  /** Ids of the people whose home is this cell by the directory's word. */
+  usersAt(home: number): bigint[] {
+    return [...this.#records.users()].filter((user) => user.home === home).map(({ id }) => id);
+  }
+
   userById(id: bigint): UserRecord | undefined {
     return this.#records.userById(id);
   }

@@ -141,24 +141,21 @@ function nothingTwice(index: HistoryIndex): Violation[] {
     }
   };
   for (const { device, events, log } of index.timelines) {
-    // After a truncation the same seq comes again in the next epoch, by right.
-    let epochBase = Number.POSITIVE_INFINITY;
-    const shown: SeenEntry[] = [];
+    // After a truncation the same seq, or the same id, comes again in the next epoch, by right.
+    let shown: SeenEntry[] = [];
     for (const event of events) {
-      if (event.what === 'truncated') epochBase = Math.min(epochBase, event.base);
+      if (event.what === 'truncated') shown = shown.filter(({ seq }) => seq <= event.base);
       if (event.what === 'shown') shown.push(event.entry);
     }
-    judge(
-      shown.filter(({ seq }) => seq <= epochBase),
-      `the timeline of ${device.device} in log ${log}`,
-    );
+    judge(shown, `the timeline of ${device.device} in log ${log}`);
   }
   for (const { cell, log, entries } of index.history.dumps) judge(entries, `${cell}'s copy of log ${log}`);
   const accepted = new Map<string, EventOf<'accepted'>>();
   for (const event of index.of('accepted')) {
     const key = idKey(index.user(event.device), event.clientEntryId);
     const before = accepted.get(key);
-    if (before !== undefined && (before.log !== event.log || before.seq !== event.seq)) {
+    const isAgain = before?.log === event.log && before.epoch !== event.epoch;
+    if (before !== undefined && !isAgain && (before.log !== event.log || before.seq !== event.seq)) {
       found.push(
         violation(
           'I3',
@@ -246,7 +243,9 @@ function gapsAtTheEnd(index: HistoryIndex, { device, log, events }: Timeline): V
     if (event.what === 'follows') [from, until] = [event.from, Number.POSITIVE_INFINITY];
     else if (event.what === 'left') until = event.until;
     else if (event.what === 'surfaced') return [];
-    else if (event.what === 'shown') shown.add(event.entry.seq);
+    else if (event.what === 'truncated') {
+      for (const seq of shown) if (seq > event.base) shown.delete(seq);
+    } else if (event.what === 'shown') shown.add(event.entry.seq);
   }
   if (from === undefined) return [];
   const start = from;

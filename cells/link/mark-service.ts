@@ -5,7 +5,7 @@ import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type pg from 'pg';
 import type { LogState } from '../delivery/log-state.ts';
-import { cellsToTell, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
+import { cellsToTell, clampMark, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
 import type { Link } from '../delivery/ports.ts';
 import type { Query } from '../store/entries-table.ts';
 import { mergeMarks, readWaitingMarks, toldMarks, waitMarks } from '../store/marks-table.ts';
@@ -37,7 +37,7 @@ export class MarkService {
 
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const [merged] = await mergeMarks(this.#query, [mark]);
+    const [merged] = await mergeMarks(this.#query, [clampMark(mark, state.epochs)]);
     if (!merged) return;
     this.#options.moved(toMoved(merged));
     const cells = cellsToTell(state, this.#options.cell, this.#options.limits.marksMembersMax);
@@ -53,7 +53,7 @@ export class MarkService {
     const marks: Mark[] = [];
     for (const mark of fromMoved(moved)) {
       const state = await this.#options.stateOf(mark.log);
-      if (this.#options.homeOf(mark.user) === src && state?.members.has(mark.user)) marks.push(mark);
+      if (this.#options.homeOf(mark.user) === src && state?.members.has(mark.user)) marks.push(clampMark(mark, state.epochs));
     }
     if (marks.length === 0) return;
     this.#options.moved((await mergeMarks(this.#query, marks)).flatMap(toMoved));

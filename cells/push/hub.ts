@@ -7,10 +7,12 @@
 import { LogJoined, LogLeft, type ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
 import { RecentRuns } from './recent-runs.ts';
 import type { SharedPush } from './shared-push.ts';
+import { beginEpochs, isGivenUp, type Piece, shiftHead, tellBegins, type Watched } from './watched.ts';
 
 export type PushEvent = NonNullable<ServerFrame['event']>;
 
@@ -26,25 +28,6 @@ export interface HeadRow {
   readonly head: number;
 }
 
-/** Entries of one log in order, who waits for them, and what else was committed with them. */
-interface Piece {
-  readonly entries: readonly Entry[];
-  readonly origins?: Origins | undefined;
-  readonly runs?: readonly Run[];
-}
-
-interface Watched {
-  readonly log: bigint;
-  epoch: bigint;
-  head: number;
-  /** Who watches, and the first seq each may see. */
-  readonly users: Map<OnlineUser, number>;
-  held: Piece[];
-  filling: boolean;
-  /** Asked to fill while it was filling: what was read may be too old. */
-  fillAgain: boolean;
-}
-
 /** A user with at least one socket on this node. */
 export interface OnlineUser {
   readonly user: bigint;
@@ -56,6 +39,8 @@ export interface OnlineUser {
 export interface HubOptions {
   /** Entries from <= seq, in order, read from SQL. */
   readonly readRange: (log: bigint, from: number, limit: number) => Promise<readonly Entry[]>;
+  /** All epochs of a log, read from SQL. */
+  readonly readEpochs: (log: bigint) => Promise<readonly EpochStart[]>;
   /** Heads of these logs, read from SQL. */
   readonly readHeads: (logs: readonly bigint[]) => Promise<readonly HeadRow[]>;
   readonly failed: (error: unknown) => void;
@@ -141,10 +126,23 @@ export class Hub {
 
   /** Heads may have moved without this node hearing of it: read them and fetch what is missing. */
   async catchUp(): Promise<void> {
-    for (const { log, head } of await this.#options.readHeads(this.watched())) {
+    for (const { log, head, epoch } of await this.#options.readHeads(this.watched())) {
       const watched = this.#logs.get(log);
+      if (watched && watched.epoch < epoch) this.moveEpochs(log, await this.#options.readEpochs(log));
       if (watched && watched.head < head) this.#fill(watched);
     }
+  }
+
+  /**
+   * Newer epochs of a log began, oldest first. What was told above the lowest of their bases was given up: watchers are told
+   * so, and what follows is told anew from there. Before the entries of those epochs, or else each tells it by itself.
+   */
+  moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
+    const watched = this.#logs.get(log);
+    if (!watched) return;
+    const { newer, dropped } = beginEpochs(watched, starts);
+    for (const { entries, origins } of dropped) acceptAll(entries, origins);
+    tellBegins(watched, newer);
   }
 
   /** Now and then: reads again what could not be read. */
@@ -164,7 +162,8 @@ export class Hub {
     }
     for (const row of heads) {
       const last = newest.get(row.log);
-      this.#watch(online, last && last.seq > row.head ? { log: row.log, epoch: last.epoch, head: last.seq } : row, 0);
+      const epoch = last && last.epoch > row.epoch ? last.epoch : row.epoch;
+      this.#watch(online, last && last.seq > row.head ? { log: row.log, epoch, head: last.seq } : row, 0);
     }
     const known = heads.find(({ log }) => log === user)?.head ?? 0;
     for (const { log, entries } of recent) {
@@ -181,7 +180,16 @@ export class Hub {
   #watch(online: OnlineUser, row: HeadRow, from: number): Watched {
     let watched = this.#logs.get(row.log);
     if (!watched) {
-      watched = { log: row.log, epoch: row.epoch, head: row.head, users: new Map(), held: [], filling: false, fillAgain: false };
+      watched = {
+        log: row.log,
+        epoch: row.epoch,
+        head: row.head,
+        begins: [],
+        users: new Map(),
+        held: [],
+        filling: false,
+        fillAgain: false,
+      };
       this.#logs.set(row.log, watched);
     }
     if (watched.users.has(online)) return watched;
@@ -219,8 +227,14 @@ export class Hub {
     }
   }
 
-  #deliverRun(log: bigint, { entries, origins, runs = [] }: Piece): void {
+  #deliverRun(log: bigint, { entries: told, origins, runs = [] }: Piece): void {
     const watched = this.#logs.get(log);
+    const entries = watched && watched.begins.length > 0 ? told.filter((entry) => !isGivenUp(watched, entry)) : told;
+    if (entries.length < told.length)
+      acceptAll(
+        told.filter((entry) => !entries.includes(entry)),
+        origins,
+      );
     const first = entries[0];
     const last = entries.at(-1);
     if (!first || !last) return;
@@ -234,6 +248,15 @@ export class Hub {
   /** Tells entries that continue the head. */
   #emit(watched: Watched, { entries, origins, runs = [] }: Piece): void {
     const first = entries[0] as Entry;
+    if (watched.epoch === 0n) shiftHead(watched, first.epoch, watched.head);
+    // The first entry of an epoch says that it began.
+    const begins = entries.findIndex((entry) => entry.epoch > watched.epoch);
+    if (begins >= 0) {
+      if (begins > 0) this.#emit(watched, { entries: entries.slice(0, begins), origins, runs });
+      const { epoch, seq } = entries[begins] as Entry;
+      this.moveEpochs(watched.log, [{ epoch, base: seq - 1 }]);
+      return this.#emit(watched, { entries: entries.slice(begins), origins, runs });
+    }
     const moved = this.#move(watched, entries.at(-1) as Entry);
     const { pushBytesMax, dropsPush } = this.#options;
     const pushes = dropsPush?.() === true ? [] : pushesOf(entries, pushBytesMax);
@@ -259,13 +282,8 @@ export class Hub {
   /** Moves the head; answers what that changes in each digest. */
   #move(watched: Watched, last: Entry): Digest {
     const moved: Digest = { hi: 0, lo: 0 };
-    if (last.epoch === watched.epoch) moveHead(moved, watched, watched.head, last.seq);
-    else {
-      toggleHead(moved, watched.log, watched.epoch, watched.head);
-      toggleHead(moved, watched.log, last.epoch, last.seq);
-    }
+    moveHead(moved, watched, watched.head, last.seq);
     watched.head = last.seq;
-    watched.epoch = last.epoch;
     return moved;
   }
 

@@ -38,7 +38,7 @@ import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
-import { loadStates, readFacts } from './write-facts.ts';
+import { LaneGone, loadStates, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
 
 export interface SqlLogStoreOptions {
@@ -52,6 +52,8 @@ export interface SqlLogStoreOptions {
   readonly cell: number;
   readonly node: number;
   readonly generation: number;
+  /** This node's lanes are gone: another life of the store began. */
+  readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
 }
@@ -89,6 +91,7 @@ export class SqlLogStore implements LogStore {
     } catch (thrown) {
       if (session) await this.#rollback(session, lane);
       const error = failed[0] ?? thrown;
+      if (error instanceof LaneGone) this.#options.laneGone?.();
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;

@@ -23,6 +23,11 @@ import type { StateCache } from './state-cache.ts';
 const lockLane = `
 select 1 from lanes where node = $1 and lane = $2 for update`;
 
+/** The store is in another life than this node: nothing may be written any more. */
+export class LaneGone extends Error {
+  override readonly name = 'LaneGone';
+}
+
 export interface FactsOptions {
   readonly cell: number;
   readonly generation: number;
@@ -40,7 +45,8 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
-  const [, , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
+  const [, heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
+  if (heldLane.rows.length === 0) throw new LaneGone();
   const states = await readStates(query, rows, options.states);
   const [headers, intake, above] = await Promise.all([
     readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),

@@ -277,6 +277,7 @@ export class CatchUp {
       this.#holdings.touch(view);
       this.#events.anchored(view);
     }
+    this.#learnEpochs(view, page);
     const before = view.head;
     this.takeWire(page.entries);
     if (page.head !== undefined) this.#noteHead(page.head);
@@ -286,6 +287,12 @@ export class CatchUp {
       view.notBeforeMs = this.#clock.monotonic() + limits.fetchAgainMs;
     }
     this.#pump();
+  }
+
+  /** Before the page's entries: they may be of those epochs. */
+  #learnEpochs(view: LogView, page: Page): void {
+    const epochs = page.epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
+    for (const begin of view.learnEpochs(epochs, page.head?.epoch ?? 0n)) this.#truncate(view, begin);
   }
 
   #anchorByPage(view: LogView, page: Page): void {

@@ -1,6 +1,6 @@
 // Judges one simulated run: the history checker's invariants, and what it cannot know because it sees no state: who might
 // write, how many members, what every copy and every table must look like once all is quiet.
-import { type Entry, isContent, kinds } from '@weft/cells/delivery/entry.ts';
+import { type Entry, isContent, isOwnership, kinds } from '@weft/cells/delivery/entry.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
@@ -89,7 +89,7 @@ function wrongInLog({ owner }: Shared): string[] {
     ord += isContent(entry.kind) ? 1 : 0;
     if (entry.ord !== ord || entry.ts < ts) found.push(`log ${log} seq ${seq}: ord ${entry.ord}, ts ${entry.ts}`);
     ts = entry.ts;
-    if (state && !state.members.has(entry.author)) found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
+    if (state && !isOwnership(entry.kind) && !state.members.has(entry.author)) found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
     if (entry.kind === kinds.created) state = stateAfterCreation(entry);
     else if (!isContent(entry.kind)) state = state && stateAfter(state, entry);
     if (!state) return [...found, `log ${log} seq ${seq} leaves no state`];

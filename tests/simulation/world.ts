@@ -17,6 +17,7 @@ import { MemoryCell } from './memory-cell.ts';
 import { MemoryLogStore, type StoreFaults } from './memory-log-store.ts';
 import { MemoryNetwork } from './memory-network.ts';
 import { type Mutation, noMutation } from './mutations.ts';
+import type { OwnerScenario } from './owner-changes.ts';
 import { ProcessClock, SimulatedTime } from './simulated-time.ts';
 
 export interface Verdict {
@@ -57,12 +58,14 @@ export class World implements Breakable {
   readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
   readonly processes = new Map<string, { process: CellProcess; clock: ProcessClock }>();
   readonly #mutation: Mutation;
+  readonly #scenario: OwnerScenario | undefined;
   readonly #hash = createHash('sha256');
   readonly #nodeNumbers = new Map<number, number>();
   #traced: string[] | undefined;
 
-  constructor(seed: number, mutation: Mutation = noMutation) {
+  constructor(seed: number, mutation: Mutation = noMutation, scenario?: OwnerScenario) {
     this.random = seededRandom(seed);
+    this.#scenario = scenario;
     this.#mutation = mutation;
     this.network = new MemoryNetwork(this.time, this.random, (what) => this.trace(what));
     this.cells = [1, 2, 3].map((number) => new MemoryCell(number));
@@ -117,6 +120,7 @@ export class World implements Breakable {
       rejected: (src, why) => this.trace(`rejected ${cell} ${src} ${why}`),
     });
     this.processes.set(`${cell}.${node}`, { process, clock });
+    for (const [log, { owner }] of this.takeovers) if (owner === cell) process.ownership.given(log);
     this.network.join(cell, process);
   }
 
@@ -165,7 +169,7 @@ export class World implements Breakable {
           cell,
           time,
           random,
-          node: () => this.#someNode(cell.number),
+          node: () => this.someNode(cell.number),
           record: (event) => {
             this.events.push(event);
             this.trace(`${event.device} ${event.what} ${'clientEntryId' in event ? event.clientEntryId : ''}`);
@@ -175,7 +179,7 @@ export class World implements Breakable {
     }
   }
 
-  #someNode(cell: number): CellProcess | undefined {
+  someNode(cell: number): CellProcess | undefined {
     const alive = [0, 1].map((node) => this.processes.get(`${cell}.${node}`)).filter((each) => each?.clock.alive);
     return alive[this.random.int(Math.max(alive.length, 1))]?.process;
   }
@@ -230,8 +234,15 @@ export class World implements Breakable {
     } else device.send({ log }, kinds.membersRemoved, MembersRemoved.encode({ users: [chosen] }).finish());
   }
 
+  /** The directory signs; every node hears of it some time later. */
+  sign(log: bigint, takeover: { epoch: bigint; owner: number }): void {
+    this.takeovers.set(log, takeover);
+    for (const { process } of this.processes.values()) if (process.options.cell === takeover.owner) process.ownership.given(log);
+  }
+
   async run(seed: number): Promise<Verdict> {
     for (const device of this.devices) this.#live(device);
+    this.#scenario?.(this, chaosMs);
     const heal = breakThings(this, chaosMs);
     await this.time.run(chaosMs);
     heal();
@@ -289,4 +300,5 @@ export class World implements Breakable {
   }
 }
 
-export const simulate = (seed: number, mutation?: Mutation): Promise<Verdict> => new World(seed, mutation).run(seed);
+export const simulate = (seed: number, mutation?: Mutation, scenario?: OwnerScenario): Promise<Verdict> =>
+  new World(seed, mutation, scenario).run(seed);

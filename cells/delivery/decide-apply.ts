@@ -36,7 +36,8 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
   }
   const missing = last !== undefined && last.seq > row.head;
   if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
-  else if (row.head > before || operation.snapshot) work.caughtUp(operation.log, row.head);
+  // A page without entries says that there is no more.
+  else if (row.head > before || operation.snapshot || !last) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
 }
 
@@ -119,6 +120,7 @@ function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet)
     : { ...snapshot.state, epochs: before.epochs, epoch: before.epoch };
   const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.reopen(after, snapshot);
+  if (ownerOf(after) !== ownerOf(before)) work.readdress(streamOf(after), ownerOf(after), []);
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
 }
 

@@ -71,13 +71,21 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
   if (!epochs || !newest || !before || newest.epoch <= row.epoch || row.status === 'frozen') return undefined;
   if (!isProven(operation, row, work)) return { type: 'rejected', why: 'unproven' };
   const agreed = agreedUpTo(before.epochs, epochs);
-  // The entries that follow tell the epochs themselves, in their order.
-  if (row.head <= agreed) return undefined;
+  if (row.head <= agreed) {
+    // Who owns it is known before the entries that tell it; but only who holds them owns.
+    if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
+    return undefined;
+  }
   if (snapshot?.start !== agreed || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
   const own = [...before.members, ...snapshot.state.members].filter(([, member]) => member.home === work.context.cell);
   if (own.some(([user]) => !work.row(user))) return { type: 'applied', head: row.head, behind: true };
   giveUp({ before, snapshot, epochs }, row, work);
   return undefined;
+}
+
+function learnOwner(after: LogState, work: WorkingSet): void {
+  work.changeState(after);
+  work.readdress(streamOf(after), ownerOf(after), []);
 }
 
 function giveUp(

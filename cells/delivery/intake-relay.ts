@@ -134,7 +134,8 @@ const ownIntake = (row: IntakeRow, lowestOpen: number, own: { cell: number; gene
   type: 'intake',
   src: own.cell,
   generation: own.generation,
-  target: { log: row.log },
+  // It may have waited since before the conversation had an id.
+  target: row.stream.b === 0n ? { log: row.log } : { pair: { low: row.stream.a, high: row.stream.b } },
   stream: row.stream,
   n: row.n,
   lowestOpen,

@@ -73,7 +73,10 @@ export class Puller {
     const { store, apply, cell } = this.#options;
     const local = await store.readRow(log);
     const owner = local ? speakerOf(local.row.epoch, this.#options.takeover(log)) : src;
-    if (owner === cell) return false;
+    if (owner === cell) {
+      await store.forgetBehind(log);
+      return false;
+    }
     const head = local?.row.head ?? 0;
     const epoch = local?.row.epoch ?? 0n;
     const request = { log, from: BigInt(head + 1), to: 0n, snapshot: local === undefined, epoch };

@@ -167,12 +167,15 @@ export class WorkingSet {
 
   /** Open intake of the stream goes to `dst`, behind `offered`, which was sent before it. */
   readdress(stream: Stream, dst: number, offered: readonly Omit<IntakeRow, 'n'>[]): void {
-    const next = this.facts.nextIntake(stream);
-    const open = next - (this.facts.lowestIntake(stream) ?? next);
-    for (const row of offered) this.takeIntakeNumber(row);
+    const key = streamKey(stream);
+    const mine = this.#intake.filter((row) => streamKey(row.stream) === key);
+    const next = this.#nextIntake.get(key) ?? this.facts.nextIntake(stream);
+    const open = next - (this.facts.lowestIntake(stream) ?? mine[0]?.n ?? next);
     const shift = offered.length === 0 ? 0 : open + offered.length;
-    if (offered.length > 0) this.#nextIntake.set(streamKey(stream), next + offered.length + open);
-    this.#readdressed.push({ stream, dst, shift, next: next + (offered.length === 0 ? 0 : offered.length + open) });
+    for (const row of mine) this.#intake[this.#intake.indexOf(row)] = { ...row, dst, n: row.n + shift };
+    for (const row of offered) this.takeIntakeNumber(row);
+    if (shift > 0) this.#nextIntake.set(key, next + shift);
+    this.#readdressed.push({ stream, dst, shift, next: next + shift });
   }
 
   /** Says who owns the log, once to each cell. */

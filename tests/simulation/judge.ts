@@ -1,6 +1,7 @@
 // Judges one simulated run: the history checker's invariants, and what it cannot know because it sees no state: who might
 // write, how many members, what every copy and every table must look like once all is quiet.
 import { type Entry, isContent, isOwnership, kinds } from '@weft/cells/delivery/entry.ts';
+import { ownedUpTo } from '@weft/cells/delivery/epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
@@ -55,7 +56,9 @@ export function unsettled(cells: readonly MemoryCell[]): string[] {
   for (const { owner, copies } of sharedLogs(cells)) {
     for (const { cell, stored, until } of copies) {
       const due = until === 0 ? owner.row.head : until;
-      if ((stored?.row.head ?? 0) !== due) found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
+      // A former owner without members keeps what it gave.
+      const wasOwner = until !== 0 && stored !== undefined && (ownedUpTo(stored.state.epochs, cell.number) ?? 0) >= due;
+      if ((stored?.row.head ?? 0) !== due && !wasOwner) found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
     }
   }
   return found;

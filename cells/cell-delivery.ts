@@ -296,6 +296,7 @@ export class CellDelivery implements AsyncDisposable {
         regained: async (from) => void (await writeRegained(query, { cell: from, generation: cell.generation, isLost: false })),
       },
       apply: (operation) => this.applier.apply(operation),
+      want: (log, src) => this.puller.want(log, src),
       takeOwn: () => this.intakeRelay.addressedAnew(cell.number),
       fromWire,
       limits: cellLimits,

@@ -8,7 +8,6 @@ import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
-import { ownerOf } from './delivery/log-state.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
 import { Duties } from './link/duties.ts';
@@ -92,10 +91,10 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
-  for (const { log: given, owner } of replica.takeovers()) if (owner === cell.number) delivery.ownership.given(given);
+  for (const { log: given } of replica.takeovers()) delivery.ownership.given(given);
   opened.use(
     replica.on('change', ({ takeovers }) => {
-      for (const { log: given, epoch } of takeovers) if (ownerOf({ epoch }) === cell.number) delivery.ownership.given(given);
+      for (const { log: given } of takeovers) delivery.ownership.given(given);
     }),
   );
   // What the directory said while the buses were opened.

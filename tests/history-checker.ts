@@ -72,6 +72,10 @@ function ackedAreKept(index: HistoryIndex): Violation[] {
   for (const event of index.of('accepted')) {
     const author = index.user(event.device);
     const kept = index.trueEntry.get(placeKey(event.log, event.seq));
+    const again = index.trueById.get(idKey(author, event.clientEntryId));
+    const refused = index.refused.has(idKey(author, event.clientEntryId));
+    // Given up by a newer epoch and offered again: it has another place there, or its author may not write any more.
+    if (index.isOver(event) && (refused || (again !== undefined && again.epoch > event.epoch))) continue;
     if (kept === undefined || kept.author !== author || kept.clientEntryId !== event.clientEntryId) {
       found.push(
         violation(
@@ -117,7 +121,8 @@ function nothingInvented(index: HistoryIndex): Violation[] {
       found.push(violation('I2', `${where} has other text than was sent (“${sent.body.slice(0, 60)}”)`, [entry]));
     else if (sent.log !== undefined && sent.log !== entry.log)
       found.push(violation('I2', `${where} has in this log what was sent to log ${sent.log}`, [entry]));
-    else if (refused !== undefined) found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
+    else if (refused !== undefined && !index.isOver(entry))
+      found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
   };
   for (const { device, entry } of index.of('shown')) judge(entry, device);
   for (const { device, entries } of index.of('fetched')) for (const entry of entries) judge(entry, device);

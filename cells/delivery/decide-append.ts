@@ -3,7 +3,7 @@ import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/clie
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { beginEpoch, givesSeqs } from './decide-owner.ts';
-import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
+import { causedBy, causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
 import { nextEpoch } from './epochs.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
@@ -200,7 +200,7 @@ function asIntake(
 export function selfEntryWriter(work: WorkingSet, state: LogState, cause: Entry): (user: bigint, kind: number, from: number) => void {
   return (user, kind, from) => {
     const peer = state.kind === 'direct' ? (user === state.low ? state.high : state.low) : 0n;
-    writeSelfEntry(work, user, { kind, clientEntryId: causedEntryId(cause.log, cause.seq), body: selfBody(kind, state, peer, from) });
+    writeSelfEntry(work, user, { kind, clientEntryId: causedBy(cause), body: selfBody(kind, state, peer, from) });
   };
 }
 

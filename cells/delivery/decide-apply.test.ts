@@ -61,6 +61,13 @@ test('what lies beyond the head is noted, not stored', () => {
   assert.deepEqual(cell.writes?.caughtUp, [{ log, head: 4 }]);
 });
 
+test('a frame that ends with older entries than its first is noted up to the highest', () => {
+  write(2n, 3n, 4n);
+  const [fresh, answers] = [run(4).entries, run(2, 3).entries];
+  assert.deepEqual(cell.decide(run(0, 0, { entries: [...fresh, ...answers] })), [{ type: 'applied', head: 3, behind: true }]);
+  assert.deepEqual(cell.writes?.behind, [{ log, known: 4, src: 1 }]);
+});
+
 test('the same again changes nothing', () => {
   write(2n);
   cell.decide(run(1));

@@ -12,7 +12,8 @@ import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcome {
-  const last = operation.entries.at(-1);
+  // A frame may hold answers to be sent again behind what is new.
+  const highest = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
   let row = work.row(operation.log);
   if (!row || row.status === 'opening') {
     const opened = openReplica(operation, work);
@@ -34,10 +35,10 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
     if (wrong) return wrong;
     if (entry.seq <= row.head) closeIntake(entry, work);
   }
-  const missing = last !== undefined && last.seq > row.head;
-  if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
+  const missing = highest > row.head;
+  if (missing) work.behind.push({ log: operation.log, known: highest, src: operation.src });
   // A page without entries says that there is no more.
-  else if (row.head > before || operation.snapshot || !last) work.caughtUp(operation.log, row.head);
+  else if (row.head > before || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
 }
 
@@ -50,7 +51,7 @@ function whyNot(may: 'newer' | 'stale' | 'no', operation: ApplyOperation, work: 
 
 /** An epoch nobody told this cell of: its list is pulled first (R24). */
 function laterEpoch(operation: ApplyOperation, work: WorkingSet): Outcome {
-  const known = operation.entries.at(-1)?.seq ?? 0;
+  const known = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
   work.behind.push({ log: operation.log, known, src: operation.src });
   return { type: 'applied', head: work.row(operation.log)?.head ?? 0, behind: true };
 }

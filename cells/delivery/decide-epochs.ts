@@ -29,10 +29,11 @@ export function maySend(operation: ApplyOperation, row: LogRow, work: WorkingSet
   const state = work.state(operation.log) as LogState;
   const { cell } = work.context;
   if (operation.tail) return mayGiveBack(operation, row, work) ? 'yes' : 'no';
-  const last = operation.entries.at(-1);
-  if (last && last.epoch > row.epoch && epochParts(last.epoch).cell === operation.src && !begins(operation, row, work))
-    return isProven(operation, row, work) ? 'yes' : 'newer';
-  if (last && last.epoch > row.epoch && begins(operation, row, work)) return 'yes';
+  const newest = operation.entries.reduce((most, { epoch }) => (epoch > most ? epoch : most), 0n);
+  if (newest > row.epoch) {
+    if (begins(operation, row, work)) return 'yes';
+    if (ownerOf({ epoch: newest }) === operation.src) return isProven(operation, row, work) ? 'yes' : 'newer';
+  }
   if (ownerOf(state) === operation.src && operation.src !== cell) return 'yes';
   if (operation.epochs && isProven(operation, row, work)) return 'yes';
   // A former owner's last frames may still be under way; what it gave after its time is not taken.

@@ -1,5 +1,5 @@
 // An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
-import { mixId } from './mix.ts';
+import { mix64, mixId } from './mix.ts';
 
 export interface Entry {
   readonly log: bigint;
@@ -56,3 +56,6 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 
 /** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
+
+/** The same for an entry of a self log: a place of a log has another cause once a newer epoch gave it again. */
+export const causedBy = ({ log, seq, epoch }: Entry): bigint => mixId(log ^ mix64(epoch), seq);

@@ -30,6 +30,8 @@ export interface OwnershipOptions {
   readonly takeover: DecideContext['takeover'];
   readonly regained: Regained;
   readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
+  /** A log is pulled soon. */
+  readonly want: (log: bigint, src: number) => void;
   /** Own people's intake goes to its own cell. */
   readonly takeOwn: () => void;
   readonly fromWire: (entry: WireEntry) => Entry;
@@ -39,7 +41,7 @@ export interface OwnershipOptions {
 
 export class Ownership {
   readonly #options: OwnershipOptions;
-  /** Logs the directory says this cell takes over. */
+  /** Logs the directory gave to this cell or to another. */
   readonly #given = new Set<bigint>();
   #running = false;
   #again = false;
@@ -48,7 +50,7 @@ export class Ownership {
     this.#options = options;
   }
 
-  /** The directory signed that this cell takes over. */
+  /** The directory signed that somebody takes the log over: this cell does, or it has to learn that another one did. */
   given(log: bigint): void {
     this.#given.add(log);
     this.poke();
@@ -139,7 +141,11 @@ export class Ownership {
     const { store, cell, apply, takeover } = this.#options;
     const found = await store.readRow(log);
     const signed = takeover(log);
-    if (!found || !signed || signed.owner !== cell || signed.epoch <= found.row.epoch) return true;
+    if (!found || !signed || signed.epoch <= found.row.epoch) return true;
+    if (signed.owner !== cell) {
+      this.#options.want(log, signed.owner);
+      return false;
+    }
     // Without its beginning nobody can own a log.
     if (found.start !== 0) throw new Error(`log ${log} is to be taken over, but what is kept here begins after ${found.start}`);
     for (const each of found.state.cells.keys()) {

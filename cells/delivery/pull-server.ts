@@ -37,7 +37,8 @@ export class PullServer {
     const { row, state } = found;
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
     // What a former owner gave is its to tell, and who came after it as well.
-    const isLearning = request.epoch < row.epoch && Number(request.from) <= owned;
+    // Who opens the log does so at its owner.
+    const isLearning = request.epoch !== 0n && request.epoch < row.epoch && Number(request.from) <= owned;
     if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
     const interval = state.cells.get(src);

@@ -260,6 +260,7 @@ export class CellProcess implements Participant {
       takeover,
       regained,
       apply: (operation) => this.#applier.apply(operation),
+      want: (log, src) => this.#want(log, src),
       takeOwn: () => this.#intakeRelay.addressedAnew(cell),
       fromWire,
       limits: { unsettledMax: 64, tailPagesMax: 1_000 },

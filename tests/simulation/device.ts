@@ -1,5 +1,6 @@
 // A person's device: sends, sends again what was not answered, follows its logs. What it does and sees is the history.
 import { kinds } from '@weft/cells/delivery/entry.ts';
+import { agreedUpTo, type EpochStart } from '@weft/cells/delivery/epochs.ts';
 import type { AppendOperation, Outcome, Target } from '@weft/cells/delivery/operations.ts';
 import { faults } from '@weft/proto/faults.ts';
 import { Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
@@ -36,6 +37,8 @@ interface Item {
 interface Followed {
   from: number;
   next: number;
+  /** As known when the last entry was shown. */
+  epochs: readonly EpochStart[];
 }
 
 /** One connection: its node; for each target how often an append was told to come later, and which has to come first (R8). */
@@ -235,10 +238,11 @@ export class Device {
     }
     if (until !== 0) return;
     if (!followed) {
-      followed = { from, next: from };
+      followed = { from, next: from, epochs: cell.logs.get(log)?.state.epochs ?? [] };
       this.followed.set(log, followed);
       record({ at: time.nowMs, device: name, what: 'follows', log, from });
     }
+    this.#noteEpochs(log, followed);
     for (const entry of cell.range(log, followed.next, Number.MAX_SAFE_INTEGER, 1_000)) {
       followed.next = entry.seq + 1;
       record({ at: time.nowMs, device: name, what: 'shown', entry: seenOf(entry) });
@@ -247,6 +251,18 @@ export class Device {
       const own = entry.author === this.options.user ? this.#find(entry.clientEntryId) : undefined;
       if (own?.state === 'pending') this.#done(own);
     }
+  }
+
+  /** What a newer epoch gave up is forgotten, as `Truncated` or a page's list would have it. */
+  #noteEpochs(log: bigint, followed: Followed): void {
+    const { cell, time, name, record } = this.options;
+    const epochs = cell.logs.get(log)?.state.epochs ?? followed.epochs;
+    if (epochs === followed.epochs) return;
+    const base = agreedUpTo(followed.epochs, epochs);
+    followed.epochs = epochs;
+    if (base >= followed.next - 1) return;
+    record({ at: time.nowMs, device: name, what: 'truncated', log, epoch: epochs.at(-1)?.epoch ?? 0n, base });
+    followed.next = Math.max(base + 1, followed.from);
   }
 
   /** Cell number of the device's user. */

@@ -58,7 +58,8 @@ export function unsettled(cells: readonly MemoryCell[]): string[] {
       const due = until === 0 ? owner.row.head : until;
       // A former owner without members keeps what it gave.
       const wasOwner = until !== 0 && stored !== undefined && (ownedUpTo(stored.state.epochs, cell.number) ?? 0) >= due;
-      if ((stored?.row.head ?? 0) !== due && !wasOwner) found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
+      if ((stored?.row.head ?? 0) !== due && !wasOwner)
+        found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
     }
   }
   return found;
@@ -92,7 +93,8 @@ function wrongInLog({ owner }: Shared): string[] {
     ord += isContent(entry.kind) ? 1 : 0;
     if (entry.ord !== ord || entry.ts < ts) found.push(`log ${log} seq ${seq}: ord ${entry.ord}, ts ${entry.ts}`);
     ts = entry.ts;
-    if (state && !isOwnership(entry.kind) && !state.members.has(entry.author)) found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
+    if (state && !isOwnership(entry.kind) && !state.members.has(entry.author))
+      found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
     if (entry.kind === kinds.created) state = stateAfterCreation(entry);
     else if (!isContent(entry.kind)) state = state && stateAfter(state, entry);
     if (!state) return [...found, `log ${log} seq ${seq} leaves no state`];

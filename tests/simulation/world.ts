@@ -120,7 +120,7 @@ export class World implements Breakable {
       rejected: (src, why) => this.trace(`rejected ${cell} ${src} ${why}`),
     });
     this.processes.set(`${cell}.${node}`, { process, clock });
-    for (const [log, { owner }] of this.takeovers) if (owner === cell) process.ownership.given(log);
+    for (const log of this.takeovers.keys()) process.ownership.given(log);
     this.network.join(cell, process);
   }
 
@@ -237,7 +237,7 @@ export class World implements Breakable {
   /** The directory signs; every node hears of it some time later. */
   sign(log: bigint, takeover: { epoch: bigint; owner: number }): void {
     this.takeovers.set(log, takeover);
-    for (const { process } of this.processes.values()) if (process.options.cell === takeover.owner) process.ownership.given(log);
+    for (const { process } of this.processes.values()) process.ownership.given(log);
   }
 
   async run(seed: number): Promise<Verdict> {

@@ -3,7 +3,7 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { TakeOverRequest, TakeOverResponse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
-import { epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import { inTransaction } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { appendChange } from './append-change.ts';
@@ -26,7 +26,7 @@ async function sign(sql: Sql, request: TakeOverRequest): Promise<{ log: bigint; 
   if (cell.state === 'retired') throw new WeftError('not_allowed', 'that cell is retired');
   const signed = await takeoversTable.lock(sql, request.log);
   const last = request.after > signed ? request.after : signed;
-  const epoch = makeEpoch({ count: epochParts(last).count + 1, cell: cell.number, generation: Number(cell.generation) });
+  const epoch = makeEpoch({ count: countByDirectory(epochParts(last).count), cell: cell.number, generation: Number(cell.generation) });
   const takeover = { log: request.log, epoch };
   await takeoversTable.update(sql, request.log, epoch);
   await appendChange(sql, shardOfUser(request.log), { $case: 'takeover', value: takeover });

@@ -150,6 +150,8 @@ function nothingTwice(index: HistoryIndex): Violation[] {
     let shown: SeenEntry[] = [];
     for (const event of events) {
       if (event.what === 'truncated') shown = shown.filter(({ seq }) => seq <= event.base);
+      // Whoever was removed and is in again by a newer epoch reads on from the beginning.
+      if (event.what === 'left') judge(shown.splice(0), `the timeline of ${device.device} in log ${log}`);
       if (event.what === 'shown') shown.push(event.entry);
     }
     judge(shown, `the timeline of ${device.device} in log ${log}`);
@@ -272,7 +274,8 @@ function stepsBack({ device, log, events }: Timeline): Violation[] {
     if (known > (steps.at(-1)?.known ?? 0)) steps.push({ at, known });
   };
   for (const event of events) {
-    if (event.what === 'truncated') {
+    if (event.what === 'left') [shown, steps] = [0, []];
+    else if (event.what === 'truncated') {
       const known = Math.min(steps.at(-1)?.known ?? 0, event.base);
       [shown, steps] = [Math.min(shown, event.base), [{ at: event.at, known }]];
     } else if (event.what === 'shown') {
@@ -329,7 +332,9 @@ function causeBeforeReply(index: HistoryIndex): Violation[] {
     const entry = index.trueById.get(key);
     if (entry === undefined || counted.has(key)) continue;
     counted.add(key);
-    if (event.after !== undefined && entry.seq <= event.after)
+    // What it replied to may have been given up by a newer epoch.
+    const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
+    if (event.after !== undefined && !isOver && entry.seq <= event.after)
       found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
     const line = `${event.device}/${entry.log}`;
     const before = last.get(line);

@@ -79,8 +79,11 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
   }
   const made = stateAfterCreation(first);
   const owner = operation.tail ? work.context.cell : operation.src;
-  const state = made && operation.epochs ? withEpochs(made, operation) : made;
-  if (!state || (operation.epochs ? ownerOf(state) !== operation.src : epochParts(first.epoch).cell !== owner))
+  // Whoever is to own it learns so from the entries, as it gets them.
+  const newest = operation.epochs?.at(-1);
+  const isListed = newest !== undefined && ownerOf(newest) !== work.context.cell;
+  const state = made && isListed ? withEpochs(made, operation) : made;
+  if (!state || (isListed ? ownerOf(state) : epochParts(first.epoch).cell) !== (isListed ? operation.src : owner))
     return { type: 'rejected', why: 'not-owner' };
   if (epochParts(first.epoch).count === 1 && birthCell(operation.log) !== epochParts(first.epoch).cell)
     return { type: 'rejected', why: 'not-owner' };

@@ -77,11 +77,19 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
     if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
     return undefined;
   }
-  if (snapshot?.start !== agreed || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
-  const own = [...before.members, ...snapshot.state.members].filter(([, member]) => member.home === work.context.cell);
-  if (own.some(([user]) => !work.row(user))) return { type: 'applied', head: row.head, behind: true };
-  giveUp({ before, snapshot, epochs }, row, work);
+  const held = [...before.members, ...(snapshot?.state.members ?? [])];
+  const isLocked = held.every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined);
+  if (operation.cut !== agreed || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
+  giveUp({ before, snapshot: snapshot ?? withoutUs(before, agreed, work), epochs, cut: agreed }, row, work);
   return undefined;
+}
+
+/** The log that goes on has nobody here: whoever joined did so in what was given up. */
+function withoutUs(before: LogState, cut: number, work: WorkingSet): Snapshot {
+  const members = new Map([...before.members].filter(([, { home }]) => home !== work.context.cell));
+  const cells = new Map(before.cells).set(work.context.cell, { from: 1, until: cut });
+  const row = work.row(before.log) as LogRow;
+  return { state: { ...before, version: before.version + 1, members, cells }, start: cut, ts: row.ts, ord: row.ord, floor: 0 };
 }
 
 function learnOwner(after: LogState, work: WorkingSet): void {
@@ -90,7 +98,7 @@ function learnOwner(after: LogState, work: WorkingSet): void {
 }
 
 function giveUp(
-  { before, snapshot, epochs }: { before: LogState; snapshot: Snapshot; epochs: readonly EpochStart[] },
+  { before, snapshot, epochs, cut }: { before: LogState; snapshot: Snapshot; epochs: readonly EpochStart[]; cut: number },
   row: LogRow,
   work: WorkingSet,
 ): void {
@@ -100,7 +108,7 @@ function giveUp(
   const after: LogState = { ...state, epochs, epoch: newest.epoch };
   const offered = work.facts.above(log).flatMap((entry) => offerOf(entry, after, work));
   row.status = 'open';
-  work.truncate(after, snapshot);
+  work.truncate(after, snapshot, cut);
   work.readdress(streamOf(after), ownerOf(after), offered);
   const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { groupPair } from './log-state.ts';
@@ -69,7 +69,7 @@ class Fixture {
 
   /** Lets the directory sign, and the new owner begin. */
   takeOver(to: number, ...heard: number[]) {
-    const count = epochParts(this.cell(to).rows.get(this.log)?.epoch ?? 0n).count + 1;
+    const count = countByDirectory(epochParts(this.cell(to).rows.get(this.log)?.epoch ?? 0n).count);
     const signed = { epoch: makeEpoch({ count, cell: to, generation: this.cell(to).generation }), owner: to };
     for (const cell of [to, ...heard]) this.cell(cell).takeovers.set(this.log, signed);
     return this.cell(to).decide({ type: 'begin', log: this.log })[0];
@@ -92,6 +92,8 @@ class Fixture {
       entries: entries.filter((e) => e.seq > at),
       snapshot,
       epochs: state.epochs,
+      ...((this.cell(cell).rows.get(this.log)?.head ?? 0) > at ? { cut: at } : {}),
+      leaving: [ana, bo, cy],
     })[0];
   }
 

@@ -1,6 +1,6 @@
 // Who owns a log (R2, R23, R25): giving it away, beginning an epoch, and the way from there to giving seqs to everybody.
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import { causedEntryId, type Entry, kinds } from './entry.ts';
 import { nextEpoch } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, streamOf } from './log-state.ts';
@@ -40,7 +40,7 @@ function decideHandover(operation: HandoverOperation, work: WorkingSet, row: Log
   const interval = state.cells.get(to);
   const keepsAll = interval !== undefined && interval.from === 1 && interval.until === 0;
   if (!keepsAll || state.kind === 'self') return { type: 'fault', code: 'not_allowed', text: 'that cell does not keep all of the log' };
-  const epoch = makeEpoch({ count: epochParts(row.epoch).count + 1, cell: to, generation: toGeneration });
+  const epoch = nextEpoch(row.epoch, to, toGeneration);
   const decided = work
     .allDecided(streamOf(state))
     .map(({ key, n }) => ({ cell: key.cell, generation: BigInt(key.generation), n: BigInt(n) }));

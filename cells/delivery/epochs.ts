@@ -1,5 +1,5 @@
 // The list of a log's epochs (R2): which ownership gave which seqs. An epoch that gave none is in no list.
-import { epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByOwner, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 
 export interface EpochStart {
   readonly epoch: bigint;
@@ -43,9 +43,9 @@ export function ownedUpTo(epochs: readonly EpochStart[], cell: number): number |
   return undefined;
 }
 
-/** The next ownership of a log. */
+/** The next ownership of a log, as its owner names it. */
 export const nextEpoch = (epoch: bigint, cell: number, generation: number): bigint =>
-  makeEpoch({ count: epochParts(epoch).count + 1, cell, generation });
+  makeEpoch({ count: countByOwner(epochParts(epoch).count), cell, generation });
 
 /** A position of an epoch that ended is clamped to where the next one begins (R22). */
 export function clampedSeq(epochs: readonly EpochStart[], { epoch, seq }: { readonly epoch: bigint; readonly seq: number }): number {

@@ -44,12 +44,12 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
 }
 
 function collectRun(operation: ApplyOperation, keys: Collected): void {
-  const { log, entries, epochs, snapshot } = operation;
+  const { log, entries, epochs } = operation;
   keys.logs.add(log);
   const first = entries[0];
   if (first) keys.runs.push({ log, from: first.seq, to: entries.at(-1)?.seq ?? first.seq });
   if (epochs || entries.some(({ kind }) => isOwnership(kind))) keys.moves.push(log);
-  if (epochs && snapshot) keys.cuts.push({ log, above: snapshot.start });
+  if (operation.cut !== undefined) keys.cuts.push({ log, above: operation.cut });
 }
 
 function collectAppend(operation: AppendOperation | IntakeOperation, keys: Collected, isLocal: (user: bigint) => boolean): void {

@@ -59,6 +59,8 @@ export interface ApplyOperation {
   readonly snapshot?: Snapshot;
   /** All epochs of the log, as a pulled page tells them. */
   readonly epochs?: readonly EpochStart[];
+  /** What is held above this the list gives up. */
+  readonly cut?: number;
   /** From a replica to the owner that lost it, or to the owner-to-be (R23, R25). */
   readonly tail?: boolean;
   /** Own people who were members when the run broke off: the snapshot may show that they left. */

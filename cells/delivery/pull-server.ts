@@ -37,11 +37,16 @@ export class PullServer {
     const { row, state } = found;
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
     // What a former owner gave is its to tell, and who came after it as well.
-    // Who opens the log does so at its owner.
-    const isLearning = request.epoch !== 0n && request.epoch < row.epoch && Number(request.from) <= owned;
+    // Who opens the log does so at its owner; the owner itself, if it has nothing yet, at the one before.
+    const isLearning = (request.epoch !== 0n || ownerOf(state) === src) && request.epoch < row.epoch && Number(request.from) <= owned;
     if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
     const interval = state.cells.get(src);
+    // Who joined in what a newer epoch gave up has to learn that.
+    if (!interval && state.kind !== 'self' && request.epoch !== 0n && request.epoch < row.epoch)
+      return {
+        result: { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: epochsToWire(state.epochs) } },
+      };
     if (!interval || state.kind === 'self') {
       this.#options.refused(src, request.log);
       return refusal('not_allowed');

@@ -85,7 +85,7 @@ export class Puller {
     // What is held above that was given up: the state at that point is needed.
     const page = agreed < head ? await this.#ask(owner, { ...request, from: BigInt(agreed + 1), snapshot: true }) : first;
     if (!page) return false;
-    const operation = this.#operationOf(page, { log, owner, state: local?.state });
+    const operation = this.#operationOf(page, { log, owner, state: local?.state, cut: agreed < head ? agreed : undefined });
     if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
     const outcome = await apply(operation);
     this.#options.pulled(owner, operation.entries.length);
@@ -93,7 +93,7 @@ export class Puller {
     return outcome.head > (local?.row.head ?? -1) || agreed < head;
   }
 
-  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined }): ApplyOperation {
+  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined; cut: number | undefined }): ApplyOperation {
     const entries = page.entries.map((entry) => this.#options.fromWire(entry));
     const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
     const leaving = of.state ? ownMembers(of.state, this.#options.cell) : [];
@@ -102,7 +102,9 @@ export class Puller {
       src: of.owner,
       log: of.log,
       entries,
-      ...(snapshot ? { snapshot, leaving } : {}),
+      ...(snapshot ? { snapshot } : {}),
+      ...(snapshot || of.cut !== undefined ? { leaving } : {}),
+      ...(of.cut === undefined ? {} : { cut: of.cut }),
       ...(page.epochs.length > 0 ? { epochs: epochsFromWire(page.epochs) } : {}),
     };
   }

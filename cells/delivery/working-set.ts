@@ -155,13 +155,14 @@ export class WorkingSet {
     return this.#fresh.has(log);
   }
 
-  /** What lies above the snapshot's start was given up; the state is the new owner's. */
-  truncate(after: LogState, to: { readonly start: number; readonly ts: number; readonly ord: number }): void {
+  /** What lies above `cut` was given up; the state is the new owner's. Where that begins later, so does the run. */
+  truncate(after: LogState, to: { readonly start: number; readonly ts: number; readonly ord: number }, cut: number): void {
     const row = this.row(after.log) as LogRow;
     row.head = to.start;
     row.ts = to.ts;
     row.ord = to.ord;
-    this.#truncated.set(after.log, { base: to.start, before: this.state(after.log)?.epochs ?? [], epochs: after.epochs });
+    if (to.start > cut) this.#reopened.push({ log: after.log, start: to.start });
+    this.#truncated.set(after.log, { base: cut, before: this.state(after.log)?.epochs ?? [], epochs: after.epochs });
     this.changeState(after);
   }
 

@@ -229,6 +229,7 @@ export class Device {
     const { time, name, record, cell } = this.options;
     const { log, from, until } = row;
     let followed = this.followed.get(log);
+    if (followed) this.#noteEpochs(log, followed);
     if (followed && (until !== 0 || followed.from !== from)) {
       record({ at: time.nowMs, device: name, what: 'left', log, until: followed.next - 1 });
       this.followed.delete(log);
@@ -242,7 +243,6 @@ export class Device {
       this.followed.set(log, followed);
       record({ at: time.nowMs, device: name, what: 'follows', log, from });
     }
-    this.#noteEpochs(log, followed);
     for (const entry of cell.range(log, followed.next, Number.MAX_SAFE_INTEGER, 1_000)) {
       followed.next = entry.seq + 1;
       record({ at: time.nowMs, device: name, what: 'shown', entry: seenOf(entry) });

@@ -1,6 +1,6 @@
 // Owners change while everything else happens: logs are handed over, cells die and their logs are taken over.
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
-import { epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import { sharedLogs } from './judge.ts';
 import type { World } from './world.ts';
 
@@ -45,7 +45,7 @@ function takeOverOne(world: World): void {
   const signed = world.takeovers.get(row.log);
   const last = signed && signed.epoch > row.epoch ? signed.epoch : row.epoch;
   const { number: cell, generation } = copy.cell;
-  const epoch = makeEpoch({ count: epochParts(last).count + 1, cell, generation });
+  const epoch = makeEpoch({ count: countByDirectory(epochParts(last).count), cell, generation });
   world.trace(`take over ${row.log} from ${ownerOf(state)} by ${cell}`);
   world.sign(row.log, { epoch, owner: cell });
 }

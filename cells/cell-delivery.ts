@@ -6,7 +6,6 @@ import { laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import type pg from 'pg';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
@@ -22,15 +21,16 @@ import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
+import type { Waiting } from './link/waiting.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { Peers } from './peers.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes } from './push/node-pushes.ts';
+import { NodePushes, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import { parkFrame } from './store/cell-tables.ts';
 import type { SqlLogStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
 export interface CellDeliveryOptions {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
@@ -40,8 +40,9 @@ export interface CellDeliveryOptions {
   readonly pool: pg.Pool;
   readonly store: SqlLogStore;
   readonly link: SealedLink;
-  readonly cellBus: CellBus;
+  readonly cellBus: PushBus;
   readonly peers: Peers;
+  readonly waiting: Waiting;
   readonly metrics: () => CellMetrics;
   readonly freshId: () => bigint;
   readonly failpoints: Failpoints;
@@ -75,6 +76,7 @@ export class CellDelivery implements AsyncDisposable {
       heldRunsMax: cellLimits.heldRunsMax,
       pushBytesMax: cellLimits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
+      pushesAtOnce: options.failpoints.isOff('push-order'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -135,7 +137,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
-    const { store, clock, cell, peers, freshId, log } = this.#options;
+    const { store, clock, cell, peers, waiting, freshId, log } = this.#options;
     return new Lane({
       lane,
       store,
@@ -147,6 +149,8 @@ export class CellDelivery implements AsyncDisposable {
         nowMs: clock.now(),
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
+        hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
+        hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
         limits: {
           openIntakePerUserMax: wire.openIntakePerUserMax,
@@ -194,6 +198,7 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
@@ -340,9 +345,3 @@ export class CellDelivery implements AsyncDisposable {
 
 /** Room for the seal and the frame's own fields. */
 const frameOverheadBytes = 4_096;
-
-/** A removal is seen before what follows it in any other log (R19). */
-function selfLogsFirst(runs: readonly Run[]): Run[] {
-  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
-}

@@ -110,6 +110,7 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
     cell: cell.number,
     store,
     homeOf: peers.homeOf,
+    logsPerUserMax: config.logsPerUserMax,
     exists: (user) => userExists(options, user),
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),

@@ -9,10 +9,12 @@ import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
+import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
-import { SealedLink } from './link/sealed-link.ts';
+import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
@@ -31,7 +33,7 @@ export interface CellFabric {
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
-  const { config, clock, log, opened, cell, keys, replica, registry } = options;
+  const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
   const peers = opened.use(
     new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
   );
@@ -60,7 +62,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     metrics.rejected.inc({ src, what, why });
     log.error({ src, what, why }, 'what came from another cell did not open');
   };
-  const link = new SealedLink({
+  const linkOptions: SealedLinkOptions = {
     bus,
     sealer,
     cell: cell.name,
@@ -70,14 +72,17 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     numberOf: peers.numberOf,
     rejected,
     log,
-  });
+  };
+  const link = failpoints.any ? new GuardlessLink(linkOptions, failpoints) : new SealedLink(linkOptions);
+  const waiting = opened.use(openWaiting(options, peers, metrics));
   const sessionsWatch = new SessionsWatch();
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
       link,
-      cellBus,
+      cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
+      waiting,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
@@ -91,6 +96,16 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis };
+}
+
+function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, metrics: CellMetrics): Waiting {
+  return new Waiting({
+    query: (statement) => pool.query(statement),
+    clock,
+    limits: { countEveryMs: cellLimits.waitingCountEveryMs, countShare: cellLimits.waitingCountShare, ...config.waiting },
+    failed: (error) => log.warn({ err: error }, 'what waits for other cells could not be counted'),
+    counted: (dst, bytes) => metrics.intakeBytes.set({ dst: peers.nameOf(dst) ?? String(dst) }, bytes),
+  });
 }
 
 interface DutyParts {
@@ -139,11 +154,11 @@ function openDuties(
   });
   duties.add({
     name: 'outbox',
-    everyMs: cellLimits.outboxCountEveryMs,
+    everyMs: config.waiting.outboxCountMs,
     run: () =>
       boundOutbox({
         pool,
-        rowsMax: cellLimits.outboxRowsMax,
+        rowsMax: config.waiting.outboxRowsMax,
         log,
         nameOf: peers.nameOf,
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),

@@ -9,6 +9,7 @@ export interface CellMetrics {
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
+  readonly intakeBytes: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
@@ -51,6 +52,12 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
       registers,
     }),
     outbox: new Gauge({ name: 'cells_outbox_frames', help: 'Frames that wait for an acknowledgement', labelNames: ['dst'], registers }),
+    intakeBytes: new Gauge({
+      name: 'cells_intake_bytes',
+      help: 'Appends that wait for the decision of another cell',
+      labelNames: ['dst'],
+      registers,
+    }),
     rejected: new Counter({
       name: 'cells_rejected_total',
       help: 'What came from another cell and was not believed',

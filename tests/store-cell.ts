@@ -198,6 +198,8 @@ export class StoreNode implements AsyncDisposable {
         nowMs: Date.now(),
         homeOf: birthCell,
         birthplace: () => cell,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: { openIntakePerUserMax: 1_000, frameEntriesMax: 256, frameBytesMax: 250 * 1024 },
       }),

@@ -140,6 +140,8 @@ export class CellProcess implements Participant {
         nowMs: clock.now(),
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,

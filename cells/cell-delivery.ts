@@ -25,14 +25,14 @@ import type { Waiting } from './link/waiting.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { Peers } from './peers.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes, type PushBus } from './push/node-pushes.ts';
+import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import { parkFrame } from './store/cell-tables.ts';
 import type { SqlLogStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
@@ -46,7 +46,6 @@ export interface CellDeliveryOptions {
   readonly metrics: () => CellMetrics;
   readonly freshId: () => bigint;
   readonly failpoints: Failpoints;
-  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
 export class CellDelivery implements AsyncDisposable {
@@ -289,7 +288,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -302,6 +301,7 @@ export class CellDelivery implements AsyncDisposable {
         },
         onMarks: (marks) => this.#tellMarks(marks),
         onSessionsEnded,
+        onSessionsOpened,
         onHole: () => {
           this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
         },

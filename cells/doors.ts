@@ -129,7 +129,9 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
     metrics,
     greet: async (hello: Hello, socket) => {
       const answer = await greeter.greet(hello, socket);
-      sessionsWatch.greeted(answer.greeted.session, socket);
+      const now = clock.now();
+      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },
     redirectOf,

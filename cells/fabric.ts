@@ -1,7 +1,8 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
 import { lanes } from '@weft/proto/ids.ts';
+import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
-import type { PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
+import type { InboundFrame, PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
 import { Sealer } from '@weft/runtime/seal.ts';
@@ -56,6 +57,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
+    nodes: () => delivery.pushes.peers,
     waiting: () => delivery.waiting,
   });
   const rejected = (what: string, src: string, why: string): void => {
@@ -75,7 +77,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   };
   const link = failpoints.any ? new GuardlessLink(linkOptions, failpoints) : new SealedLink(linkOptions);
   const waiting = opened.use(openWaiting(options, peers, metrics));
-  const sessionsWatch = new SessionsWatch();
+  const sessionsWatch = new SessionsWatch(options.node.number);
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
@@ -86,6 +88,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
@@ -93,7 +96,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
+  opened.use(openDuties(options, { bus, cellBus, link, delivery, peers, metrics }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis };
 }
@@ -110,6 +113,7 @@ function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, 
 
 interface DutyParts {
   readonly bus: FabricBus;
+  readonly cellBus: CellBus;
   readonly link: SealedLink;
   readonly delivery: CellDelivery;
   readonly peers: Peers;
@@ -119,7 +123,7 @@ interface DutyParts {
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
 function openDuties(
   { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics }: DutyParts,
+  { bus, cellBus, link, delivery, peers, metrics }: DutyParts,
 ): Duties {
   const duties = new Duties({
     leases,
@@ -164,6 +168,12 @@ function openDuties(
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
       }),
   });
+  // Nobody works from it yet: media and moderation will. Made again should the broker lose it.
+  duties.add({
+    name: 'jobs',
+    everyMs: cellLimits.jobsEnsureEveryMs,
+    run: () => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 }),
+  });
   duties.add({
     name: 'digest',
     everyMs: cellLimits.pullEveryMs,
@@ -171,6 +181,7 @@ function openDuties(
       for (const src of delivery.links.due()) {
         const behind = await delivery.requests.antiEntropy.compare(src);
         delivery.links.compared(src);
+        metrics.compared.inc({ src: peers.nameOf(src) ?? String(src) });
         if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
       }
     },
@@ -182,18 +193,19 @@ function openDuties(
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics'>): void {
+function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'cellBus' | 'peers' | 'metrics'>): void {
   let consumer: PartitionConsumer | undefined;
   duties.add({
     name: `apply/${p}`,
     everyMs: cellLimits.leaseEveryMs,
     run: async () => undefined,
-    held: (held) => {
+    held: (held, takenOver) => {
       if (held) {
-        consumer = bus.consumePartition(p, (frame) => {
+        const onFrame = (frame: InboundFrame): void => {
           const openedFrame = link.open(frame);
           if (openedFrame) delivery.applier.take(openedFrame);
-        });
+        };
+        consumer = bus.consumePartition(p, onFrame, { takenOver });
         return;
       }
       consumer?.[Symbol.asyncDispose]().catch(() => undefined);

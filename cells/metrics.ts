@@ -8,13 +8,17 @@ export interface CellMetrics {
   readonly frames: Counter<'dst' | 'what'>;
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
+  readonly compared: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
   readonly intakeBytes: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
 
-export function newMetrics(registry: Registry, read: { sockets: () => number; users: () => number; waiting: () => number }): CellMetrics {
+export function newMetrics(
+  registry: Registry,
+  read: { sockets: () => number; users: () => number; nodes: () => number; waiting: () => number },
+): CellMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {
     new Gauge({
@@ -28,6 +32,7 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
   };
   gauge('cells_sockets', 'Open client sockets', read.sockets);
   gauge('cells_users_online', 'Users with a socket on this node', read.users);
+  gauge('cells_nodes_heard', 'Other nodes of this cell heard of lately', read.nodes);
   gauge('cells_lane_operations_waiting', 'Operations that wait for a transaction', read.waiting);
   return {
     lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
@@ -48,6 +53,12 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
     pulled: new Counter({
       name: 'cells_link_entries_pulled_total',
       help: 'Entries pulled from their owner',
+      labelNames: ['src'],
+      registers,
+    }),
+    compared: new Counter({
+      name: 'cells_link_comparisons_total',
+      help: 'Comparisons of all logs shared with a cell',
       labelNames: ['src'],
       registers,
     }),

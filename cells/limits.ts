@@ -100,6 +100,22 @@ export const cellLimits = {
   leaveSpreadMsMax: 2_000,
 } as const;
 
+export type CellLimits = { readonly [Limit in keyof typeof cellLimits]: number };
+
+/** What bounds the delivery of one node. The simulator makes some smaller, so that they are met more often. */
+export interface DeliveryLimits extends CellLimits {
+  readonly openIntakePerUserMax: number;
+  readonly frameEntriesMax: number;
+  readonly frameBytesMax: number;
+}
+
+export const deliveryLimits: DeliveryLimits = {
+  ...cellLimits,
+  openIntakePerUserMax: wire.openIntakePerUserMax,
+  frameEntriesMax: wire.frameEntriesMax,
+  frameBytesMax: wire.fabricFrameBytesMax,
+};
+
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');

@@ -13,6 +13,11 @@ export interface CellMetrics {
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
 
+/** What the delivery counts. */
+export type DeliveryMetrics = {
+  readonly [M in 'committed' | 'transactions' | 'frames' | 'applied' | 'pulled' | 'rejected']: Pick<CellMetrics[M], 'inc'>;
+};
+
 export function newMetrics(registry: Registry, read: { sockets: () => number; users: () => number; waiting: () => number }): CellMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {

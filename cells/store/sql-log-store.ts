@@ -44,6 +44,9 @@ export interface SqlLogStoreOptions {
   readonly pairsMax: number;
 }
 
+/** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
+export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
+
 interface ReadableLog {
   readonly row: LogRow;
   readonly start: number;

@@ -220,9 +220,11 @@ test('the store in memory finds and leaves what the real one does', async () => 
   for (const { row, entries } of here.cell.logs.values()) {
     const [mine, theirs] = [await here.ask(here.store.readRow(row.log)), await store.readRow(row.log)];
     assert.deepEqual(plain(mine), plain(theirs));
+    // The one keeps what proves each entry, the other proves it anew from its check points.
+    const from = 1 + (theirs?.start ?? 0);
     assert.deepEqual(
-      plain(await here.ask(here.store.readRange(row.log, 1, row.head, 1_000))),
-      plain(await store.readRange(row.log, 1, row.head, 1_000)),
+      plain(await here.ask(here.store.readRange(row.log, from, row.head, 1_000))),
+      plain(await store.readRange(row.log, from, row.head, 1_000)),
     );
     assert.ok(entries.size > 0 || row.head === 0);
   }

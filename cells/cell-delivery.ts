@@ -1,11 +1,13 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
+import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
@@ -138,6 +140,7 @@ export class CellDelivery implements AsyncDisposable {
   #openLane(lane: number): Lane {
     const { store, clock, cell, peers, freshId, log } = this.#options;
     const limits = this.#limits;
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store,
@@ -149,6 +152,7 @@ export class CellDelivery implements AsyncDisposable {
         nowMs: clock.now(),
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
+        chain,
         freshId,
         limits: {
           openIntakePerUserMax: limits.openIntakePerUserMax,

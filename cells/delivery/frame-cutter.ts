@@ -24,8 +24,8 @@ interface OpenFrame {
   bytes: number;
 }
 
-/** Header, tags and lengths of one entry, at most. */
-const entryOverheadBytes = 96;
+/** Header, hashes, tags and lengths of one entry, at most. */
+const entryOverheadBytes = 164;
 
 export class FrameCutter {
   readonly #context: FrameCutterContext;

@@ -1,4 +1,6 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
+
+import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
@@ -19,10 +21,12 @@ import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-
 import { queryOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
+import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { readProved, readProvedBack } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -36,6 +40,7 @@ export interface SqlLogStoreOptions {
   readonly readSessions: number;
   readonly states: StateCache;
   readonly entries: EntriesTable;
+  readonly chain: Chain;
   readonly clock: Clock;
   readonly cell: number;
   readonly node: number;
@@ -95,6 +100,7 @@ export class SqlLogStore implements LogStore {
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
@@ -151,7 +157,7 @@ export class SqlLogStore implements LogStore {
 
   async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readForwards(query, { log, from, to, limit }, state.epoch)) : [];
+    return state ? this.#read((query) => readProved(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch })) : [];
   }
 
   async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
@@ -164,7 +170,7 @@ export class SqlLogStore implements LogStore {
     const state = await this.state(range.log);
     if (!state) return [];
     const { log, from, before: to, limit } = range;
-    return this.#read((query) => this.#options.entries.readBackwards(query, { log, from, to, limit }, state.epoch));
+    return this.#read((query) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch }));
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {

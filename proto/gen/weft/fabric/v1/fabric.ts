@@ -164,6 +164,8 @@ export interface LogSnapshot {
   ordBefore: bigint;
   tsBefore: bigint;
   version: bigint;
+  /** Hash of the entry at start: what the first entry's prev must be. */
+  hashBefore: Uint8Array;
 }
 
 export interface DigestRequest {
@@ -2114,6 +2116,7 @@ function createBaseLogSnapshot(): LogSnapshot {
     ordBefore: 0n,
     tsBefore: 0n,
     version: 0n,
+    hashBefore: new Uint8Array(0),
   };
 }
 
@@ -2181,6 +2184,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         throw new globalThis.Error("value provided for field message.version of type uint64 too large");
       }
       writer.uint32(104).uint64(message.version);
+    }
+    if (message.hashBefore.length !== 0) {
+      writer.uint32(114).bytes(message.hashBefore);
     }
     return writer;
   },
@@ -2302,6 +2308,14 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
             message.version = reader.uint64() as bigint;
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hashBefore = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2341,6 +2355,11 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         ? BigInt(object.ts_before)
         : 0n,
       version: isSet(object.version) ? BigInt(object.version) : 0n,
+      hashBefore: isSet(object.hashBefore)
+        ? bytesFromBase64(object.hashBefore)
+        : isSet(object.hash_before)
+        ? bytesFromBase64(object.hash_before)
+        : new Uint8Array(0),
     };
   },
 
@@ -2385,6 +2404,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     if (message.version !== 0n) {
       obj.version = message.version.toString();
     }
+    if (message.hashBefore.length !== 0) {
+      obj.hashBefore = base64FromBytes(message.hashBefore);
+    }
     return obj;
   },
 
@@ -2406,6 +2428,7 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     message.ordBefore = (object.ordBefore !== undefined && object.ordBefore !== null) ? BigInt(object.ordBefore) : 0n;
     message.tsBefore = (object.tsBefore !== undefined && object.tsBefore !== null) ? BigInt(object.tsBefore) : 0n;
     message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.hashBefore = object.hashBefore ?? new Uint8Array(0);
     return message;
   },
 };

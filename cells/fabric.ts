@@ -10,6 +10,8 @@ import { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
+import { BookKeeper } from './link/book-keeper.ts';
+import { BookMetrics } from './link/book-metrics.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
 import { SealedLink } from './link/sealed-link.ts';
@@ -28,6 +30,7 @@ export interface CellFabric {
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
+  readonly books: BookKeeper;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
@@ -88,9 +91,10 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
+  const books = openBooks(options, { bus, link, delivery, peers, metrics });
+  opened.use(openDuties(options, { bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis };
+  return { peers, delivery, metrics, sessionsWatch, redis, books };
 }
 
 interface DutyParts {
@@ -99,12 +103,30 @@ interface DutyParts {
   readonly delivery: CellDelivery;
   readonly peers: Peers;
   readonly metrics: CellMetrics;
+  readonly books: BookKeeper;
+}
+
+/** Kept by the node that holds the duty; the others only hear. */
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: Omit<DutyParts, 'books'>): BookKeeper {
+  const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
+  const books = new BookKeeper({
+    clock: options.clock,
+    link,
+    pool: options.pool,
+    cell: options.cell.number,
+    node: options.node.number,
+    oldestInboundMs: () => bus.oldestInboundMs(),
+    brokerHas: (frame) => delivery.relay.brokerHas(frame),
+    tell: (links) => told.tell(links),
+  });
+  options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
+  return books;
 }
 
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
 function openDuties(
   { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics }: DutyParts,
+  { bus, link, delivery, peers, metrics, books }: DutyParts,
 ): Duties {
   const duties = new Duties({
     leases,
@@ -150,6 +172,12 @@ function openDuties(
       }),
   });
   duties.add({
+    name: 'books',
+    everyMs: cellLimits.booksEveryMs,
+    run: () => books.keep(peers.others().map(({ number }) => number)),
+    held: (held) => (held ? undefined : books.letGo()),
+  });
+  duties.add({
     name: 'digest',
     everyMs: cellLimits.pullEveryMs,
     run: async () => {
@@ -167,7 +195,7 @@ function openDuties(
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics'>): void {
+function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics' | 'books'>): void {
   let consumer: PartitionConsumer | undefined;
   duties.add({
     name: `apply/${p}`,

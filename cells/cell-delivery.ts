@@ -89,6 +89,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
+      isOff: () => options.failpoints.isArmed('no-resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -253,6 +254,7 @@ export class CellDelivery implements AsyncDisposable {
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 

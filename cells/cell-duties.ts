@@ -8,6 +8,7 @@ import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import { type CellLimits, cellLimits } from './limits.ts';
+import type { BookKeeper } from './link/book-keeper.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
 import type { SealedLink } from './link/sealed-link.ts';
@@ -33,6 +34,7 @@ export interface CellDutiesOptions {
   readonly delivery: CellDelivery;
   readonly peers: KnownPeers;
   readonly metrics: { readonly outbox: Pick<CellMetrics['outbox'], 'set'> };
+  readonly books: Pick<BookKeeper, 'keep' | 'letGo'>;
   readonly limits?: CellLimits;
 }
 
@@ -81,6 +83,12 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
         nameOf: peers.nameOf,
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
       }),
+  });
+  duties.add({
+    name: 'books',
+    everyMs: limits.booksEveryMs,
+    run: () => options.books.keep(peers.others().map(({ number }) => number)),
+    held: (held) => (held ? undefined : options.books.letGo()),
   });
   duties.add({
     name: 'digest',

@@ -10,6 +10,8 @@ import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
+import { BookKeeper } from './link/book-keeper.ts';
+import { BookMetrics } from './link/book-metrics.ts';
 import { SealedLink } from './link/sealed-link.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
@@ -27,6 +29,7 @@ export interface CellFabric {
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
+  readonly books: BookKeeper;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
@@ -90,7 +93,33 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openCellDuties({ ...options, inboundBytesMax: config.inboundBytesMax, tables, bus, link, delivery, peers, metrics }));
+  const books = openBooks(options, { bus, link, delivery, peers, metrics });
+  opened.use(openCellDuties({ ...options, inboundBytesMax: config.inboundBytesMax, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis };
+  return { peers, delivery, metrics, sessionsWatch, redis, books };
+}
+
+interface BookParts {
+  readonly bus: FabricBus;
+  readonly link: SealedLink;
+  readonly delivery: CellDelivery;
+  readonly peers: Peers;
+  readonly metrics: CellMetrics;
+}
+
+/** Kept by the node that holds the duty; the others only hear. */
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: BookParts): BookKeeper {
+  const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
+  const books = new BookKeeper({
+    clock: options.clock,
+    link,
+    pool: options.pool,
+    cell: options.cell.number,
+    node: options.node.number,
+    oldestInboundMs: () => bus.oldestInboundMs(),
+    brokerHas: (frame) => delivery.relay.brokerHas(frame),
+    tell: (links) => told.tell(links),
+  });
+  options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
+  return books;
 }

@@ -27,6 +27,8 @@ export interface CellDutiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly inboundBytesMax: number;
+  /** Frames that may wait for a destination, and how often they are counted. */
+  readonly outbox: { readonly rowsMax: number; readonly countMs: number };
   readonly store: Pick<CellStore, 'behind'>;
   readonly tables: SideTables;
   readonly bus: InboundBus;
@@ -74,11 +76,11 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   });
   duties.add({
     name: 'outbox',
-    everyMs: limits.outboxCountEveryMs,
+    everyMs: options.outbox.countMs,
     run: () =>
       boundOutbox({
         tables,
-        rowsMax: limits.outboxRowsMax,
+        rowsMax: options.outbox.rowsMax,
         log,
         nameOf: peers.nameOf,
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),

@@ -9,10 +9,12 @@ import { CellDelivery } from './cell-delivery.ts';
 import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
+import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
 import { BookKeeper } from './link/book-keeper.ts';
 import { BookMetrics } from './link/book-metrics.ts';
-import { SealedLink } from './link/sealed-link.ts';
+import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
@@ -33,7 +35,7 @@ export interface CellFabric {
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
-  const { config, clock, log, opened, cell, keys, replica, registry } = options;
+  const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
   const peers = opened.use(
     new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
   );
@@ -62,18 +64,8 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     metrics.rejected.inc({ src, what, why });
     log.error({ src, what, why }, 'what came from another cell did not open');
   };
-  const link = new SealedLink({
-    bus,
-    sealer,
-    nonce: () => randomBytes(8).readBigUInt64BE(),
-    cell: cell.name,
-    generation: cell.generation,
-    requestMsMax: cellLimits.requestMsMax,
-    nameOf: peers.nameOf,
-    numberOf: peers.numberOf,
-    rejected,
-    log,
-  });
+  const link = openLink(options, { bus, sealer, peers, rejected });
+  const waiting = opened.use(openWaiting(options, peers, metrics));
   const sessionsWatch = new SessionsWatch();
   const tables = sideTables((statement) => options.pool.query(statement));
   const delivery: CellDelivery = opened.use(
@@ -81,8 +73,9 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       ...options,
       tables,
       link,
-      cellBus,
+      cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
+      waiting,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
@@ -94,9 +87,41 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   const books = openBooks(options, { bus, link, delivery, peers, metrics });
-  opened.use(openCellDuties({ ...options, inboundBytesMax: config.inboundBytesMax, tables, bus, link, delivery, peers, metrics, books }));
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const { inboundBytesMax } = config;
+  opened.use(openCellDuties({ ...options, inboundBytesMax, outbox, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis, books };
+}
+
+interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {
+  readonly peers: Peers;
+}
+
+function openLink({ cell, log, failpoints }: FabricOptions, { bus, sealer, peers, rejected }: LinkParts): SealedLink {
+  const options: SealedLinkOptions = {
+    bus,
+    sealer,
+    nonce: () => randomBytes(8).readBigUInt64BE(),
+    cell: cell.name,
+    generation: cell.generation,
+    requestMsMax: cellLimits.requestMsMax,
+    nameOf: peers.nameOf,
+    numberOf: peers.numberOf,
+    rejected,
+    log,
+  };
+  return failpoints.any ? new GuardlessLink(options, failpoints) : new SealedLink(options);
+}
+
+function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, metrics: CellMetrics): Waiting {
+  return new Waiting({
+    query: (statement) => pool.query(statement),
+    clock,
+    limits: { countEveryMs: cellLimits.waitingCountEveryMs, countShare: cellLimits.waitingCountShare, ...config.waiting },
+    failed: (error) => log.warn({ err: error }, 'what waits for other cells could not be counted'),
+    counted: (dst, bytes) => metrics.intakeBytes.set({ dst: peers.nameOf(dst) ?? String(dst) }, bytes),
+  });
 }
 
 interface BookParts {

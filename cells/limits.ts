@@ -58,6 +58,11 @@ export const cellLimits = {
   /** Frames one destination may have waiting, and how often they are counted. */
   outboxRowsMax: 1_000_000,
   outboxCountEveryMs: 60_000,
+  /** Bytes of open intake for one destination: days of a cell that is away, and no full disk. */
+  intakeBytesMax: 1024 * 1024 * 1024,
+  /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
+  waitingCountEveryMs: 5_000,
+  waitingCountShare: 20,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */

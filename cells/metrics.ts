@@ -12,6 +12,7 @@ export interface CellMetrics {
   /** Entries a link's books do not account for, after ten seconds. Alarm on anything above 0. */
   readonly unbalanced: Gauge<'src' | 'dst' | 'hop'>;
   readonly books: Gauge<'src' | 'dst' | 'what'>;
+  readonly intakeBytes: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
@@ -69,6 +70,12 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
       name: 'weft_link_books_entries',
       help: 'Books of a link since the store began: accepted, applied, waiting, refused',
       labelNames: ['src', 'dst', 'what'],
+      registers,
+    }),
+    intakeBytes: new Gauge({
+      name: 'cells_intake_bytes',
+      help: 'Appends that wait for the decision of another cell',
+      labelNames: ['dst'],
       registers,
     }),
     rejected: new Counter({

@@ -30,6 +30,9 @@ export interface DecideContext {
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace(pair: Pair): number;
   readonly chain: Chain;
+  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
+  hasIntakeRoom(dst: number): boolean;
+  hasOutboxRoom(dst: number): boolean;
   /** A new outbox id. */
   freshId(): bigint;
   readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };

@@ -27,6 +27,7 @@ const commands = {
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
   faults: 'tests/faults/main.ts',
+  powercut: 'tests/powercut/main.ts',
   check: 'tools/check.ts',
   test: 'tools/test.ts',
   generate: 'tools/generate.ts',

@@ -67,7 +67,7 @@ export class Crowd implements AsyncDisposable {
   }
 
   /** Everybody talks from now on until `hush`. */
-  talk(perSecond = limits.perSecond): void {
+  talk(perSecond: number = limits.perSecond): void {
     this.#over = false;
     this.#talking = this.#talkOn(perSecond);
   }

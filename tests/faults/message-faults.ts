@@ -103,8 +103,10 @@ async function everybodyCut({ crowd, stage, note }: Scene): Promise<undefined> {
   const people = crowd.of(hit);
   for (let round = 0; round < 3; round++) {
     const startMs = performance.now();
+    const before = people.map(({ counts }) => counts.connects);
+    const areBack = (): boolean => people.every(({ isLive, counts }, at) => isLive && counts.connects > (before[at] ?? 0));
     for (const person of people) person.cut();
-    while (!people.every(({ isLive }) => isLive) && performance.now() - startMs < 20_000) await systemClock.sleep(20);
+    while (!areBack() && performance.now() - startMs < 20_000) await systemClock.sleep(20);
     note(`back after ${Math.round(performance.now() - startMs)} ms`);
   }
   await stage.fabric.settle();

@@ -44,7 +44,9 @@ export class Network implements AsyncDisposable {
     this.#parts = parts;
   }
 
-  placeOf(part: string): Place {
+  placeOf(named: string): Place {
+    // A cell's servers are beside its nodes.
+    const part = named.replace(/^store-/, '');
     return { host: this.host(part), netns: this.#netns(part) };
   }
 
@@ -93,9 +95,13 @@ export class Network implements AsyncDisposable {
   /** Every rule of these parts is gone. */
   pass(...parts: readonly string[]): void {
     for (const part of parts) {
-      this.#nft(part, 'delete', 'table', 'inet', 'weft');
+      tryRun('nsenter', `--net=/run/netns/${this.#netns(part)}`, '--', 'nft', 'delete', 'table', 'inet', 'weft');
       this.#table(part);
     }
+  }
+
+  passAll(): void {
+    this.pass(...this.#parts);
   }
 
   /** Packets between two parts go through a slow, lossy pump until the result is disposed. */

@@ -1,7 +1,7 @@
 // A fabric to break: on loopback, or each part in a network namespace of its own.
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { Fabric } from '@weft/local/fabric.ts';
+import { Fabric, type FabricOptions } from '@weft/local/fabric.ts';
 import { freePortBase } from '@weft/local/ports.ts';
 import { testFolder } from '@weft/local/test-servers.ts';
 import { openPool } from '@weft/runtime/sql.ts';
@@ -15,7 +15,8 @@ export interface StageOptions {
   readonly nodes: Readonly<Record<string, number>>;
   /** In network namespaces. */
   readonly placed: boolean;
-  readonly env?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Over what the stage would choose; a data folder of its own is kept and not removed. */
+  readonly fabric?: FabricOptions;
 }
 
 const startsMax = 3;
@@ -36,7 +37,7 @@ export class Stage implements AsyncDisposable {
     const parts = [...options.cells, ...regions.flatMap((region) => [`hub-${region}`, `router-${region}`]), 'control-plane'];
     const network = options.placed ? Network.open(parts) : undefined;
     for (let tries = 1; ; tries++) {
-      const dataDir = testFolder();
+      const dataDir = options.fabric?.dataDir ?? testFolder();
       try {
         const fabric = await Fabric.start({
           dataDir,
@@ -44,12 +45,12 @@ export class Stage implements AsyncDisposable {
           cells: options.cells,
           nodesPerCell: options.nodes,
           fsync: true,
-          ...(options.env ? { env: options.env } : {}),
+          ...options.fabric,
           ...(network ? { placeOf: (part: string) => network.placeOf(part) } : {}),
         });
         return new Stage(fabric, options.cells, network);
       } catch (error) {
-        rmSync(dataDir, { recursive: true, force: true });
+        if (options.fabric?.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
         // Somebody may have taken one of the ports in between.
         if (tries < startsMax) continue;
         await network?.[Symbol.asyncDispose]();
@@ -107,6 +108,15 @@ export class Stage implements AsyncDisposable {
 
   async startAll(names: readonly string[]): Promise<void> {
     await Promise.all(names.map((name) => this.fabric.start(name)));
+  }
+
+  /** Whatever a fault that failed left stopped, frozen or cut is whole again. */
+  async restore(): Promise<void> {
+    if (this.#network) this.#network.passAll();
+    const servers = this.fabric.servers();
+    for (const { name, state } of servers) if (state === 'frozen') this.fabric.thaw(name);
+    await this.startAll(servers.filter(({ state }) => state === 'stopped').map(({ name }) => name));
+    await this.fabric.settle();
   }
 
   /** Rows of one statement in a cell's database, or "directory". */

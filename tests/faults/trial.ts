@@ -94,6 +94,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
     found.push({ invariant: 'I15', text: error instanceof Error ? error.message : String(error) });
     await crowd.hush();
     times.endMs = performance.now();
+    await stage.restore();
     return finish({ options, crowd, times, recoveryMs, services: [], found, notes, startedMs });
   }
 }

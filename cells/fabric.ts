@@ -1,21 +1,22 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
-import { lanes } from '@weft/proto/ids.ts';
+import { randomBytes } from 'node:crypto';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
-import type { PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
 import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
+import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { cellLimits } from './limits.ts';
-import { Duties } from './link/duties.ts';
-import { boundOutbox } from './link/outbox-bound.ts';
+import { BookKeeper } from './link/book-keeper.ts';
+import { BookMetrics } from './link/book-metrics.ts';
 import { SealedLink } from './link/sealed-link.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
+import { sideTables } from './store/side-tables.ts';
 
 export interface FabricOptions extends Opening, CellBase {
   readonly config: CellConfig;
@@ -28,6 +29,7 @@ export interface CellFabric {
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
+  readonly books: BookKeeper;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
@@ -63,6 +65,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const link = new SealedLink({
     bus,
     sealer,
+    nonce: () => randomBytes(8).readBigUInt64BE(),
     cell: cell.name,
     generation: cell.generation,
     requestMsMax: cellLimits.requestMsMax,
@@ -72,9 +75,11 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     log,
   });
   const sessionsWatch = new SessionsWatch();
+  const tables = sideTables((statement) => options.pool.query(statement));
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
+      tables,
       link,
       cellBus,
       peers,
@@ -88,12 +93,13 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
+  const books = openBooks(options, { bus, link, delivery, peers, metrics });
+  opened.use(openCellDuties({ ...options, inboundBytesMax: config.inboundBytesMax, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis };
+  return { peers, delivery, metrics, sessionsWatch, redis, books };
 }
 
-interface DutyParts {
+interface BookParts {
   readonly bus: FabricBus;
   readonly link: SealedLink;
   readonly delivery: CellDelivery;
@@ -101,88 +107,19 @@ interface DutyParts {
   readonly metrics: CellMetrics;
 }
 
-/** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
-function openDuties(
-  { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics }: DutyParts,
-): Duties {
-  const duties = new Duties({
-    leases,
-    clock,
-    leaseMs: cellLimits.leaseMs,
-    leaseEveryMs: cellLimits.leaseEveryMs,
-    failed: (error, duty) => log.warn({ err: error, duty }, 'a duty of the cell failed; trying again'),
+/** Kept by the node that holds the duty; the others only hear. */
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: BookParts): BookKeeper {
+  const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
+  const books = new BookKeeper({
+    clock: options.clock,
+    link,
+    pool: options.pool,
+    cell: options.cell.number,
+    node: options.node.number,
+    oldestInboundMs: () => bus.oldestInboundMs(),
+    brokerHas: (frame) => delivery.relay.brokerHas(frame),
+    tell: (links) => told.tell(links),
   });
-  duties.add({
-    name: 'resend',
-    everyMs: cellLimits.resendEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) {
-        await delivery.relay.resend(number);
-        await delivery.intakeRelay.resend(number);
-      }
-    },
-  });
-  duties.add({
-    name: 'marks',
-    everyMs: cellLimits.marksEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) await delivery.marks.tell(number);
-    },
-  });
-  duties.add({
-    name: 'pull',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const { log: behind, src } of await store.behind(cellLimits.earlyMax)) delivery.puller.want(behind, src);
-    },
-  });
-  duties.add({
-    name: 'outbox',
-    everyMs: cellLimits.outboxCountEveryMs,
-    run: () =>
-      boundOutbox({
-        pool,
-        rowsMax: cellLimits.outboxRowsMax,
-        log,
-        nameOf: peers.nameOf,
-        counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
-      }),
-  });
-  duties.add({
-    name: 'digest',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const src of delivery.links.due()) {
-        const behind = await delivery.requests.antiEntropy.compare(src);
-        delivery.links.compared(src);
-        if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
-      }
-    },
-  });
-  const ensured = bus.ensureInbound({ maxBytes: config.inboundBytesMax, replicas: 1 });
-  // Rejects only when the bus is closed.
-  ensured.catch(() => undefined);
-  for (let p = 0; p < lanes; p++) addPartition(duties, p, { bus, link, delivery });
-  return duties;
-}
-
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics'>): void {
-  let consumer: PartitionConsumer | undefined;
-  duties.add({
-    name: `apply/${p}`,
-    everyMs: cellLimits.leaseEveryMs,
-    run: async () => undefined,
-    held: (held) => {
-      if (held) {
-        consumer = bus.consumePartition(p, (frame) => {
-          const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame);
-        });
-        return;
-      }
-      consumer?.[Symbol.asyncDispose]().catch(() => undefined);
-      consumer = undefined;
-    },
-  });
+  options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
+  return books;
 }

@@ -8,6 +8,9 @@ export type FailpointName =
   | 'after-publish-before-acknowledgement'
   /** A push to sockets is left out. */
   | 'drop-push'
+  /** For as long as the node runs: frames are sent once and never again; nothing is pulled. */
+  | 'no-resend'
+  | 'no-pull'
   | 'signup-after-intention'
   | 'signup-after-reserve'
   | 'signup-before-activate';
@@ -16,6 +19,8 @@ const names: ReadonlySet<string> = new Set<FailpointName>([
   'after-commit-before-tell',
   'after-publish-before-acknowledgement',
   'drop-push',
+  'no-resend',
+  'no-pull',
   'signup-after-intention',
   'signup-after-reserve',
   'signup-before-activate',
@@ -38,6 +43,11 @@ export class Failpoints {
         throw new Error(`WEFT_FAILPOINTS: no failpoint ${each}; there are ${[...names].join(', ')}`);
       this.#armed.set(name, Number(at));
     }
+  }
+
+  /** Whether a duty is left out for good, so that what makes good for it cannot hide what went wrong. */
+  isArmed(name: 'no-resend' | 'no-pull'): boolean {
+    return this.#armed.has(name);
   }
 
   /** True when an armed point acts: `drop-push` only says so, every other point ends the process. */

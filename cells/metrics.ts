@@ -9,9 +9,17 @@ export interface CellMetrics {
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
+  /** Entries a link's books do not account for, after ten seconds. Alarm on anything above 0. */
+  readonly unbalanced: Gauge<'src' | 'dst' | 'hop'>;
+  readonly books: Gauge<'src' | 'dst' | 'what'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
+
+/** What the delivery counts. */
+export type DeliveryMetrics = {
+  readonly [M in 'committed' | 'transactions' | 'frames' | 'applied' | 'pulled' | 'rejected']: Pick<CellMetrics[M], 'inc'>;
+};
 
 export function newMetrics(registry: Registry, read: { sockets: () => number; users: () => number; waiting: () => number }): CellMetrics {
   const registers = [registry];
@@ -51,6 +59,18 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
       registers,
     }),
     outbox: new Gauge({ name: 'cells_outbox_frames', help: 'Frames that wait for an acknowledgement', labelNames: ['dst'], registers }),
+    unbalanced: new Gauge({
+      name: 'weft_link_books_unbalanced',
+      help: 'Entries of a link that are neither applied nor waiting nor refused for ten seconds, and the hop where they went missing',
+      labelNames: ['src', 'dst', 'hop'],
+      registers,
+    }),
+    books: new Gauge({
+      name: 'weft_link_books_entries',
+      help: 'Books of a link since the store began: accepted, applied, waiting, refused',
+      labelNames: ['src', 'dst', 'what'],
+      registers,
+    }),
     rejected: new Counter({
       name: 'cells_rejected_total',
       help: 'What came from another cell and was not believed',

@@ -11,7 +11,7 @@ import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
 const runsTag = 4 * 8 + 2;
 
 export interface NodePushesOptions {
-  readonly bus: CellBus;
+  readonly bus: Pick<CellBus, 'publishPush' | 'subscribePush'>;
   readonly clock: Clock;
   /** Number of this node, and when it started (Unix ms). */
   readonly node: number;

@@ -1,5 +1,7 @@
 // What a node stands on: its store, whose store it is, its number, its keys, and the directory as far as it is known.
+
 import { fileURLToPath } from 'node:url';
+import { Chain } from '@weft/proto/chain.ts';
 import { lanes } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
@@ -10,6 +12,7 @@ import type { Log } from '@weft/runtime/log.ts';
 import { migrate } from '@weft/runtime/migrate.ts';
 import { NodeNumber } from '@weft/runtime/node-number.ts';
 import { systemRandom } from '@weft/runtime/random.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { isRetryable, openPool } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { CellKeys } from './accounts/cell-keys.ts';
@@ -123,6 +126,7 @@ function openLogStore(
     readSessions: cellLimits.readSessions,
     states: new StateCache(cellLimits.statesMax),
     entries: new EntriesTable(new EntryFold(cell.foldSecret)),
+    chain: new Chain(sha256),
     clock,
     cell: cell.number,
     node,

@@ -100,12 +100,38 @@ export const cellLimits = {
   marksEveryMs: 1_000,
   marksMembersMax: 200,
   marksPerFrameMax: 256,
+  /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
+  booksEveryMs: 1_000,
+  booksLookLogs: 32,
+  booksLookNewest: 256,
+  /** A difference that lasts this long is an alarm: repair by sending again, beat and pull takes 2 to 5 s. */
+  booksUnbalancedMs: 10_000,
+  /** Claims that may wait for their answer. */
+  booksClaimsMax: 16,
+  /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
+  booksShareMax: 0.05,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,
   /** Clients of a leaving node come back within this. */
   leaveSpreadMsMax: 2_000,
 } as const;
+
+export type CellLimits = { readonly [Limit in keyof typeof cellLimits]: number };
+
+/** What bounds the delivery of one node. The simulator makes some smaller, so that they are met more often. */
+export interface DeliveryLimits extends CellLimits {
+  readonly openIntakePerUserMax: number;
+  readonly frameEntriesMax: number;
+  readonly frameBytesMax: number;
+}
+
+export const deliveryLimits: DeliveryLimits = {
+  ...cellLimits,
+  openIntakePerUserMax: wire.openIntakePerUserMax,
+  frameEntriesMax: wire.frameEntriesMax,
+  frameBytesMax: wire.fabricFrameBytesMax,
+};
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');

@@ -10,10 +10,18 @@ export interface CellMetrics {
   readonly pulled: Counter<'src'>;
   readonly compared: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
+  /** Entries a link's books do not account for, after ten seconds. Alarm on anything above 0. */
+  readonly unbalanced: Gauge<'src' | 'dst' | 'hop'>;
+  readonly books: Gauge<'src' | 'dst' | 'what'>;
   readonly intakeBytes: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
+
+/** What the delivery counts. */
+export type DeliveryMetrics = {
+  readonly [M in 'committed' | 'transactions' | 'frames' | 'applied' | 'pulled' | 'rejected']: Pick<CellMetrics[M], 'inc'>;
+};
 
 export function newMetrics(
   registry: Registry,
@@ -63,6 +71,18 @@ export function newMetrics(
       registers,
     }),
     outbox: new Gauge({ name: 'cells_outbox_frames', help: 'Frames that wait for an acknowledgement', labelNames: ['dst'], registers }),
+    unbalanced: new Gauge({
+      name: 'weft_link_books_unbalanced',
+      help: 'Entries of a link that are neither applied nor waiting nor refused for ten seconds, and the hop where they went missing',
+      labelNames: ['src', 'dst', 'hop'],
+      registers,
+    }),
+    books: new Gauge({
+      name: 'weft_link_books_entries',
+      help: 'Books of a link since the store began: accepted, applied, waiting, refused',
+      labelNames: ['src', 'dst', 'what'],
+      registers,
+    }),
     intakeBytes: new Gauge({
       name: 'cells_intake_bytes',
       help: 'Appends that wait for the decision of another cell',

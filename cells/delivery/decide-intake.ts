@@ -99,7 +99,7 @@ export function decideRefused(operation: RefusedOperation, work: WorkingSet): Ou
   if (decidesFor(operation, work) !== operation.src) return { type: 'rejected', why: 'not-owner' };
   const { author, stream, target } = operation;
   if (!work.facts.waiting(author, operation.clientEntryId, stream)) return { type: 'decided' };
-  work.close(stream, author, operation.clientEntryId);
+  work.close({ stream, author, clientEntryId: operation.clientEntryId, refused: true });
   const clientEntryId = refusalId(target, operation.clientEntryId);
   if (work.known({ log: author, author, clientEntryId })) return { type: 'decided' };
   const pair = 'pair' in operation.target ? operation.target.pair : undefined;

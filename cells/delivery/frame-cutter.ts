@@ -22,10 +22,12 @@ interface OpenFrame {
   entries: Entry[] | undefined;
   count: number;
   bytes: number;
+  /** See OutboxRow.due. */
+  due: number;
 }
 
-/** Header, tags and lengths of one entry, at most. */
-const entryOverheadBytes = 96;
+/** Header, hashes, tags and lengths of one entry, at most. */
+const entryOverheadBytes = 164;
 
 export class FrameCutter {
   readonly #context: FrameCutterContext;
@@ -38,9 +40,10 @@ export class FrameCutter {
     this.#lane = lane;
   }
 
-  /** An entry of this transaction. */
-  add(dst: number, entry: Entry): void {
+  /** An entry of this transaction. `passed`: places before it that the destination will never get, having been out of the log. */
+  add(dst: number, entry: Entry, passed = 0): void {
     const frame = this.#room(dst, entry.body.length + entryOverheadBytes);
+    frame.due += 1 + passed;
     frame.entries?.push(entry);
     cover(frame, entry.log, entry.seq);
   }
@@ -66,7 +69,7 @@ export class FrameCutter {
       return open;
     }
     this.#finish(dst);
-    const frame: OpenFrame = { ranges: [], latest: new Map(), entries: [], count: 1, bytes };
+    const frame: OpenFrame = { ranges: [], latest: new Map(), entries: [], count: 1, bytes, due: 0 };
     this.#open.set(dst, frame);
     return frame;
   }
@@ -82,6 +85,7 @@ export class FrameCutter {
       lane: this.#lane,
       ranges: frame.ranges,
       envelopes: [],
+      due: frame.due,
       ...(frame.entries ? { entries: frame.entries } : {}),
     });
   }

@@ -42,10 +42,11 @@ export interface IntakeOperation {
 /** What came with a pulled snapshot: the state just before the first entry. */
 export interface Snapshot {
   readonly state: LogState;
-  /** Seq, ts and ord before the first entry of the run. */
+  /** Seq, ts, ord and hash before the first entry of the run. */
   readonly start: number;
   readonly ts: number;
   readonly ord: number;
+  readonly hash: Uint8Array;
   readonly floor: number;
 }
 

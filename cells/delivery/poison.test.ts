@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Chain } from '@weft/proto/chain.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { type Entry, kinds } from './entry.ts';
 import type { ApplyOperation, IntakeOperation, Operation } from './operations.ts';
 import { Poison, unreadable } from './poison.ts';
@@ -30,6 +32,8 @@ const intake: IntakeOperation = {
   kind: kinds.text,
   body: Buffer.from('body'),
 };
+
+const chain = new Chain(sha256);
 
 /** What comes after three failures of an operation. */
 function afterThree(operation: Operation): readonly Operation[] | undefined {
@@ -67,7 +71,8 @@ test('the failures of different operations are counted apart, and the oldest are
   assert.equal(poison.instead(run(2)), undefined);
 });
 
-test('an unreadable entry keeps its header and has no body; a state entry is left as it is', () => {
-  assert.deepEqual(unreadable(entry(1)), { ...entry(1), flags: 1, body: new Uint8Array() });
-  assert.deepEqual(unreadable(entry(1, kinds.membersAdded)), entry(1, kinds.membersAdded));
+test('an unreadable entry keeps its header and, of its body, the hash; a state entry is left as it is', () => {
+  const { body } = entry(1);
+  assert.deepEqual(unreadable(entry(1), chain), { ...entry(1), flags: 3, body: new Uint8Array(), bodyHash: sha256(body) });
+  assert.deepEqual(unreadable(entry(1, kinds.membersAdded), chain), entry(1, kinds.membersAdded));
 });

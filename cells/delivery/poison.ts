@@ -4,7 +4,8 @@
 // 2. After three times a run is taken apart, so that only the entry that fails suffers.
 // 3. What still fails alone is poison: intake is refused; content is stored as unreadable, its header kept and its body
 //    empty; a state entry freezes the log in this cell, since nobody could say who may read it any more.
-import { type Entry, isState } from './entry.ts';
+import type { Chain } from '@weft/proto/chain.ts';
+import { type Entry, flagBits, isState } from './entry.ts';
 import { streamKey } from './log-state.ts';
 import type { ApplyOperation, Operation } from './operations.ts';
 
@@ -35,12 +36,12 @@ export class Poison {
   }
 }
 
-/** Content nobody here could store: the same header, no body. */
-export const unreadable = (entry: Entry): Entry =>
-  isState(entry.kind) ? entry : { ...entry, flags: entry.flags | unreadableFlag, body: noBody };
-
-/** Bit 0 of an entry's flags. */
-export const unreadableFlag = 1;
+/** Content nobody here could store: the same header, no body but its hash, so that the chain goes on. */
+export function unreadable(entry: Entry, chain: Chain): Entry {
+  if (isState(entry.kind)) return entry;
+  const flags = entry.flags | flagBits.unreadable | flagBits.emptied;
+  return { ...entry, flags, body: noBody, bodyHash: entry.bodyHash ?? chain.body(entry.body) };
+}
 
 const noBody = new Uint8Array();
 

@@ -12,7 +12,7 @@ export interface Duty {
 }
 
 export interface DutiesOptions {
-  readonly leases: Leases;
+  readonly leases: Pick<Leases, 'tryHold' | 'release'>;
   readonly clock: Clock;
   readonly leaseMs: number;
   readonly leaseEveryMs: number;

@@ -157,8 +157,8 @@ export interface AppendFields {
   readonly body: Buffer;
 }
 
-/** Fields 2 to 13 of ClientFrame: the requests. */
-const lastRequestField = 13;
+/** Fields 2 to 14 of ClientFrame: the requests. */
+const lastRequestField = 14;
 
 /**
  * ClientFrame{id, append} read by hand; undefined for every other frame, which the generated codec reads. Fields this

@@ -147,7 +147,8 @@ export class CellDelivery implements AsyncDisposable {
       lane,
       store,
       clock,
-      freshLog: () => this.#freshIdOf(lane),
+      freshLog: (target) => this.#freshIdOf(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell: cell.number,
         generation: cell.generation,

@@ -196,7 +196,8 @@ export class StoreNode implements AsyncDisposable {
       store: this.store,
       clock: systemClock,
       limits,
-      freshLog: () => this.#freshId(lane),
+      freshLog: (target) => this.#freshId(laneOfTarget(target)),
+      together: () => this.lanes,
       context: () => ({
         cell,
         generation,

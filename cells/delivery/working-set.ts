@@ -216,14 +216,14 @@ export class WorkingSet {
       intake: this.#intake,
       closed: this.#closed,
       decided: [...this.#decided.values()],
-      outbox: [...this.#entryFrames(lane), ...this.#envelopeFrames(lane)],
+      outbox: [...this.#entryFrames(), ...this.#envelopeFrames(lane)],
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
   }
 
-  #entryFrames(lane: number): OutboxRow[] {
-    const frames = new FrameCutter(this.context, lane);
+  #entryFrames(): OutboxRow[] {
+    const frames = new FrameCutter(this.context);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
       if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;

@@ -6,7 +6,6 @@ import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
@@ -22,15 +21,16 @@ import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
+import type { Waiting } from './link/waiting.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes } from './push/node-pushes.ts';
+import { NodePushes, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
 export interface CellDeliveryOptions {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
@@ -40,8 +40,9 @@ export interface CellDeliveryOptions {
   readonly tables: SideTables;
   readonly store: CellStore;
   readonly link: SealedLink;
-  readonly cellBus: Pick<CellBus, 'publishPush' | 'subscribePush'>;
+  readonly cellBus: PushBus;
   readonly peers: KnownPeers;
+  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
   readonly metrics: () => DeliveryMetrics;
   readonly freshId: () => bigint;
   readonly limits?: DeliveryLimits;
@@ -78,6 +79,7 @@ export class CellDelivery implements AsyncDisposable {
       heldRunsMax: limits.heldRunsMax,
       pushBytesMax: limits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
+      pushesAtOnce: options.failpoints.isOff('push-order'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -89,6 +91,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
+      isOff: () => options.failpoints.isArmed('no-resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -138,7 +141,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
-    const { store, clock, cell, peers, freshId, log } = this.#options;
+    const { store, clock, cell, peers, waiting, freshId, log } = this.#options;
     const limits = this.#limits;
     const chain = new Chain(sha256);
     return new Lane({
@@ -154,6 +157,8 @@ export class CellDelivery implements AsyncDisposable {
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
         chain,
+        hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
+        hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
         limits: {
           openIntakePerUserMax: limits.openIntakePerUserMax,
@@ -201,6 +206,7 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
@@ -254,6 +260,7 @@ export class CellDelivery implements AsyncDisposable {
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 
@@ -347,9 +354,3 @@ export class CellDelivery implements AsyncDisposable {
 
 /** Room for the seal and the frame's own fields. */
 const frameOverheadBytes = 4_096;
-
-/** A removal is seen before what follows it in any other log (R19). */
-function selfLogsFirst(runs: readonly Run[]): Run[] {
-  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
-}

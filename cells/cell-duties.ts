@@ -8,6 +8,7 @@ import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import { type CellLimits, cellLimits } from './limits.ts';
+import type { BookKeeper } from './link/book-keeper.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
 import type { SealedLink } from './link/sealed-link.ts';
@@ -26,6 +27,8 @@ export interface CellDutiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly inboundBytesMax: number;
+  /** Frames that may wait for a destination, and how often they are counted. */
+  readonly outbox: { readonly rowsMax: number; readonly countMs: number };
   readonly store: Pick<CellStore, 'behind'>;
   readonly tables: SideTables;
   readonly bus: InboundBus;
@@ -33,6 +36,7 @@ export interface CellDutiesOptions {
   readonly delivery: CellDelivery;
   readonly peers: KnownPeers;
   readonly metrics: { readonly outbox: Pick<CellMetrics['outbox'], 'set'> };
+  readonly books: Pick<BookKeeper, 'keep' | 'letGo'>;
   readonly limits?: CellLimits;
 }
 
@@ -72,15 +76,21 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   });
   duties.add({
     name: 'outbox',
-    everyMs: limits.outboxCountEveryMs,
+    everyMs: options.outbox.countMs,
     run: () =>
       boundOutbox({
         tables,
-        rowsMax: limits.outboxRowsMax,
+        rowsMax: options.outbox.rowsMax,
         log,
         nameOf: peers.nameOf,
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
       }),
+  });
+  duties.add({
+    name: 'books',
+    everyMs: limits.booksEveryMs,
+    run: () => options.books.keep(peers.others().map(({ number }) => number)),
+    held: (held) => (held ? undefined : options.books.letGo()),
   });
   duties.add({
     name: 'digest',

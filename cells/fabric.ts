@@ -9,8 +9,12 @@ import { CellDelivery } from './cell-delivery.ts';
 import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
+import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
-import { SealedLink } from './link/sealed-link.ts';
+import { BookKeeper } from './link/book-keeper.ts';
+import { BookMetrics } from './link/book-metrics.ts';
+import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
@@ -27,10 +31,11 @@ export interface CellFabric {
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
+  readonly books: BookKeeper;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
-  const { config, clock, log, opened, cell, keys, replica, registry } = options;
+  const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
   const peers = opened.use(
     new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
   );
@@ -59,18 +64,8 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     metrics.rejected.inc({ src, what, why });
     log.error({ src, what, why }, 'what came from another cell did not open');
   };
-  const link = new SealedLink({
-    bus,
-    sealer,
-    nonce: () => randomBytes(8).readBigUInt64BE(),
-    cell: cell.name,
-    generation: cell.generation,
-    requestMsMax: cellLimits.requestMsMax,
-    nameOf: peers.nameOf,
-    numberOf: peers.numberOf,
-    rejected,
-    log,
-  });
+  const link = openLink(options, { bus, sealer, peers, rejected });
+  const waiting = opened.use(openWaiting(options, peers, metrics));
   const sessionsWatch = new SessionsWatch();
   const tables = sideTables((statement) => options.pool.query(statement));
   const delivery: CellDelivery = opened.use(
@@ -78,8 +73,9 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       ...options,
       tables,
       link,
-      cellBus,
+      cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
+      waiting,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
@@ -90,7 +86,65 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openCellDuties({ ...options, inboundBytesMax: config.inboundBytesMax, tables, bus, link, delivery, peers, metrics }));
+  const books = openBooks(options, { bus, link, delivery, peers, metrics });
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const { inboundBytesMax } = config;
+  opened.use(openCellDuties({ ...options, inboundBytesMax, outbox, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis };
+  return { peers, delivery, metrics, sessionsWatch, redis, books };
+}
+
+interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {
+  readonly peers: Peers;
+}
+
+function openLink({ cell, log, failpoints }: FabricOptions, { bus, sealer, peers, rejected }: LinkParts): SealedLink {
+  const options: SealedLinkOptions = {
+    bus,
+    sealer,
+    nonce: () => randomBytes(8).readBigUInt64BE(),
+    cell: cell.name,
+    generation: cell.generation,
+    requestMsMax: cellLimits.requestMsMax,
+    nameOf: peers.nameOf,
+    numberOf: peers.numberOf,
+    rejected,
+    log,
+  };
+  return failpoints.any ? new GuardlessLink(options, failpoints) : new SealedLink(options);
+}
+
+function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, metrics: CellMetrics): Waiting {
+  return new Waiting({
+    query: (statement) => pool.query(statement),
+    clock,
+    limits: { countEveryMs: cellLimits.waitingCountEveryMs, countShare: cellLimits.waitingCountShare, ...config.waiting },
+    failed: (error) => log.warn({ err: error }, 'what waits for other cells could not be counted'),
+    counted: (dst, bytes) => metrics.intakeBytes.set({ dst: peers.nameOf(dst) ?? String(dst) }, bytes),
+  });
+}
+
+interface BookParts {
+  readonly bus: FabricBus;
+  readonly link: SealedLink;
+  readonly delivery: CellDelivery;
+  readonly peers: Peers;
+  readonly metrics: CellMetrics;
+}
+
+/** Kept by the node that holds the duty; the others only hear. */
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: BookParts): BookKeeper {
+  const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
+  const books = new BookKeeper({
+    clock: options.clock,
+    link,
+    pool: options.pool,
+    cell: options.cell.number,
+    node: options.node.number,
+    oldestInboundMs: () => bus.oldestInboundMs(),
+    brokerHas: (frame) => delivery.relay.brokerHas(frame),
+    tell: (links) => told.tell(links),
+  });
+  options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
+  return books;
 }

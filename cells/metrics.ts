@@ -9,6 +9,10 @@ export interface CellMetrics {
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
+  /** Entries a link's books do not account for, after ten seconds. Alarm on anything above 0. */
+  readonly unbalanced: Gauge<'src' | 'dst' | 'hop'>;
+  readonly books: Gauge<'src' | 'dst' | 'what'>;
+  readonly intakeBytes: Gauge<'dst'>;
   /** What came from another cell and was not believed. Alarm on any increase. */
   readonly rejected: Counter<'src' | 'what' | 'why'>;
 }
@@ -56,6 +60,24 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
       registers,
     }),
     outbox: new Gauge({ name: 'cells_outbox_frames', help: 'Frames that wait for an acknowledgement', labelNames: ['dst'], registers }),
+    unbalanced: new Gauge({
+      name: 'weft_link_books_unbalanced',
+      help: 'Entries of a link that are neither applied nor waiting nor refused for ten seconds, and the hop where they went missing',
+      labelNames: ['src', 'dst', 'hop'],
+      registers,
+    }),
+    books: new Gauge({
+      name: 'weft_link_books_entries',
+      help: 'Books of a link since the store began: accepted, applied, waiting, refused',
+      labelNames: ['src', 'dst', 'what'],
+      registers,
+    }),
+    intakeBytes: new Gauge({
+      name: 'cells_intake_bytes',
+      help: 'Appends that wait for the decision of another cell',
+      labelNames: ['dst'],
+      registers,
+    }),
     rejected: new Counter({
       name: 'cells_rejected_total',
       help: 'What came from another cell and was not believed',

@@ -28,6 +28,8 @@ export interface FabricOptions {
   readonly env?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Where the parts run; all on loopback when absent. */
   readonly placeOf?: (part: string) => Place;
+  /** Names of processes that somebody else runs where they are planned. */
+  readonly outside?: readonly string[];
   /** Only processes of these kinds; all when absent. */
   readonly kinds?: readonly ProcessKind[];
   /** False: PostgreSQL without fsync and synchronous_commit, for tests whose subject is not durability. */
@@ -74,7 +76,9 @@ export class Fabric implements AsyncDisposable {
   static async start(options: FabricOptions = {}): Promise<Fabric> {
     const dataDir = options.dataDir ?? dataDirDefault();
     const plan = planFabric({ ...options, portBase: options.portBase ?? portBaseDefault });
-    const processes = plannedProcesses(plan).filter(({ kind }) => options.kinds?.includes(kind) ?? true);
+    const processes = plannedProcesses(plan).filter(
+      ({ kind, name }) => (options.kinds?.includes(kind) ?? true) && !options.outside?.includes(name),
+    );
     const claim = claimData(dataDir);
     try {
       checkDisk(dataDir);
@@ -216,8 +220,11 @@ export class Fabric implements AsyncDisposable {
 
   /** URL of the PostgreSQL of a cell, or of "directory". */
   databaseUrl(cell: string): string {
-    const { host, ports } = this.#planned(`postgres-${cell}`);
-    return postgresUrl(host, ports[0] ?? 0);
+    const { plan } = this;
+    if (cell === 'directory') return postgresUrl(plan.controlPlane.host, plan.directoryPostgresPort);
+    const planned = plan.cells.find(({ name }) => name === cell);
+    if (planned === undefined) throw new Error(`there is no cell ${cell}`);
+    return postgresUrl(planned.storeHost, planned.postgresPort);
   }
 
   /** Removes all files of a cell's JetStream; its server is down meanwhile, and afterwards as it was before. */

@@ -21,6 +21,8 @@ export interface LauncherParts {
   /** Settings over the planned ones, by process name or by a prefix that ends in `*`. */
   readonly env: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly fsync: boolean;
+  /** How often the cells' NATS servers flush, if not as the topology says. */
+  readonly brokerSync?: string;
   readonly placeOf?: (part: string) => Place;
 }
 
@@ -32,7 +34,11 @@ export class Launcher {
 
   constructor(parts: LauncherParts) {
     this.#parts = parts;
-    this.#nats = natsTopology({ plan: parts.wiring.plan, credentials: parts.wiring.nats });
+    this.#nats = natsTopology({
+      plan: parts.wiring.plan,
+      credentials: parts.wiring.nats,
+      ...(parts.brokerSync === undefined ? {} : { syncInterval: parts.brokerSync }),
+    });
   }
 
   configure(name: string, settings: Readonly<Record<string, string>>): void {

@@ -104,7 +104,7 @@ function directoryUser(credentials: NatsCredentials): string {
 
 function leaf(options: NatsTopologyOptions, cell: CellPlan): NatsServerConfig {
   const { plan, credentials } = options;
-  const { host } = cell;
+  const host = cell.storeHost;
   const region = plan.regions.find((each) => each.name === cell.region);
   if (region === undefined) throw new Error(`cell ${cell.name} lies in region ${cell.region}, which the plan does not have`);
   const { client, monitor } = cell.nats;

@@ -37,7 +37,10 @@ export interface CellPlan {
   readonly name: string;
   readonly number: number;
   readonly region: string;
+  /** Of its nodes. */
   readonly host: string;
+  /** Of its PostgreSQL, Valkey and NATS server. */
+  readonly storeHost: string;
   /** Share of new accounts, relative to the other cells. */
   readonly weight: number;
   readonly postgresPort: number;
@@ -61,7 +64,7 @@ export interface PlanOptions {
   readonly cells?: readonly string[];
   /** Nodes of every cell, or of each by name; by default two in the first cell of a region and one in the others. */
   readonly nodesPerCell?: number | Readonly<Record<string, number>>;
-  /** Where the parts run ("eu-1", "hub-eu", "router-eu", "control-plane"); all here on loopback when absent. */
+  /** Where the parts run ("eu-1", "store-eu-1", "hub-eu", "router-eu", "control-plane"); all here on loopback when absent. */
   readonly placeOf?: (part: string) => Place;
 }
 
@@ -127,6 +130,7 @@ function planCell(options: PlanOptions, at: number): CellPlan {
     number: at + 1,
     region: known.region,
     host,
+    storeHost: placeOf(options, `store-${known.name}`).host,
     weight: 100,
     postgresPort: base + 201 + at,
     valkeyPort: base + 300 + at,
@@ -161,11 +165,11 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
       name: `postgres-${cell.name}`,
       kind: 'postgres',
       of: cell.name,
-      host: cell.host,
+      host: cell.storeHost,
       ports: [cell.postgresPort],
       needs: [],
     });
-    servers.push({ name: `valkey-${cell.name}`, kind: 'valkey', of: cell.name, host: cell.host, ports: [cell.valkeyPort], needs: [] });
+    servers.push({ name: `valkey-${cell.name}`, kind: 'valkey', of: cell.name, host: cell.storeHost, ports: [cell.valkeyPort], needs: [] });
   }
   for (const { name, hub } of plan.regions) {
     servers.push({
@@ -182,7 +186,7 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
       name: `nats-${cell.name}`,
       kind: 'nats',
       of: cell.name,
-      host: cell.host,
+      host: cell.storeHost,
       ports: [cell.nats.client, cell.nats.monitor],
       needs: [],
     });
@@ -223,8 +227,9 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
 
 /** The part of the fabric a process belongs to: what is placed together. */
 export function partOf({ kind, of }: PlannedProcess): string {
-  if (kind === 'hub' || kind === 'router') return `${kind}-${of}`;
-  return of ?? 'control-plane';
+  if (of === undefined) return 'control-plane';
+  if (kind === 'node') return of;
+  return kind === 'hub' || kind === 'router' ? `${kind}-${of}` : `store-${of}`;
 }
 
 /** Every directed pair of cells. */

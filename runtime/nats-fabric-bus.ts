@@ -10,7 +10,7 @@ import { InboundStream } from './nats-inbound.ts';
 import { LinkPublisher } from './nats-publisher.ts';
 import { ask, type RequestAddress, type RequestHandler, type RequestOutcome, RequestServer } from './nats-requests.ts';
 import { guarded, SourceSubscriptions } from './nats-sources.ts';
-import type { StreamSize } from './nats-streams.ts';
+import { oldestInboundMs, type StreamSize } from './nats-streams.ts';
 import { type BusCounters, BusWatch } from './nats-watch.ts';
 
 export interface FabricBusOptions {
@@ -97,6 +97,11 @@ export class FabricBus implements AsyncDisposable {
   ensureInbound(size: StreamSize): Promise<void> {
     this.#inbound ??= new InboundStream({ nc: this.#nc, cell: this.cell, size, signal: this.#closing.signal, log: this.#log }, this.#peers);
     return this.#inbound.ensure();
+  }
+
+  /** Age of the oldest frame in the inbound stream in ms, 0 when it is empty; undefined while the server does not tell. */
+  oldestInboundMs(): Promise<number | undefined> {
+    return oldestInboundMs({ nc: this.#nc, cell: this.cell }).catch(() => undefined);
   }
 
   /** Consumes one partition until it, or the bus, is disposed. Needs ensureInbound called before. */

@@ -205,6 +205,8 @@ export class StoreNode implements AsyncDisposable {
         homeOf: birthCell,
         birthplace: () => cell,
         chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: { openIntakePerUserMax: 1_000, frameEntriesMax: 256, frameBytesMax: 250 * 1024 },
       }),

@@ -122,7 +122,8 @@ function forked(row: LogRow, work: WorkingSet): Outcome {
 /** The entry is the owner's answer to the intake it came from (R12). */
 function closeIntake(entry: Entry, work: WorkingSet): void {
   if (work.context.homeOf(entry.author) !== work.context.cell) return;
-  work.close(streamOf(work.state(entry.log) as LogState), entry.author, entry.clientEntryId);
+  const { author, clientEntryId } = entry;
+  work.close({ stream: streamOf(work.state(entry.log) as LogState), author, clientEntryId, refused: false });
 }
 
 const noBody = new Uint8Array();

@@ -25,6 +25,8 @@ interface OpenFrame {
   entries: Entry[] | undefined;
   count: number;
   bytes: number;
+  /** See OutboxRow.due. */
+  due: number;
 }
 
 /** Header, hashes, tags and lengths of one entry, at most. */
@@ -40,9 +42,10 @@ export class FrameCutter {
     this.#context = context;
   }
 
-  /** An entry of this transaction. */
-  add(dst: number, entry: Entry): void {
+  /** An entry of this transaction. `passed`: places before it that the destination will never get, having been out of the log. */
+  add(dst: number, entry: Entry, passed = 0): void {
     const frame = this.#room(dst, laneOf(entry.log), entry.body.length + entryOverheadBytes);
+    frame.due += 1 + passed;
     frame.entries?.push(entry);
     cover(frame, entry.log, entry.seq);
   }
@@ -69,7 +72,7 @@ export class FrameCutter {
       return open;
     }
     this.#finish(key);
-    const frame: OpenFrame = { dst, lane, ranges: [], latest: new Map(), entries: [], count: 1, bytes };
+    const frame: OpenFrame = { dst, lane, ranges: [], latest: new Map(), entries: [], count: 1, bytes, due: 0 };
     this.#open.set(key, frame);
     return frame;
   }
@@ -85,6 +88,7 @@ export class FrameCutter {
       lane: frame.lane,
       ranges: frame.ranges,
       envelopes: [],
+      due: frame.due,
       ...(frame.entries ? { entries: frame.entries } : {}),
     });
   }

@@ -10,8 +10,10 @@ import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
 /** NodePush.runs = 4. */
 const runsTag = 4 * 8 + 2;
 
+export type PushBus = Pick<CellBus, 'publishPush' | 'subscribePush'>;
+
 export interface NodePushesOptions {
-  readonly bus: Pick<CellBus, 'publishPush' | 'subscribePush'>;
+  readonly bus: PushBus;
   readonly clock: Clock;
   /** Number of this node, and when it started (Unix ms). */
   readonly node: number;

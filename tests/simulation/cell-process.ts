@@ -148,6 +148,8 @@ export class CellProcess implements Participant {
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
         chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,

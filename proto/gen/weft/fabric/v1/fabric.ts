@@ -193,6 +193,33 @@ export interface OpenAnswer {
     | undefined;
 }
 
+/** Each second on every link, as a signal, from the node that keeps its cell's books: what the sender holds of the receiver's logs. */
+export interface LinkBooks {
+  /** The sender's clock, Unix ms. Names this message in `re`. */
+  sentAt: bigint;
+  /**
+   * `sent_at` of the receiver's newest message that came before the holdings were read, and when it came by the sender's
+   * clock: so that what the receiver accepted before is known to be older than these holdings. 0: none yet.
+   */
+  re: bigint;
+  reReceivedAt: bigint;
+  holdings: BookHolding[];
+  /** Age of the oldest frame in the sender's inbound stream by its broker's clock, 0 when it is empty. Absent: not known. */
+  oldestFrameMs?:
+    | bigint
+    | undefined;
+  /** Entries of the receiver's logs that a look through the sender's store did not find. */
+  holes: bigint;
+}
+
+export interface BookHolding {
+  lane: number;
+  /** Places of the receiver's logs that the sender's runs have reached, ever. */
+  applied: bigint;
+  /** Places known to exist and not reached. */
+  behind: bigint;
+}
+
 /** Between the nodes of one cell, on cell.push.<p> in account CELL: what one transaction committed. */
 export interface NodePush {
   node: number;
@@ -2875,6 +2902,291 @@ export const OpenAnswer: MessageFns<OpenAnswer> = {
         break;
       }
     }
+    return message;
+  },
+};
+
+function createBaseLinkBooks(): LinkBooks {
+  return { sentAt: 0n, re: 0n, reReceivedAt: 0n, holdings: [], oldestFrameMs: undefined, holes: 0n };
+}
+
+export const LinkBooks: MessageFns<LinkBooks> = {
+  encode(message: LinkBooks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sentAt !== 0n) {
+      if (BigInt.asUintN(64, message.sentAt) !== message.sentAt) {
+        throw new globalThis.Error("value provided for field message.sentAt of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sentAt);
+    }
+    if (message.re !== 0n) {
+      if (BigInt.asUintN(64, message.re) !== message.re) {
+        throw new globalThis.Error("value provided for field message.re of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.re);
+    }
+    if (message.reReceivedAt !== 0n) {
+      if (BigInt.asUintN(64, message.reReceivedAt) !== message.reReceivedAt) {
+        throw new globalThis.Error("value provided for field message.reReceivedAt of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.reReceivedAt);
+    }
+    for (const v of message.holdings) {
+      BookHolding.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.oldestFrameMs !== undefined) {
+      if (BigInt.asUintN(64, message.oldestFrameMs) !== message.oldestFrameMs) {
+        throw new globalThis.Error("value provided for field message.oldestFrameMs of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.oldestFrameMs);
+    }
+    if (message.holes !== 0n) {
+      if (BigInt.asUintN(64, message.holes) !== message.holes) {
+        throw new globalThis.Error("value provided for field message.holes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.holes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LinkBooks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLinkBooks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sentAt = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.re = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.reReceivedAt = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.holdings.push(BookHolding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.oldestFrameMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.holes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LinkBooks {
+    return {
+      sentAt: isSet(object.sentAt) ? BigInt(object.sentAt) : isSet(object.sent_at) ? BigInt(object.sent_at) : 0n,
+      re: isSet(object.re) ? BigInt(object.re) : 0n,
+      reReceivedAt: isSet(object.reReceivedAt)
+        ? BigInt(object.reReceivedAt)
+        : isSet(object.re_received_at)
+        ? BigInt(object.re_received_at)
+        : 0n,
+      holdings: globalThis.Array.isArray(object?.holdings)
+        ? object.holdings.map((e: any) => BookHolding.fromJSON(e))
+        : [],
+      oldestFrameMs: isSet(object.oldestFrameMs)
+        ? BigInt(object.oldestFrameMs)
+        : isSet(object.oldest_frame_ms)
+        ? BigInt(object.oldest_frame_ms)
+        : undefined,
+      holes: isSet(object.holes) ? BigInt(object.holes) : 0n,
+    };
+  },
+
+  toJSON(message: LinkBooks): unknown {
+    const obj: any = {};
+    if (message.sentAt !== 0n) {
+      obj.sentAt = message.sentAt.toString();
+    }
+    if (message.re !== 0n) {
+      obj.re = message.re.toString();
+    }
+    if (message.reReceivedAt !== 0n) {
+      obj.reReceivedAt = message.reReceivedAt.toString();
+    }
+    if (message.holdings?.length) {
+      obj.holdings = message.holdings.map((e) => BookHolding.toJSON(e));
+    }
+    if (message.oldestFrameMs !== undefined) {
+      obj.oldestFrameMs = message.oldestFrameMs.toString();
+    }
+    if (message.holes !== 0n) {
+      obj.holes = message.holes.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LinkBooks>): LinkBooks {
+    return LinkBooks.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LinkBooks>): LinkBooks {
+    const message = createBaseLinkBooks();
+    message.sentAt = (object.sentAt !== undefined && object.sentAt !== null) ? BigInt(object.sentAt) : 0n;
+    message.re = (object.re !== undefined && object.re !== null) ? BigInt(object.re) : 0n;
+    message.reReceivedAt = (object.reReceivedAt !== undefined && object.reReceivedAt !== null)
+      ? BigInt(object.reReceivedAt)
+      : 0n;
+    message.holdings = object.holdings?.map((e) => BookHolding.fromPartial(e)) || [];
+    message.oldestFrameMs = (object.oldestFrameMs !== undefined && object.oldestFrameMs !== null)
+      ? BigInt(object.oldestFrameMs)
+      : undefined;
+    message.holes = (object.holes !== undefined && object.holes !== null) ? BigInt(object.holes) : 0n;
+    return message;
+  },
+};
+
+function createBaseBookHolding(): BookHolding {
+  return { lane: 0, applied: 0n, behind: 0n };
+}
+
+export const BookHolding: MessageFns<BookHolding> = {
+  encode(message: BookHolding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lane !== 0) {
+      writer.uint32(8).uint32(message.lane);
+    }
+    if (message.applied !== 0n) {
+      if (BigInt.asUintN(64, message.applied) !== message.applied) {
+        throw new globalThis.Error("value provided for field message.applied of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.applied);
+    }
+    if (message.behind !== 0n) {
+      if (BigInt.asUintN(64, message.behind) !== message.behind) {
+        throw new globalThis.Error("value provided for field message.behind of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.behind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BookHolding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBookHolding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.lane = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.applied = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.behind = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BookHolding {
+    return {
+      lane: isSet(object.lane) ? globalThis.Number(object.lane) : 0,
+      applied: isSet(object.applied) ? BigInt(object.applied) : 0n,
+      behind: isSet(object.behind) ? BigInt(object.behind) : 0n,
+    };
+  },
+
+  toJSON(message: BookHolding): unknown {
+    const obj: any = {};
+    if (message.lane !== 0) {
+      obj.lane = Math.round(message.lane);
+    }
+    if (message.applied !== 0n) {
+      obj.applied = message.applied.toString();
+    }
+    if (message.behind !== 0n) {
+      obj.behind = message.behind.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BookHolding>): BookHolding {
+    return BookHolding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BookHolding>): BookHolding {
+    const message = createBaseBookHolding();
+    message.lane = object.lane ?? 0;
+    message.applied = (object.applied !== undefined && object.applied !== null) ? BigInt(object.applied) : 0n;
+    message.behind = (object.behind !== undefined && object.behind !== null) ? BigInt(object.behind) : 0n;
     return message;
   },
 };

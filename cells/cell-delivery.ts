@@ -11,14 +11,14 @@ import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import type pg from 'pg';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
-import { type Entry, kinds } from './delivery/entry.ts';
+import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
-import { cellLimits } from './limits.ts';
+import { cellLimits, decideLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
@@ -26,9 +26,14 @@ import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { Peers } from './peers.ts';
+import type { HeadKeys } from './proof/head-keys.ts';
+import { headsSignal } from './proof/head-signer.ts';
+import { openProof } from './proof/open-proof.ts';
+import type { Proof } from './proof/proof.ts';
 import { Hub } from './push/hub.ts';
 import { NodePushes } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
+import { selfLogsFirst } from './push/self-logs-first.ts';
 import { parkFrame } from './store/cell-tables.ts';
 import type { SqlLogStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
@@ -44,6 +49,7 @@ export interface CellDeliveryOptions {
   readonly link: SealedLink;
   readonly cellBus: CellBus;
   readonly peers: Peers;
+  readonly headKeys: HeadKeys;
   readonly metrics: () => CellMetrics;
   readonly freshId: () => bigint;
   readonly failpoints: Failpoints;
@@ -61,6 +67,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly pushes: NodePushes;
   readonly requests: PeerRequests;
   readonly links: LinkWatch;
+  readonly proof: Proof;
   readonly #options: CellDeliveryOptions;
   readonly #lanes: readonly Lane[];
   readonly #owned = new AsyncDisposableStack();
@@ -106,8 +113,17 @@ export class CellDelivery implements AsyncDisposable {
     this.requests = new PeerRequests({
       ...options,
       append: (operation) => this.append(operation),
+      heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
       rejected: (src, what, why) => this.#rejected(src, what, why),
+    });
+    this.proof = openProof({
+      ...options,
+      hub: this.hub,
+      tellNodes: (heads) => this.pushes.tellSignedHeads(heads),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+      failed: failed('a signed head could not be told'),
+      own: this.#owned,
     });
     this.marks = this.#openMarks();
     this.pushes = this.#openPushes();
@@ -152,22 +168,9 @@ export class CellDelivery implements AsyncDisposable {
         birthplace: peers.birthplace,
         chain,
         freshId,
-        limits: {
-          openIntakePerUserMax: wire.openIntakePerUserMax,
-          frameEntriesMax: wire.frameEntriesMax,
-          frameBytesMax: wire.fabricFrameBytesMax - frameOverheadBytes,
-        },
+        limits: decideLimits,
       }),
-      limits: {
-        batchEntriesMax: cellLimits.batchEntriesMax,
-        batchBytesMax: cellLimits.batchBytesMax,
-        queueMax: cellLimits.laneQueueMax,
-        queueBytesMax: cellLimits.laneQueueBytesMax,
-        retryMsMax: cellLimits.laneRetryMsMax,
-        retryPauseMs: cellLimits.laneRetryPauseMs,
-        lingerMs: cellLimits.laneLingerMs,
-        lingerBelow: cellLimits.laneLingerBelow,
-      },
+      limits: laneLimits,
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
     });
@@ -202,6 +205,7 @@ export class CellDelivery implements AsyncDisposable {
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
     this.beats.committed(writes.outbox, writes.entries);
+    this.proof.signer.committed(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
@@ -209,12 +213,8 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
-    for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
-  }
-
-  #tellRefused(entry: Entry): void {
-    const refused = Refused.decode(entry.body);
-    this.hub.tellUser(entry.log, { $case: 'refused', value: refused });
+    const refusals = runs.flatMap(({ entries }) => entries.filter(({ kind }) => kind === kinds.appendRefused));
+    for (const { log, body } of refusals) this.hub.tellUser(log, { $case: 'refused', value: Refused.decode(body) });
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
@@ -300,6 +300,7 @@ export class CellDelivery implements AsyncDisposable {
           this.#tellRuns(runs);
         },
         onMarks: (marks) => this.#tellMarks(marks),
+        onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onHole: () => {
           this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
@@ -316,8 +317,13 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
+    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
+  }
+
+  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
+    if (what === beatSignal) this.#heardBeat(src, bytes);
+    else if (what === headsSignal) this.proof.heard(src, bytes);
   }
 
   /** Heads older than two seconds that are not here were lost on the way. */
@@ -340,13 +346,4 @@ export class CellDelivery implements AsyncDisposable {
     this.#options.metrics().rejected.inc({ src: name, what, why });
     this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
   }
-}
-
-/** Room for the seal and the frame's own fields. */
-const frameOverheadBytes = 4_096;
-
-/** A removal is seen before what follows it in any other log (R19). */
-function selfLogsFirst(runs: readonly Run[]): Run[] {
-  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
 }

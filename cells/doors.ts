@@ -42,6 +42,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     createSelfLog,
     sessionsWatch,
     delivery,
+    headKeys,
     failpoints,
   } = options;
   const accounts = opened.use(
@@ -67,7 +68,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       if (from === 'here') delivery.pushes.tellSessionsEnded(sessions);
     }),
   );
-  const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log, origins: config.origins });
+  const app = buildHttp({ cell: config.cell.name, accounts, keys, headKeys, health, log, origins: config.origins });
   const edge = new Edge({
     services: edgeServices(options, accounts),
     heartbeatMs: config.heartbeatMs,
@@ -114,6 +115,7 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
     setMark: (mark, state) => delivery.marks.set(mark, state),
+    signedHead: (log, user, isWitness) => delivery.proof.read(log, user, isWitness),
     renew: async (token, greeted) => {
       const access = await accounts.verifyAccess(token);
       if (access.user !== greeted.user || access.session !== greeted.session)

@@ -15,6 +15,7 @@ import { boundOutbox } from './link/outbox-bound.ts';
 import { SealedLink } from './link/sealed-link.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
+import { HeadKeys } from './proof/head-keys.ts';
 import { SessionsWatch } from './sessions-watch.ts';
 
 export interface FabricOptions extends Opening, CellBase {
@@ -25,6 +26,7 @@ export interface FabricOptions extends Opening, CellBase {
 export interface CellFabric {
   readonly peers: Peers;
   readonly delivery: CellDelivery;
+  readonly headKeys: HeadKeys;
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
@@ -71,6 +73,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     rejected,
     log,
   });
+  const headKeys = new HeadKeys({ cell: cell.name, keys, cells: () => replica.cells() });
   const sessionsWatch = new SessionsWatch();
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
@@ -78,6 +81,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       link,
       cellBus,
       peers,
+      headKeys,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
@@ -90,7 +94,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis };
+  return { peers, delivery, headKeys, metrics, sessionsWatch, redis };
 }
 
 interface DutyParts {
@@ -130,6 +134,8 @@ function openDuties(
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
+  duties.add({ name: 'witness', everyMs: cellLimits.headsWitnessEveryMs, run: () => delivery.proof.witness.keep() });
+  duties.add({ name: 'witness/forget', everyMs: cellLimits.headsForgetEveryMs, run: () => delivery.proof.witness.forget() });
   duties.add({
     name: 'pull',
     everyMs: cellLimits.pullEveryMs,

@@ -78,6 +78,23 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /**
+   * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
+   * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look
+   * (about 60 µs each with telling it): the rest waits for the next.
+   */
+  headSignMs: 2_000,
+  headSignEveryMs: 500,
+  headsSignedMax: 200,
+  /** Logs whose head waits to be signed; what comes beyond is signed with its next entry. */
+  headsActiveMax: 100_000,
+  /** A head that is asked for is signed anew when the last is older. */
+  headFreshMs: 1_000,
+  /** Heads of other cells that wait to be kept, and how often they are; they are forgotten after this. */
+  headsWitnessedMax: 10_000,
+  headsWitnessEveryMs: 1_000,
+  headWitnessedMsMax: 90 * 86_400_000,
+  headsForgetEveryMs: 3_600_000,
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
@@ -98,6 +115,27 @@ export const cellLimits = {
   sessionsCheckMax: 1_000,
   /** Clients of a leaving node come back within this. */
   leaveSpreadMsMax: 2_000,
+} as const;
+
+/** Those of a lane, and of one decision. */
+export const laneLimits = {
+  batchEntriesMax: cellLimits.batchEntriesMax,
+  batchBytesMax: cellLimits.batchBytesMax,
+  queueMax: cellLimits.laneQueueMax,
+  queueBytesMax: cellLimits.laneQueueBytesMax,
+  retryMsMax: cellLimits.laneRetryMsMax,
+  retryPauseMs: cellLimits.laneRetryPauseMs,
+  lingerMs: cellLimits.laneLingerMs,
+  lingerBelow: cellLimits.laneLingerBelow,
+} as const;
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+export const decideLimits = {
+  openIntakePerUserMax: wire.openIntakePerUserMax,
+  frameEntriesMax: wire.frameEntriesMax,
+  frameBytesMax: wire.fabricFrameBytesMax - frameOverheadBytes,
 } as const;
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');

@@ -12,6 +12,7 @@ import type { AppendOperation, Outcome } from '../delivery/operations.ts';
 import { PullServer } from '../delivery/pull-server.ts';
 import { cellLimits } from '../limits.ts';
 import type { Peers } from '../peers.ts';
+import { headMethod } from '../proof/proof.ts';
 import type { SqlLogStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
 import type { SealedLink } from './sealed-link.ts';
@@ -22,6 +23,8 @@ export interface PeerRequestsOptions {
   readonly link: SealedLink;
   readonly peers: Peers;
   readonly clock: Clock;
+  /** Answers for signed heads. */
+  readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
@@ -59,6 +62,7 @@ export class PeerRequests {
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
+    if (method === headMethod) return this.#options.heads(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);
   }

@@ -16,6 +16,7 @@ import {
   logKindToNumber,
   MarkMoved,
   Member,
+  SignedHead,
 } from "../../client/v1/client.ts";
 
 export const protobufPackage = "weft.fabric.v1";
@@ -178,6 +179,25 @@ export interface DigestAnswer {
   heads: Head[];
 }
 
+/** Signal `heads`: what the source says of logs it owns, to the cells that keep them or its word. */
+export interface SignedHeads {
+  heads: SignedHead[];
+}
+
+/** To the owner of a log, or to the cell that keeps its word. */
+export interface HeadRequest {
+  log: bigint;
+  witness: boolean;
+}
+
+export interface HeadAnswer {
+  result:
+    | { $case: "head"; value: SignedHead }
+    | { $case: "moved"; value: Moved }
+    | { $case: "fault"; value: Fault }
+    | undefined;
+}
+
 export interface OpenRequest {
   opener: bigint;
   peer: bigint;
@@ -206,6 +226,8 @@ export interface NodePush {
   sessionsEnded: bigint[];
   /** True for the beat of each second, which repeats the last counter. */
   beat: boolean;
+  /** For the sockets of the other nodes. */
+  signedHeads: SignedHead[];
 }
 
 function createBaseEntryRun(): EntryRun {
@@ -2618,6 +2640,285 @@ export const DigestAnswer: MessageFns<DigestAnswer> = {
   },
 };
 
+function createBaseSignedHeads(): SignedHeads {
+  return { heads: [] };
+}
+
+export const SignedHeads: MessageFns<SignedHeads> = {
+  encode(message: SignedHeads, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.heads) {
+      SignedHead.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignedHeads {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignedHeads();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heads.push(SignedHead.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SignedHeads {
+    return {
+      heads: globalThis.Array.isArray(object?.heads) ? object.heads.map((e: any) => SignedHead.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: SignedHeads): unknown {
+    const obj: any = {};
+    if (message.heads?.length) {
+      obj.heads = message.heads.map((e) => SignedHead.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SignedHeads>): SignedHeads {
+    return SignedHeads.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SignedHeads>): SignedHeads {
+    const message = createBaseSignedHeads();
+    message.heads = object.heads?.map((e) => SignedHead.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHeadRequest(): HeadRequest {
+  return { log: 0n, witness: false };
+}
+
+export const HeadRequest: MessageFns<HeadRequest> = {
+  encode(message: HeadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.witness !== false) {
+      writer.uint32(16).bool(message.witness);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.witness = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeadRequest {
+    return {
+      log: isSet(object.log) ? BigInt(object.log) : 0n,
+      witness: isSet(object.witness) ? globalThis.Boolean(object.witness) : false,
+    };
+  },
+
+  toJSON(message: HeadRequest): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.witness !== false) {
+      obj.witness = message.witness;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeadRequest>): HeadRequest {
+    return HeadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeadRequest>): HeadRequest {
+    const message = createBaseHeadRequest();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.witness = object.witness ?? false;
+    return message;
+  },
+};
+
+function createBaseHeadAnswer(): HeadAnswer {
+  return { result: undefined };
+}
+
+export const HeadAnswer: MessageFns<HeadAnswer> = {
+  encode(message: HeadAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.result?.$case) {
+      case "head":
+        SignedHead.encode(message.result.value, writer.uint32(10).fork()).join();
+        break;
+      case "moved":
+        Moved.encode(message.result.value, writer.uint32(18).fork()).join();
+        break;
+      case "fault":
+        Fault.encode(message.result.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeadAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeadAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.result = { $case: "head", value: SignedHead.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.result = { $case: "moved", value: Moved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.result = { $case: "fault", value: Fault.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeadAnswer {
+    return {
+      result: isSet(object.head)
+        ? { $case: "head", value: SignedHead.fromJSON(object.head) }
+        : isSet(object.moved)
+        ? { $case: "moved", value: Moved.fromJSON(object.moved) }
+        : isSet(object.fault)
+        ? { $case: "fault", value: Fault.fromJSON(object.fault) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: HeadAnswer): unknown {
+    const obj: any = {};
+    if (message.result?.$case === "head") {
+      obj.head = SignedHead.toJSON(message.result.value);
+    } else if (message.result?.$case === "moved") {
+      obj.moved = Moved.toJSON(message.result.value);
+    } else if (message.result?.$case === "fault") {
+      obj.fault = Fault.toJSON(message.result.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeadAnswer>): HeadAnswer {
+    return HeadAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeadAnswer>): HeadAnswer {
+    const message = createBaseHeadAnswer();
+    switch (object.result?.$case) {
+      case "head": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "head", value: SignedHead.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "moved": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "moved", value: Moved.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "fault": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "fault", value: Fault.fromPartial(object.result.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseOpenRequest(): OpenRequest {
   return { opener: 0n, peer: 0n, peerHome: 0, clientEntryId: 0n };
 }
@@ -2880,7 +3181,7 @@ export const OpenAnswer: MessageFns<OpenAnswer> = {
 };
 
 function createBaseNodePush(): NodePush {
-  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false };
+  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false, signedHeads: [] };
 }
 
 export const NodePush: MessageFns<NodePush> = {
@@ -2918,6 +3219,9 @@ export const NodePush: MessageFns<NodePush> = {
     }
     if (message.beat !== false) {
       writer.uint32(56).bool(message.beat);
+    }
+    for (const v of message.signedHeads) {
+      SignedHead.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -3001,6 +3305,14 @@ export const NodePush: MessageFns<NodePush> = {
             message.beat = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.signedHeads.push(SignedHead.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3026,6 +3338,11 @@ export const NodePush: MessageFns<NodePush> = {
         ? object.sessions_ended.map((e: any) => BigInt(e))
         : [],
       beat: isSet(object.beat) ? globalThis.Boolean(object.beat) : false,
+      signedHeads: globalThis.Array.isArray(object?.signedHeads)
+        ? object.signedHeads.map((e: any) => SignedHead.fromJSON(e))
+        : globalThis.Array.isArray(object?.signed_heads)
+        ? object.signed_heads.map((e: any) => SignedHead.fromJSON(e))
+        : [],
     };
   },
 
@@ -3052,6 +3369,9 @@ export const NodePush: MessageFns<NodePush> = {
     if (message.beat !== false) {
       obj.beat = message.beat;
     }
+    if (message.signedHeads?.length) {
+      obj.signedHeads = message.signedHeads.map((e) => SignedHead.toJSON(e));
+    }
     return obj;
   },
 
@@ -3067,6 +3387,7 @@ export const NodePush: MessageFns<NodePush> = {
     message.marks = object.marks?.map((e) => MarkMoved.fromPartial(e)) || [];
     message.sessionsEnded = object.sessionsEnded?.map((e) => BigInt(e)) || [];
     message.beat = object.beat ?? false;
+    message.signedHeads = object.signedHeads?.map((e) => SignedHead.fromPartial(e)) || [];
     return message;
   },
 };

@@ -73,7 +73,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     rejected,
     log,
   });
-  const headKeys = new HeadKeys({ cell: cell.name, keys, cells: () => replica.cells() });
+  const headKeys = new HeadKeys({ cell, keys, cells: () => replica.cells() });
   const sessionsWatch = new SessionsWatch();
   const delivery: CellDelivery = opened.use(
     new CellDelivery({

@@ -30,8 +30,3 @@ export function headBytes({ log, epoch, seq, hash, ts }: HeadFields): Uint8Array
 
 /** Name, in a JWKS, of the key a cell signs heads with. */
 export const headKid = (cell: string, version: number): string => `${cell}.head.${version}`;
-
-export function parseHeadKid(kid: string): { readonly cell: string; readonly version: number } | undefined {
-  const [, cell, version] = /^([a-z0-9-]{1,64})\.head\.([1-9]\d{0,8})$/.exec(kid) ?? [];
-  return cell === undefined ? undefined : { cell, version: Number(version) };
-}

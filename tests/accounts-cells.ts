@@ -185,7 +185,7 @@ export class Ground implements AsyncDisposable {
       cell: name,
       accounts,
       keys,
-      headKeys: new HeadKeys({ cell: name, keys, cells: () => homes.cells() }),
+      headKeys: new HeadKeys({ cell: { name, number }, keys, cells: () => homes.cells() }),
       health,
       log,
       ...(settings.origins === undefined ? {} : { origins: settings.origins }),

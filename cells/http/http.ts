@@ -76,13 +76,15 @@ function userRoutes(app: FastifyInstance, accounts: Accounts): void {
 function plainRoutes(app: FastifyInstance, { cell, keys, headKeys, health }: HttpOptions): void {
   app.get('/.well-known/jwks.json', async (_request, reply) => {
     const tokens = keys.all('token').map((key) => ({ kid: `${cell}.${key.version}`, key: key.publicKey }));
-    const jwks = [...tokens, ...headKeys.published()].map(({ kid, key }) => ({
+    const heads = headKeys.published().map((each) => ({ ...each, weft_cell: each.cell }));
+    const jwks = [...tokens, ...heads].map(({ kid, key, ...more }) => ({
       kty: 'OKP',
       crv: 'Ed25519',
       use: 'sig',
       alg: 'EdDSA',
       kid,
       x: Buffer.from(key).toString('base64url'),
+      ...('weft_cell' in more ? { weft_cell: more.weft_cell } : {}),
     }));
     return reply
       .header('cache-control', `public, max-age=${httpLimits.keysSecondsMax}`)

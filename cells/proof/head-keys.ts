@@ -3,17 +3,19 @@ import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type CellRecord, KeyUse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { epochParts } from '@weft/proto/positions.ts';
-import { type HeadFields, headBytes, headKid, parseHeadKid } from '@weft/proto/signed-head.ts';
+import { type HeadFields, headBytes, headKid } from '@weft/proto/signed-head.ts';
 import type { CellKeys } from '../accounts/cell-keys.ts';
 
 export interface PublishedHeadKey {
   readonly kid: string;
+  /** Number of the cell: the owner in an epoch. */
+  readonly cell: number;
   /** 32 raw bytes (RFC 8032). */
   readonly key: Uint8Array;
 }
 
 export interface HeadKeysOptions {
-  readonly cell: string;
+  readonly cell: { readonly name: string; readonly number: number };
   readonly keys: CellKeys;
   /** Every cell of the directory, this one too. */
   readonly cells: () => readonly CellRecord[];
@@ -42,7 +44,7 @@ export class HeadKeys {
       const der = Buffer.concat([privateFront, current.privateKey]);
       this.#signing = { version: current.version, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) };
     }
-    return { ...head, kid: headKid(cell, current.version), signature: sign(null, headBytes(head), this.#signing.key) };
+    return { ...head, kid: headKid(cell.name, current.version), signature: sign(null, headBytes(head), this.#signing.key) };
   }
 
   /** Whether the owner of the head's epoch signed it. */
@@ -54,15 +56,14 @@ export class HeadKeys {
   /** What clients verify with: the keys of every cell known here. */
   published(): PublishedHeadKey[] {
     const { cell, keys, cells } = this.#options;
-    const own = keys.all('head').map((key) => ({ kid: headKid(cell, key.version), key: key.publicKey }));
-    const others = cells().filter(({ name }) => name !== cell);
+    const own = keys.all('head').map((key) => ({ kid: headKid(cell.name, key.version), cell: cell.number, key: key.publicKey }));
+    const others = cells().filter(({ name }) => name !== cell.name);
     return [...own, ...others.flatMap((each) => headKeysOf(each))];
   }
 
   #keyOf(head: SignedHead): KeyObject | undefined {
-    const named = parseHeadKid(head.kid);
-    if (!named || this.#numberOf(named.cell) !== epochParts(head.epoch).cell) return undefined;
-    const raw = this.published().find(({ kid }) => kid === head.kid)?.key;
+    const owner = epochParts(head.epoch).cell;
+    const raw = this.published().find(({ kid, cell }) => kid === head.kid && cell === owner)?.key;
     if (!raw) return undefined;
     const name = `${head.kid} ${Buffer.from(raw).toString('base64')}`;
     const known = this.#verifying.get(name);
@@ -72,11 +73,7 @@ export class HeadKeys {
     this.#verifying.set(name, key);
     return key;
   }
-
-  #numberOf(cell: string): number | undefined {
-    return this.#options.cells().find(({ name }) => name === cell)?.number;
-  }
 }
 
-const headKeysOf = ({ name, keys }: CellRecord): PublishedHeadKey[] =>
-  keys.filter((key) => key.use === KeyUse.KEY_USE_HEAD).map((key) => ({ kid: headKid(name, key.version), key: key.key }));
+const headKeysOf = ({ name, number, keys }: CellRecord): PublishedHeadKey[] =>
+  keys.filter((key) => key.use === KeyUse.KEY_USE_HEAD).map((key) => ({ kid: headKid(name, key.version), cell: number, key: key.key }));

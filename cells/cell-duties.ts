@@ -73,6 +73,8 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
+  duties.add({ name: 'witness', everyMs: limits.headsWitnessEveryMs, run: () => delivery.proof.witness.keep() });
+  duties.add({ name: 'witness/forget', everyMs: limits.headsForgetEveryMs, run: () => delivery.proof.witness.forget() });
   duties.add({
     name: 'pull',
     everyMs: limits.pullEveryMs,

@@ -63,6 +63,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
     setMark: (mark, state) => delivery.marks.set(mark, state),
+    signedHead: (log, user, isWitness) => delivery.proof.read(log, user, isWitness),
     renew: async (token, greeted) => {
       const access = await options.verify(token);
       if (access.user !== greeted.user || access.session !== greeted.session)

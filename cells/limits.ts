@@ -83,6 +83,23 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /**
+   * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
+   * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look
+   * (about 60 µs each with telling it): the rest waits for the next.
+   */
+  headSignMs: 2_000,
+  headSignEveryMs: 500,
+  headsSignedMax: 200,
+  /** Logs whose head waits to be signed; what comes beyond is signed with its next entry. */
+  headsActiveMax: 100_000,
+  /** A head that is asked for is signed anew when the last is older. */
+  headFreshMs: 1_000,
+  /** Heads of other cells that wait to be kept, and how often they are; they are forgotten after this. */
+  headsWitnessedMax: 10_000,
+  headsWitnessEveryMs: 1_000,
+  headWitnessedMsMax: 90 * 86_400_000,
+  headsForgetEveryMs: 3_600_000,
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
@@ -132,6 +149,27 @@ export const deliveryLimits: DeliveryLimits = {
   frameEntriesMax: wire.frameEntriesMax,
   frameBytesMax: wire.fabricFrameBytesMax,
 };
+
+/** Those of a lane, and of one decision. */
+export const laneLimits = (limits: CellLimits) => ({
+  batchEntriesMax: limits.batchEntriesMax,
+  batchBytesMax: limits.batchBytesMax,
+  queueMax: limits.laneQueueMax,
+  queueBytesMax: limits.laneQueueBytesMax,
+  retryMsMax: limits.laneRetryMsMax,
+  retryPauseMs: limits.laneRetryPauseMs,
+  lingerMs: limits.laneLingerMs,
+  lingerBelow: limits.laneLingerBelow,
+});
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+export const decideLimits = (limits: DeliveryLimits) => ({
+  openIntakePerUserMax: limits.openIntakePerUserMax,
+  frameEntriesMax: limits.frameEntriesMax,
+  frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
+});
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');

@@ -16,7 +16,7 @@ import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
 import { type DeliveryLimits, deliveryLimits } from './limits.ts';
-import { Beats, beatSignal } from './link/beats.ts';
+import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
@@ -25,14 +25,14 @@ import type { Waiting } from './link/waiting.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes, type PushBus } from './push/node-pushes.ts';
+import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
@@ -47,7 +47,6 @@ export interface CellDeliveryOptions {
   readonly freshId: () => bigint;
   readonly limits?: DeliveryLimits;
   readonly failpoints: Failpoints;
-  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
 export class CellDelivery implements AsyncDisposable {
@@ -218,12 +217,11 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
-    for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
+    for (const { entries } of runs) for (const entry of entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
   }
 
   #tellRefused(entry: Entry): void {
-    const refused = Refused.decode(entry.body);
-    this.hub.tellUser(entry.log, { $case: 'refused', value: refused });
+    this.hub.tellUser(entry.log, { $case: 'refused', value: Refused.decode(entry.body) });
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
@@ -298,7 +296,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -311,6 +309,7 @@ export class CellDelivery implements AsyncDisposable {
         },
         onMarks: (marks) => this.#tellMarks(marks),
         onSessionsEnded,
+        onSessionsOpened,
         onHole: () => {
           this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
         },
@@ -330,19 +329,14 @@ export class CellDelivery implements AsyncDisposable {
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }
 
-  /** Heads older than two seconds that are not here were lost on the way. */
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { heads } = LinkBeat.decode(bytes);
-    if (heads.length === 0) return;
-    this.#options.store
-      .heads(heads.map((h) => h.log))
-      .then((found) => {
-        const mine = new Map(found.map((h) => [h.log, h.head]));
-        for (const head of heads) if ((mine.get(head.log) ?? 0) < Number(head.seq)) this.puller.want(head.log, src);
-      })
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
+    const { log, store } = this.#options;
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+      (logs) => logs.forEach((each) => void this.puller.want(each, src)),
+      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+    );
   }
 
   #rejected(src: number, what: string, why: string): void {

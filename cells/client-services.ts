@@ -77,7 +77,9 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     metrics,
     greet: async (hello: Hello, socket) => {
       const answer = await greeter.greet(hello, socket);
-      sessionsWatch.greeted(answer.greeted.session, socket);
+      const now = clock.now();
+      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },
     redirectOf,

@@ -1,5 +1,6 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
 import { randomBytes } from 'node:crypto';
+import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
@@ -58,6 +59,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
+    nodes: () => delivery.pushes.peers,
     waiting: () => delivery.waiting,
   });
   const rejected = (what: string, src: string, why: string): void => {
@@ -66,7 +68,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   };
   const link = openLink(options, { bus, sealer, peers, rejected });
   const waiting = opened.use(openWaiting(options, peers, metrics));
-  const sessionsWatch = new SessionsWatch();
+  const sessionsWatch = new SessionsWatch(options.node.number);
   const tables = sideTables((statement) => options.pool.query(statement));
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
@@ -79,6 +81,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
@@ -89,7 +92,8 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const books = openBooks(options, { bus, link, delivery, peers, metrics });
   const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
   const { inboundBytesMax } = config;
-  opened.use(openCellDuties({ ...options, inboundBytesMax, outbox, tables, bus, link, delivery, peers, metrics, books }));
+  const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
+  opened.use(openCellDuties({ ...options, inboundBytesMax, outbox, ensureJobs, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis, books };
 }

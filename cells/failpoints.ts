@@ -13,6 +13,8 @@ export type FailpointName =
   | 'no-pull'
   /** What is told to the other nodes of the cell is kept back until the next has overtaken it. */
   | 'hold-node-push'
+  /** A frame of entries or intake is acknowledged to the broker and forgotten, as by a node that dies in between. */
+  | 'swallow-frame'
   | 'signup-after-intention'
   | 'signup-after-reserve'
   | 'signup-before-activate';
@@ -40,6 +42,7 @@ const names: ReadonlySet<string> = new Set<FailpointName>([
   'no-resend',
   'no-pull',
   'hold-node-push',
+  'swallow-frame',
   'signup-after-intention',
   'signup-after-reserve',
   'signup-before-activate',
@@ -61,7 +64,7 @@ const guards: ReadonlySet<string> = new Set<GuardName>([
 const offPrefix = 'no-';
 
 /** These only say that they act; every other point ends the process. */
-const harmless: ReadonlySet<FailpointName> = new Set<FailpointName>(['drop-push', 'hold-node-push']);
+const harmless: ReadonlySet<FailpointName> = new Set<FailpointName>(['drop-push', 'hold-node-push', 'swallow-frame']);
 
 /** How the process ends at a point: as by kill -9, so that nothing is flushed. */
 export type Die = (name: FailpointName) => void;

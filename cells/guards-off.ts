@@ -92,6 +92,10 @@ export class GuardlessLink extends SealedLink {
 
   override open(frame: InboundFrame): OpenedFrame | undefined {
     const opened = super.open(frame);
+    if ((opened?.cls === 'e' || opened?.cls === 'i') && this.#off.reach('swallow-frame')) {
+      frame.ack();
+      return undefined;
+    }
     if (opened?.cls !== 'i') return opened;
     const { intakes } = IntakeFrame.decode(opened.plain);
     const numbered = this.#off.isOff('intake-number') ? intakes.map((intake) => ({ ...intake, lowestOpen: intake.n })) : intakes;

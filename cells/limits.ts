@@ -86,6 +86,8 @@ export const cellLimits = {
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
+  /** How often the cell's work queue is looked after. */
+  jobsEnsureEveryMs: 60_000,
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,

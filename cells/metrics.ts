@@ -8,6 +8,7 @@ export interface CellMetrics {
   readonly frames: Counter<'dst' | 'what'>;
   readonly applied: Counter<'src'>;
   readonly pulled: Counter<'src'>;
+  readonly compared: Counter<'src'>;
   readonly outbox: Gauge<'dst'>;
   /** Entries a link's books do not account for, after ten seconds. Alarm on anything above 0. */
   readonly unbalanced: Gauge<'src' | 'dst' | 'hop'>;
@@ -22,7 +23,10 @@ export type DeliveryMetrics = {
   readonly [M in 'committed' | 'transactions' | 'frames' | 'applied' | 'pulled' | 'rejected']: Pick<CellMetrics[M], 'inc'>;
 };
 
-export function newMetrics(registry: Registry, read: { sockets: () => number; users: () => number; waiting: () => number }): CellMetrics {
+export function newMetrics(
+  registry: Registry,
+  read: { sockets: () => number; users: () => number; nodes: () => number; waiting: () => number },
+): CellMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {
     new Gauge({
@@ -36,6 +40,7 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
   };
   gauge('cells_sockets', 'Open client sockets', read.sockets);
   gauge('cells_users_online', 'Users with a socket on this node', read.users);
+  gauge('cells_nodes_heard', 'Other nodes of this cell heard of lately', read.nodes);
   gauge('cells_lane_operations_waiting', 'Operations that wait for a transaction', read.waiting);
   return {
     lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
@@ -56,6 +61,12 @@ export function newMetrics(registry: Registry, read: { sockets: () => number; us
     pulled: new Counter({
       name: 'cells_link_entries_pulled_total',
       help: 'Entries pulled from their owner',
+      labelNames: ['src'],
+      registers,
+    }),
+    compared: new Counter({
+      name: 'cells_link_comparisons_total',
+      help: 'Comparisons of all logs shared with a cell',
       labelNames: ['src'],
       registers,
     }),

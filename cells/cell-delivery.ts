@@ -174,6 +174,7 @@ export class CellDelivery implements AsyncDisposable {
         retryPauseMs: limits.laneRetryPauseMs,
         lingerMs: limits.laneLingerMs,
         lingerBelow: limits.laneLingerBelow,
+        sharedLockMsMax: limits.laneSharedLockMsMax,
       },
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),

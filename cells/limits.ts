@@ -15,6 +15,8 @@ export const cellLimits = {
   /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
   laneLingerMs: 4,
   laneLingerBelow: 16,
+  /** A transaction of several lanes gives up on a lock after this: longer than another node's transaction, far below a frozen one's second. */
+  laneSharedLockMsMax: 100,
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
@@ -160,6 +162,7 @@ export const laneLimits = (limits: CellLimits) => ({
   retryPauseMs: limits.laneRetryPauseMs,
   lingerMs: limits.laneLingerMs,
   lingerBelow: limits.laneLingerBelow,
+  sharedLockMsMax: limits.laneSharedLockMsMax,
 });
 
 /** Room for the seal and the frame's own fields. */

@@ -1,16 +1,14 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
+import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused, type Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
-import { limits as wire } from '@weft/proto/limits.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
-import type pg from 'pg';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
-import { type Entry, kinds } from './delivery/entry.ts';
-import type { EpochStart } from './delivery/epochs.ts';
+import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
@@ -18,38 +16,44 @@ import { Ownership } from './delivery/ownership.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
-import { cellLimits } from './limits.ts';
-import { Beats, beatSignal } from './link/beats.ts';
+import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
+import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
-import type { CellMetrics } from './metrics.ts';
-import type { Peers } from './peers.ts';
+import type { Waiting } from './link/waiting.ts';
+import type { DeliveryMetrics } from './metrics.ts';
+import type { KnownPeers } from './peers.ts';
+import type { HeadKeys } from './proof/head-keys.ts';
+import { headsSignal } from './proof/head-signer.ts';
+import { openProof } from './proof/open-proof.ts';
+import type { Proof } from './proof/proof.ts';
+import { begun, givenUp, startsByLog } from './push/epoch-starts.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes } from './push/node-pushes.ts';
+import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
-import { parkFrame } from './store/cell-tables.ts';
-import type { Query } from './store/entries-table.ts';
-import { readRegained, writeRegained } from './store/regained-table.ts';
-import type { SqlLogStore } from './store/sql-log-store.ts';
+import type { SideTables } from './store/side-tables.ts';
+import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
   readonly log: Log;
-  readonly pool: pg.Pool;
-  readonly store: SqlLogStore;
+  readonly tables: SideTables;
+  readonly store: CellStore;
   readonly link: SealedLink;
-  readonly cellBus: CellBus;
-  readonly peers: Peers;
-  readonly metrics: () => CellMetrics;
+  readonly cellBus: PushBus;
+  readonly peers: KnownPeers;
+  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
+  readonly headKeys: Pick<HeadKeys, 'sign' | 'proves'>;
+  readonly metrics: () => DeliveryMetrics;
   readonly freshId: () => bigint;
+  readonly limits?: DeliveryLimits;
   readonly failpoints: Failpoints;
-  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
 export class CellDelivery implements AsyncDisposable {
@@ -64,23 +68,27 @@ export class CellDelivery implements AsyncDisposable {
   readonly pushes: NodePushes;
   readonly requests: PeerRequests;
   readonly links: LinkWatch;
+  readonly proof: Proof;
   readonly #options: CellDeliveryOptions;
+  readonly #limits: DeliveryLimits;
   readonly #lanes: readonly Lane[];
   readonly #owned = new AsyncDisposableStack();
 
   constructor(options: CellDeliveryOptions) {
-    const { store, link, clock, cell } = options;
+    const { store, link, clock, cell, limits = deliveryLimits } = options;
     this.#options = options;
+    this.#limits = limits;
     const failed = (what: string) => (error: unknown) => options.log.warn({ err: error }, what);
     this.hub = new Hub({
       readRange: (log, from, limit) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, limit),
       readHeads: (logs) => store.heads(logs),
       readEpochs: async (log) => (await store.readRow(log))?.state.epochs ?? [],
       failed: failed('a hole of a watched log could not be read'),
-      fillEntriesMax: cellLimits.fillEntriesMax,
-      heldRunsMax: cellLimits.heldRunsMax,
-      pushBytesMax: cellLimits.pushBytesMax,
+      fillEntriesMax: limits.fillEntriesMax,
+      heldRunsMax: limits.heldRunsMax,
+      pushBytesMax: limits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
+      pushesAtOnce: options.failpoints.isOff('push-order'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -88,17 +96,18 @@ export class CellDelivery implements AsyncDisposable {
       link,
       clock,
       generation: cell.generation,
-      limits: cellLimits,
+      limits,
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
+      isOff: () => options.failpoints.isArmed('no-resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
       store,
       link,
       clock,
-      limits: { ...cellLimits, frameEntriesMax: wire.frameEntriesMax, frameBytesMax: wire.fabricFrameBytesMax },
+      limits,
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
       own: { cell: cell.number, generation: cell.generation },
@@ -108,18 +117,27 @@ export class CellDelivery implements AsyncDisposable {
     this.applier = this.#owned.use(this.#openApplier(failed));
     this.puller = this.#openPuller(failed);
     this.ownership = this.#openOwnership(failed);
-    this.beats = new Beats({ link, clock, generation: cell.generation, limits: cellLimits });
-    this.links = new LinkWatch(clock, cellLimits);
+    this.beats = new Beats({ link, clock, generation: cell.generation, limits });
+    this.links = new LinkWatch(clock, limits);
     this.requests = new PeerRequests({
       ...options,
       append: (operation) => this.append(operation),
+      heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
       ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
       rejected: (src, what, why) => this.#rejected(src, what, why),
     });
+    this.proof = openProof({
+      ...options,
+      hub: this.hub,
+      tellNodes: (heads) => this.pushes.tellSignedHeads(heads),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+      failed: failed('a signed head could not be told'),
+      own: this.#owned,
+    });
     this.marks = this.#openMarks();
     this.pushes = this.#openPushes();
-    this.#owned.use(clock.every(cellLimits.fillAgainMs, () => this.hub.retry()));
+    this.#owned.use(clock.every(limits.fillAgainMs, () => this.hub.retry()));
     this.#hearLink();
   }
 
@@ -145,12 +163,15 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
-    const { store, clock, cell, peers, freshId, log } = this.#options;
+    const { store, clock, cell, peers, waiting, freshId, log } = this.#options;
+    const limits = this.#limits;
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store,
       clock,
-      freshLog: () => this.#freshIdOf(lane),
+      freshLog: (target) => this.#freshIdOf(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell: cell.number,
         generation: cell.generation,
@@ -158,23 +179,13 @@ export class CellDelivery implements AsyncDisposable {
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
         takeover: peers.takeover,
+        chain,
+        hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
+        hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
-        limits: {
-          openIntakePerUserMax: wire.openIntakePerUserMax,
-          frameEntriesMax: wire.frameEntriesMax,
-          frameBytesMax: wire.fabricFrameBytesMax - frameOverheadBytes,
-        },
+        limits: decideLimits(limits),
       }),
-      limits: {
-        batchEntriesMax: cellLimits.batchEntriesMax,
-        batchBytesMax: cellLimits.batchBytesMax,
-        queueMax: cellLimits.laneQueueMax,
-        queueBytesMax: cellLimits.laneQueueBytesMax,
-        retryMsMax: cellLimits.laneRetryMsMax,
-        retryPauseMs: cellLimits.laneRetryPauseMs,
-        lingerMs: cellLimits.laneLingerMs,
-        lingerBelow: cellLimits.laneLingerBelow,
-      },
+      limits: laneLimits(limits),
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
     });
@@ -205,17 +216,15 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
-    const given = startsOf(writes.truncated.map(({ log, base, epochs }) => ({ log, epochs, cut: base })));
-    this.#tellEpochs(given);
-    if (given.length > 0) this.pushes.tellEpochs(given);
+    this.#tellEpochs(givenUp(writes));
+    this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
-    const moved = startsOf(writes.epochs.filter(({ epochs }) => epochs.length > 1));
-    this.#tellEpochs(moved);
-    if (moved.length > 0) this.pushes.tellEpochs(moved);
+    this.#tellEpochs(begun(writes));
     this.beats.committed(writes.outbox, writes.entries);
     this.#movedOwners(writes);
+    this.proof.signer.committed(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
@@ -229,33 +238,30 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
-    for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
+    const refusals = runs.flatMap(({ entries }) => entries.filter(({ kind }) => kind === kinds.appendRefused));
+    for (const { log, body } of refusals) this.hub.tellUser(log, { $case: 'refused', value: Refused.decode(body) });
   }
 
-  #tellEpochs(told: readonly Truncated[]): void {
-    const logs = new Map<bigint, EpochStart[]>();
-    for (const { log, epoch, base } of told) logs.set(log, [...(logs.get(log) ?? []), { epoch, base: Number(base) }]);
-    for (const [log, starts] of logs) this.hub.moveEpochs(log, starts);
-  }
-
-  #tellRefused(entry: Entry): void {
-    const refused = Refused.decode(entry.body);
-    this.hub.tellUser(entry.log, { $case: 'refused', value: refused });
+  /** Here and, unless they told it, at the other nodes. */
+  #tellEpochs(told: readonly Truncated[], from: 'here' | 'elsewhere' = 'here'): void {
+    if (told.length === 0) return;
+    for (const [log, starts] of startsByLog(told)) this.hub.moveEpochs(log, starts);
+    if (from === 'here') this.pushes.tellEpochs(told);
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
-    const { clock, link, peers, pool } = this.#options;
+    const { clock, link, peers, tables } = this.#options;
     return new Applier({
       clock,
       link,
       generationOf: peers.generationOf,
       decodeRuns,
       submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
-      limits: cellLimits,
+      limits: this.#limits,
       behind: (log, src) => this.puller.want(log, src),
       marks: (src, marks) => this.marks.take(src, marks),
       park: async (frame, why) => {
-        await parkFrame((statement) => pool.query(statement), { ...frame, bytes: frame.plain }, why, clock.now());
+        await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
         this.#rejected(frame.src, 'frame', 'unreadable');
       },
       rejected: (src, why) => this.#rejected(src, 'operation', why),
@@ -271,19 +277,19 @@ export class CellDelivery implements AsyncDisposable {
       store,
       link,
       clock,
-      atOnceMax: cellLimits.pullsAtOnceMax,
-      waitingMax: cellLimits.earlyMax,
       takeover: peers.takeover,
+      atOnceMax: this.#limits.pullsAtOnceMax,
+      waitingMax: this.#limits.earlyMax,
       apply: (operation) => this.applier.apply(operation),
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 
   #openOwnership(failed: (what: string) => (error: unknown) => void): Ownership {
-    const { cell, store, link, peers, pool } = this.#options;
-    const query: Query = (statement) => pool.query(statement);
+    const { cell, store, link, peers, tables } = this.#options;
     return new Ownership({
       cell: cell.number,
       generation: cell.generation,
@@ -291,26 +297,23 @@ export class CellDelivery implements AsyncDisposable {
       link,
       others: () => peers.others().map(({ number }) => number),
       takeover: peers.takeover,
-      regained: {
-        read: () => readRegained(query, cell.generation),
-        regained: async (from) => void (await writeRegained(query, { cell: from, generation: cell.generation, isLost: false })),
-      },
+      regained: tables.regained(cell.generation),
       apply: (operation) => this.applier.apply(operation),
       want: (log, src) => this.puller.want(log, src),
       takeOwn: () => this.intakeRelay.addressedAnew(cell.number),
       fromWire,
-      limits: cellLimits,
+      limits: this.#limits,
       failed: failed('a log could not be settled'),
     });
   }
 
   #openMarks(): MarkService {
-    const { cell, pool, link, freshId, peers, store, clock, log } = this.#options;
+    const { cell, tables, link, freshId, peers, store, clock, log } = this.#options;
     return new MarkService({
       cell: cell.number,
       clock,
       failed: (error) => log.warn({ err: error }, 'told marks could not be let go'),
-      pool,
+      tables,
       link,
       freshId,
       homeOf: peers.homeOf,
@@ -319,7 +322,7 @@ export class CellDelivery implements AsyncDisposable {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);
       },
-      limits: cellLimits,
+      limits: this.#limits,
     });
   }
 
@@ -327,7 +330,7 @@ export class CellDelivery implements AsyncDisposable {
   #tellMarks(marks: readonly MarkMoved[]): void {
     for (const mark of marks) {
       const tell = (members: number): void => {
-        if (members <= cellLimits.marksMembersMax) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
+        if (members <= this.#limits.marksMembersMax) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
         else this.hub.tellUser(mark.user, { $case: 'markMoved', value: mark });
       };
       this.#options.store.state(mark.log).then(
@@ -338,7 +341,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -351,10 +354,12 @@ export class CellDelivery implements AsyncDisposable {
         },
         onEpochs: (epochs) => {
           for (const { log } of epochs) store.forgetState(log);
-          this.#tellEpochs(epochs);
+          this.#tellEpochs(epochs, 'elsewhere');
         },
         onMarks: (marks) => this.#tellMarks(marks),
+        onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
+        onSessionsOpened,
         onHole: () => {
           this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
         },
@@ -370,23 +375,23 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
+    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }
 
-  /** Heads older than two seconds that are not here were lost on the way. */
+  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
+    if (what === beatSignal) this.#heardBeat(src, bytes);
+    else if (what === headsSignal) this.proof.heard(src, bytes);
+  }
+
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { heads } = LinkBeat.decode(bytes);
-    if (heads.length === 0) return;
-    this.#options.store
-      .heads(heads.map((h) => h.log))
-      .then((found) => {
-        const mine = new Map(found.map((h) => [h.log, h.head]));
-        for (const head of heads) if ((mine.get(head.log) ?? 0) < Number(head.seq)) this.puller.want(head.log, src);
-      })
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
+    const { log, store } = this.#options;
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+      (logs) => logs.forEach((each) => void this.puller.want(each, src)),
+      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+    );
   }
 
   #rejected(src: number, what: string, why: string): void {
@@ -394,23 +399,4 @@ export class CellDelivery implements AsyncDisposable {
     this.#options.metrics().rejected.inc({ src: name, what, why });
     this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
   }
-}
-
-/** The epochs of each log after its first; where two lists parted below them, that is the first one's base to begin with. */
-function startsOf(lists: readonly { log: bigint; epochs: readonly EpochStart[]; cut?: number }[]): Truncated[] {
-  return lists.flatMap(({ log, epochs, cut }) => {
-    const starts = epochs.filter(({ base }) => cut === undefined || base >= cut);
-    const first = starts[0];
-    const parted = cut !== undefined && first && first.base > cut ? [{ epoch: first.epoch, base: cut }] : [];
-    return [...parted, ...starts].map(({ epoch, base }) => ({ log, epoch, base: BigInt(base) }));
-  });
-}
-
-/** Room for the seal and the frame's own fields. */
-const frameOverheadBytes = 4_096;
-
-/** A removal is seen before what follows it in any other log (R19). */
-function selfLogsFirst(runs: readonly Run[]): Run[] {
-  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
 }

@@ -15,6 +15,8 @@ export const cellLimits = {
   /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
   laneLingerMs: 4,
   laneLingerBelow: 16,
+  /** A transaction of several lanes gives up on a lock after this: longer than another node's transaction, far below a frozen one's second. */
+  laneSharedLockMsMax: 100,
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
@@ -58,6 +60,11 @@ export const cellLimits = {
   /** Frames one destination may have waiting, and how often they are counted. */
   outboxRowsMax: 1_000_000,
   outboxCountEveryMs: 60_000,
+  /** Bytes of open intake for one destination: days of a cell that is away, and no full disk. */
+  intakeBytesMax: 1024 * 1024 * 1024,
+  /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
+  waitingCountEveryMs: 5_000,
+  waitingCountShare: 20,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */
@@ -91,9 +98,28 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /**
+   * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
+   * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look
+   * (about 60 µs each with telling it): the rest waits for the next.
+   */
+  headSignMs: 2_000,
+  headSignEveryMs: 500,
+  headsSignedMax: 200,
+  /** Logs whose head waits to be signed; what comes beyond is signed with its next entry. */
+  headsActiveMax: 100_000,
+  /** A head that is asked for is signed anew when the last is older. */
+  headFreshMs: 1_000,
+  /** Heads of other cells that wait to be kept, and how often they are; they are forgotten after this. */
+  headsWitnessedMax: 10_000,
+  headsWitnessEveryMs: 1_000,
+  headWitnessedMsMax: 90 * 86_400_000,
+  headsForgetEveryMs: 3_600_000,
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
+  /** How often the cell's work queue is looked after. */
+  jobsEnsureEveryMs: 60_000,
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,
@@ -106,12 +132,60 @@ export const cellLimits = {
   marksEveryMs: 1_000,
   marksMembersMax: 200,
   marksPerFrameMax: 256,
+  /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
+  booksEveryMs: 1_000,
+  booksLookLogs: 32,
+  booksLookNewest: 256,
+  /** A difference that lasts this long is an alarm: repair by sending again, beat and pull takes 2 to 5 s. */
+  booksUnbalancedMs: 10_000,
+  /** Claims that may wait for their answer. */
+  booksClaimsMax: 16,
+  /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
+  booksShareMax: 0.05,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,
   /** Clients of a leaving node come back within this. */
   leaveSpreadMsMax: 2_000,
 } as const;
+
+export type CellLimits = { readonly [Limit in keyof typeof cellLimits]: number };
+
+/** What bounds the delivery of one node. The simulator makes some smaller, so that they are met more often. */
+export interface DeliveryLimits extends CellLimits {
+  readonly openIntakePerUserMax: number;
+  readonly frameEntriesMax: number;
+  readonly frameBytesMax: number;
+}
+
+export const deliveryLimits: DeliveryLimits = {
+  ...cellLimits,
+  openIntakePerUserMax: wire.openIntakePerUserMax,
+  frameEntriesMax: wire.frameEntriesMax,
+  frameBytesMax: wire.fabricFrameBytesMax,
+};
+
+/** Those of a lane, and of one decision. */
+export const laneLimits = (limits: CellLimits) => ({
+  batchEntriesMax: limits.batchEntriesMax,
+  batchBytesMax: limits.batchBytesMax,
+  queueMax: limits.laneQueueMax,
+  queueBytesMax: limits.laneQueueBytesMax,
+  retryMsMax: limits.laneRetryMsMax,
+  retryPauseMs: limits.laneRetryPauseMs,
+  lingerMs: limits.laneLingerMs,
+  lingerBelow: limits.laneLingerBelow,
+  sharedLockMsMax: limits.laneSharedLockMsMax,
+});
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+export const decideLimits = (limits: DeliveryLimits) => ({
+  openIntakePerUserMax: limits.openIntakePerUserMax,
+  frameEntriesMax: limits.frameEntriesMax,
+  frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
+});
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');

@@ -1,4 +1,9 @@
 // Operators' hands on a test fabric: who owns a log, giving it away, taking it over.
+import { execFile } from 'node:child_process';
+import { renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { fetchServers } from '@weft/local/fetch-servers.ts';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
 import type { TestFabric } from './harness.ts';
@@ -44,4 +49,26 @@ export class Operator {
     using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operator);
     await channel.call(DirectoryServiceService.takeOver, { log, cell: to, after: BigInt(epoch) });
   }
+}
+
+const run = promisify(execFile);
+
+/** A base backup of a cell's PostgreSQL while it serves. Resolves to the folder. */
+export async function baseBackup(fabric: TestFabric, cell: string): Promise<string> {
+  const servers = await fetchServers(['postgres'], () => undefined);
+  const program = join(dirname(servers.get('postgres')?.path ?? ''), 'pg_basebackup');
+  const port = new URL(fabric.fabric.databaseUrl(cell)).port;
+  const folder = join(fabric.fabric.dataDir, `backup-${cell}`);
+  await run(program, ['-h', '127.0.0.1', '-p', port, '-U', 'postgres', '-D', folder, '-X', 'fetch', '-c', 'fast'], { timeout: 60_000 });
+  return folder;
+}
+
+/** Puts the backup where the cell's PostgreSQL keeps its files. It and the cell's nodes must be stopped. */
+export async function restoreBackup(fabric: TestFabric, cell: string, folder: string): Promise<void> {
+  const dir = join(fabric.fabric.dataDir, `postgres-${cell}`);
+  const { uid, gid } = statSync(dir);
+  rmSync(dir, { recursive: true });
+  renameSync(folder, dir);
+  await run('chown', ['-R', `${uid}:${gid}`, dir]);
+  await run('chmod', ['-R', 'u+rwX,go-rwx', dir]);
 }

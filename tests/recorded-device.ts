@@ -148,6 +148,12 @@ export class RecordedDevice implements AsyncDisposable {
     this.#ws?.terminate();
   }
 
+  /** Another session of the same device; the present connection is cut. */
+  useToken(token: string): void {
+    Object.assign(this.options, { token });
+    this.#ws?.terminate();
+  }
+
   /** Cuts the connection; the device comes back by itself. */
   cut(): void {
     this.#ws?.terminate();

@@ -89,7 +89,14 @@ function withoutUs(before: LogState, cut: number, work: WorkingSet): Snapshot {
   const members = new Map([...before.members].filter(([, { home }]) => home !== work.context.cell));
   const cells = new Map(before.cells).set(work.context.cell, { from: 1, until: cut });
   const row = work.row(before.log) as LogRow;
-  return { state: { ...before, version: before.version + 1, members, cells }, start: cut, ts: row.ts, ord: row.ord, floor: 0 };
+  return {
+    state: { ...before, version: before.version + 1, members, cells },
+    start: cut,
+    ts: row.ts,
+    ord: row.ord,
+    hash: row.hash,
+    floor: 0,
+  };
 }
 
 function learnOwner(after: LogState, work: WorkingSet): void {

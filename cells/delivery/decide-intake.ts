@@ -27,8 +27,8 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (operation.n > decided + 1) return { type: 'early' };
   const outcome = decideFresh(operation, work, log);
   if (outcome.type === 'fault') {
-    // A fault that may pass decides nothing: the number stays open and comes again.
-    if (faults[outcome.code].retry !== 'never') return { type: 'early' };
+    // A fault that may pass decides nothing: the number stays open and comes again. So does one whose refusal cannot be kept.
+    if (faults[outcome.code].retry !== 'never' || !work.context.hasOutboxRoom(operation.src)) return { type: 'early' };
     refuse(operation, work, { log, code: outcome.code, text: outcome.text ?? '' });
   }
   if (outcome.type === 'accepted') answer(operation, work, outcome);
@@ -70,14 +70,17 @@ function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint |
 function answerAgain(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
   const known = log === undefined ? undefined : work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) answer(operation, work, { entry: known, fresh: false });
-  else refuse(operation, work, { log, code: 'not_allowed', text: 'refused before' });
+  else if (work.context.hasOutboxRoom(operation.src)) refuse(operation, work, { log, code: 'not_allowed', text: 'refused before' });
   return { type: 'decided' };
 }
 
 /** The entry itself is the answer. A fresh one travels to every cell of the log anyway. */
 function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: { entry: Entry; fresh: boolean }): void {
   // Its own people's intake of before it owned the log.
-  if (operation.src === work.context.cell) return work.close(operation.stream, operation.author, operation.clientEntryId);
+  if (operation.src === work.context.cell) {
+    const { stream, author, clientEntryId } = operation;
+    return work.close({ stream, author, clientEntryId, refused: false });
+  }
   const { log, seq } = entry;
   const interval = work.state(log)?.cells.get(operation.src);
   const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
@@ -125,7 +128,7 @@ type RefusedAppend = Pick<RefusedOperation, 'author' | 'stream' | 'target' | 'cl
 
 function closeRefused(operation: RefusedAppend, work: WorkingSet): void {
   const { author, stream, target } = operation;
-  work.close(stream, author, operation.clientEntryId);
+  work.close({ stream, author, clientEntryId: operation.clientEntryId, refused: true });
   const clientEntryId = refusalId(target, operation.clientEntryId);
   if (work.known({ log: author, author, clientEntryId })) return;
   const pair = 'pair' in operation.target ? operation.target.pair : undefined;

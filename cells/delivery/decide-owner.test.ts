@@ -1,9 +1,12 @@
 // Owners change: by their own last entry, by the directory's word, after a restore (R2, R11, R16, R22–R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Chain, chainStart } from '@weft/proto/chain.ts';
 import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { groupPair } from './log-state.ts';
@@ -29,6 +32,7 @@ class Fixture {
     return this.cells[number - 1] as StagedCell;
   }
 
+  readonly chain = new Chain(sha256);
   #ids = 100n;
   say(cell: number, _what = ''): bigint {
     const author = [ana, bo, cy][cell - 1] as bigint;
@@ -84,7 +88,7 @@ class Fixture {
     const folded = foldState(entries.filter((e) => e.seq <= at));
     const last = entries.find((e) => e.seq === at);
     assert.ok(folded && last);
-    const snapshot = { state: folded, start: at, ts: last.ts, ord: last.ord, floor: 0 };
+    const snapshot = { state: folded, start: at, ts: last.ts, ord: last.ord, hash: hashOf(this.chain, last) ?? chainStart, floor: 0 };
     return this.cell(cell).decide({
       type: 'apply',
       src: owner,

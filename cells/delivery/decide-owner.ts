@@ -103,5 +103,6 @@ const cellEntry = (work: WorkingSet, row: LogRow, what: { epoch: bigint; kind: n
   clientEntryId: causedEntryId(row.log, row.head + 1),
   ord: row.ord,
   flags: 0,
+  prev: row.hash,
   ...what,
 });

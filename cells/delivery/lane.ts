@@ -1,7 +1,10 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
 // 1. Whatever waits is taken, up to 256 entries and 256 KiB. An idle lane takes one append at once; a lane that has just
-//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many.
+//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many. What
+//    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones. Such
+//    a transaction waits for nobody's lock for long and is tried once; then each lane goes its own way, so that what holds
+//    one up does not hold up the others.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
@@ -9,7 +12,7 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { type Decision, decide } from './decide.ts';
 import { keysOf } from './keys-of.ts';
 import { pairKey } from './log-state.ts';
-import { bytesOf, type Operation, type Outcome, weightOf } from './operations.ts';
+import { bytesOf, type Operation, type Outcome, type Target, weightOf } from './operations.ts';
 import { KeyTaken, type LogStore, RunAgain } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
@@ -41,14 +44,18 @@ export interface LaneLimits {
   /** How long a busy lane waits for more than `lingerBelow` operations. */
   readonly lingerMs: number;
   readonly lingerBelow: number;
+  /** How long a transaction of several lanes waits for a lock. */
+  readonly sharedLockMsMax: number;
 }
 
 export interface LaneOptions {
   readonly lane: number;
   readonly store: LogStore;
   readonly context: () => DecideContext;
-  /** An id of this lane for a log that is about to be born. */
-  readonly freshLog: () => bigint;
+  /** An id, of the target's lane, for a log that is about to be born. */
+  readonly freshLog: (target: Target) => bigint;
+  /** The node's lanes, whose small batches may share a transaction. This one alone, if not given. */
+  readonly together?: () => readonly Lane[];
   readonly clock: Clock;
   readonly limits: LaneLimits;
   /** Resolves once what arrived in one piece is here; the next microtask, if not given. */
@@ -61,8 +68,12 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   #queue: Submission[] = [];
+  #queueEntries = 0;
   #queueBytes = 0;
   #running: Promise<void> | undefined;
+  #isCommitting = false;
+  /** Another lane's transaction has what waited here; until it is over nothing else of this lane runs, so that order holds. */
+  #lent: Promise<void> | undefined;
   #stopped = false;
   #lastMs = Number.NEGATIVE_INFINITY;
   /** Transactions and operations so far. */
@@ -82,6 +93,7 @@ export class Lane {
     const { queueMax, queueBytesMax } = this.#options.limits;
     if (this.#stopped || this.#queue.length >= queueMax || this.#queueBytes + bytes > queueBytesMax) return false;
     this.#queue.push(submission);
+    this.#queueEntries += weightOf(submission.operation);
     this.#queueBytes += bytes;
     this.#running ??= this.#run();
     return true;
@@ -90,7 +102,10 @@ export class Lane {
   /** Resolves when nothing waits any more. */
   async drain(): Promise<void> {
     this.#stopped = true;
-    await this.#running;
+    while (this.#running !== undefined || this.#lent !== undefined) {
+      await this.#lent;
+      await this.#running;
+    }
   }
 
   async #run(): Promise<void> {
@@ -98,8 +113,9 @@ export class Lane {
     await (this.#options.turn ?? nextTurn)();
     while (this.#queue.length > 0) {
       if (this.#isBusy()) await this.#options.clock.sleep(this.#options.limits.lingerMs);
-      await this.#commitAll(this.#take());
-      this.#lastMs = this.#options.clock.monotonic();
+      while (this.#lent !== undefined) await this.#lent;
+      // Another lane may have taken it.
+      if (this.#queue.length > 0) await this.#commitGathered();
     }
     this.#running = undefined;
   }
@@ -107,7 +123,72 @@ export class Lane {
   /** Work keeps coming, but not enough of it to fill a batch. */
   #isBusy(): boolean {
     const { clock, limits } = this.#options;
-    return this.#queue.length < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
+    const waiting = this.#others().reduce((sum, lane) => sum + lane.#queue.length, this.#queue.length);
+    return waiting < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
+  }
+
+  /** Lanes that have no transaction under way. */
+  #others(): Lane[] {
+    const all = this.#options.together?.() ?? [];
+    return all.filter((lane) => lane !== this && !lane.#isCommitting && lane.#lent === undefined);
+  }
+
+  async #commitGathered(): Promise<void> {
+    this.#isCommitting = true;
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const [entries, bytes] = [this.#queueEntries, this.#queueBytes];
+    const own = this.#take();
+    const loans = this.#borrow(over, entries, bytes);
+    const isShared = loans.length > 0 && (await this.#commitShared([own, ...loans.map(({ lent }) => lent)].flat()));
+    for (const { lane, lent } of loans) lane.#giveBack(isShared ? [] : lent);
+    resolve();
+    if (!isShared) await this.#commitAll(own);
+    this.#isCommitting = false;
+    this.#lastMs = this.#options.clock.monotonic();
+  }
+
+  /** What waits in other lanes and fits beside so many entries and bytes. */
+  #borrow(over: Promise<void>, entries: number, bytes: number): { readonly lane: Lane; readonly lent: Submission[] }[] {
+    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
+    const loans = [];
+    let room = { entries: batchEntriesMax - entries, bytes: batchBytesMax - bytes };
+    for (const lane of this.#others()) {
+      if (lane.#queue.length === 0 || lane.#queueEntries > room.entries || lane.#queueBytes > room.bytes) continue;
+      room = { entries: room.entries - lane.#queueEntries, bytes: room.bytes - lane.#queueBytes };
+      lane.#lent = over;
+      loans.push({ lane, lent: lane.#take() });
+    }
+    return loans;
+  }
+
+  /** The shared transaction is over. What it did not commit is first in line again. */
+  #giveBack(submissions: readonly Submission[]): void {
+    this.#lent = undefined;
+    this.#lastMs = this.#options.clock.monotonic();
+    this.#queue.unshift(...submissions);
+    for (const { operation } of submissions) {
+      this.#queueEntries += weightOf(operation);
+      this.#queueBytes += bytesOf(operation);
+    }
+    if (this.#queue.length > 0) this.#running ??= this.#run();
+  }
+
+  /** One attempt; false when it did not come to a commit that is known of. */
+  async #commitShared(batch: readonly Submission[]): Promise<boolean> {
+    if (batch.length === 0) return true;
+    let decision: Decision;
+    try {
+      decision = await this.#attempt(
+        batch.map((s) => s.operation),
+        this.#options.limits.sharedLockMsMax,
+      );
+    } catch {
+      // Whatever it was, it is met again by the lane whose operation met it.
+      this.counts.again += 1;
+      return false;
+    }
+    this.#committed(batch, decision);
+    return true;
   }
 
   #take(): Submission[] {
@@ -121,6 +202,7 @@ export class Lane {
       const weight = weightOf(submission.operation);
       if (batch.length > 0 && (entries + weight > batchEntriesMax || bytes + size > batchBytesMax)) break;
       taken += 1;
+      this.#queueEntries -= weight;
       this.#queueBytes -= size;
       if (!mayStillRun(submission)) continue;
       entries += weight;
@@ -150,9 +232,13 @@ export class Lane {
       await this.#commitAll(batch.slice(half).filter(mayStillRun));
       return;
     }
+    this.#committed(batch, decision);
+  }
+
+  #committed(submissions: readonly Submission[], decision: Decision): void {
     this.counts.batches += 1;
-    this.counts.operations += batch.length;
-    this.#options.committed({ lane: this.#options.lane, submissions: batch, decision });
+    this.counts.operations += submissions.length;
+    this.#options.committed({ lane: this.#options.lane, submissions, decision });
   }
 
   /** The committed decision, after as many attempts as it takes. */
@@ -173,12 +259,12 @@ export class Lane {
     }
   }
 
-  async #attempt(operations: readonly Operation[]): Promise<Decision> {
+  async #attempt(operations: readonly Operation[], lockMsMax?: number): Promise<Decision> {
     const { store, lane } = this.#options;
     const resolved = await this.#resolvePairs(operations);
     const context = { ...this.#options.context(), lane };
     const keys = keysOf(resolved, (user) => context.homeOf(user) === context.cell);
-    return store.write(lane, keys, (facts) => decide(resolved, facts, context));
+    return store.write(lane, lockMsMax === undefined ? keys : { ...keys, lockMsMax }, (facts) => decide(resolved, facts, context));
   }
 
   /** Direct conversations that are open are addressed by their log. A pair never changes its log. */
@@ -189,7 +275,7 @@ export class Lane {
     return operations.map((o) => {
       if (!('target' in o) || !('pair' in o.target) || o.type === 'refused') return o;
       const log = logs.get(pairKey(o.target.pair));
-      return log === undefined ? { ...o, freshLog: this.#options.freshLog() } : { ...o, target: { log } };
+      return log === undefined ? { ...o, freshLog: this.#options.freshLog(o.target) } : { ...o, target: { log } };
     });
   }
 }

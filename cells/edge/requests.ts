@@ -11,6 +11,7 @@ import {
   type OpenDirect,
   type ReadHistory,
   type SetMark,
+  type SignedHead,
 } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
@@ -21,7 +22,7 @@ import type { AppendOperation, Outcome, Target } from '../delivery/operations.ts
 import { protoKindOf } from '../delivery/self-entries.ts';
 import { epochsToWire } from '../delivery/snapshot.ts';
 import { cellLimits } from '../limits.ts';
-import type { SqlLogStore } from '../store/sql-log-store.ts';
+import type { CellStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
 import { entryBytes, toWire } from '../wire/entry-codec.ts';
 import type { Answer, ServerEvent } from './codec.ts';
@@ -30,14 +31,17 @@ import type { Greeted } from './greeted.ts';
 
 export interface RequestsOptions {
   readonly cell: number;
-  readonly store: SqlLogStore;
+  readonly store: CellStore;
   readonly homeOf: (user: bigint) => number;
+  readonly logsPerUserMax: number;
   /** Whether the directory knows the user; throws directory_away when nobody can tell. */
   readonly exists: (user: bigint) => Promise<boolean>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   /** Opens a direct conversation at its birthplace and waits until it is here. */
   readonly openAway: (opener: bigint, peer: bigint, clientEntryId: bigint) => Promise<bigint>;
   readonly setMark: (mark: Mark, state: LogState) => Promise<void>;
+  /** For a member: what the owner says of the log's head, or its witness. */
+  readonly signedHead: (log: bigint, user: bigint, isWitness: boolean) => Promise<SignedHead>;
   readonly renew: (token: string, greeted: Greeted) => Promise<void>;
 }
 
@@ -69,6 +73,8 @@ export class Requests {
         return this.#listLogs(request.value, greeted);
       case 'readMembers':
         return this.#readMembers(request.value.log, greeted);
+      case 'readSignedHead':
+        return { $case: 'signedHead', value: await this.#options.signedHead(request.value.log, greeted.user, request.value.witness) };
       case 'renewToken':
         await this.#options.renew(request.value.token, greeted);
         return done;
@@ -138,8 +144,8 @@ export class Requests {
   }
 
   async #checkRoom(user: bigint): Promise<void> {
-    if ((await this.#options.store.countLogs(user)) >= limits.logsPerUserMax)
-      throw new WeftError('too_many_logs', `${limits.logsPerUserMax} allowed`);
+    const { store, logsPerUserMax } = this.#options;
+    if ((await store.countLogs(user)) >= logsPerUserMax) throw new WeftError('too_many_logs', `${logsPerUserMax} allowed`);
   }
 
   async #checkUsers(users: readonly bigint[]): Promise<void> {

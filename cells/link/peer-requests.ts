@@ -1,26 +1,32 @@
 // What cells ask each other and get an answer to at once: a range of a log, the digests of what they share, the opening
 // of a direct conversation.
+import { Chain } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import { DigestRequest, KeptRequest, OpenAnswer, OpenRequest, PullRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { AntiEntropy } from '../delivery/anti-entropy.ts';
 import { kinds } from '../delivery/entry.ts';
 import { pairKey, pairOf } from '../delivery/log-state.ts';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
+import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
 import { TailServer } from '../delivery/tail-server.ts';
-import { cellLimits } from '../limits.ts';
-import type { Peers } from '../peers.ts';
-import type { SqlLogStore } from '../store/sql-log-store.ts';
+import { type CellLimits, cellLimits } from '../limits.ts';
+import type { KnownPeers } from '../peers.ts';
+import { headMethod } from '../proof/proof.ts';
+import type { CellStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
-import type { SealedLink } from './sealed-link.ts';
 
 export interface PeerRequestsOptions {
   readonly cell: { readonly number: number };
-  readonly store: SqlLogStore;
-  readonly link: SealedLink;
-  readonly peers: Peers;
+  readonly store: CellStore;
+  readonly link: Link;
+  readonly peers: KnownPeers;
   readonly clock: Clock;
+  readonly limits?: CellLimits;
+  /** Answers for signed heads. */
+  readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   /** A replica holds more of an epoch than this cell, its owner. */
@@ -35,13 +41,14 @@ export class PeerRequests {
   readonly #tails: TailServer;
 
   constructor(options: PeerRequestsOptions) {
-    const { cell, store, link, want, rejected } = options;
+    const { cell, store, link, want, rejected, limits = cellLimits } = options;
     this.#options = options;
     this.#pulls = new PullServer({
       cell: cell.number,
       store,
-      limits: cellLimits,
+      limits,
       toWire,
+      chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
       ahead: options.ahead,
     });
@@ -58,10 +65,10 @@ export class PeerRequests {
       link,
       want,
       limits: {
-        buckets: cellLimits.digestBuckets,
-        pageRows: cellLimits.digestPageRows,
-        bucketsPerRequest: cellLimits.digestBucketsPerRequest,
-        headsPerAnswer: cellLimits.digestHeadsPerAnswer,
+        buckets: limits.digestBuckets,
+        pageRows: limits.digestPageRows,
+        bucketsPerRequest: limits.digestBucketsPerRequest,
+        headsPerAnswer: limits.digestHeadsPerAnswer,
       },
     });
   }
@@ -71,6 +78,7 @@ export class PeerRequests {
     if (method === 'tail') return this.#tails.tail(src, TailRequest.decode(bytes));
     if (method === 'kept') return this.#tails.kept(src, KeptRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
+    if (method === headMethod) return this.#options.heads(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);
   }

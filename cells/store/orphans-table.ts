@@ -16,6 +16,12 @@ where (log_id, seq) in (
   select e.log_id, e.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), entries e where e.log_id = x.l and e.seq > x.b
 )`;
 
+const forgetHashes = `
+delete from log_hashes
+where (log_id, seq) in (
+  select h.log_id, h.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), log_hashes h where h.log_id = x.l and h.seq > x.b
+)`;
+
 const clampMarks = `
 update marks m
 set delivered_seq = least(m.delivered_seq, x.b), seen_seq = least(m.seen_seq, x.b)
@@ -46,6 +52,7 @@ export function moveOrphans(query: Query, logs: readonly GivenUp[], nowMs: numbe
       ],
     }),
     query({ name: 'orphans-remove', text: remove, values: bases }),
+    query({ name: 'orphans-hashes', text: forgetHashes, values: bases }),
     query({ name: 'orphans-marks', text: clampMarks, values: bases }),
   ];
 }

@@ -1,7 +1,10 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
+
+import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
+import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
@@ -18,7 +21,8 @@ import {
   type Writes,
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
-import { queryOn } from './corked-query.ts';
+import { addToBooks } from './books-table.ts';
+import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
 import {
@@ -30,11 +34,13 @@ import {
   readPendingOf,
   upsertDecidedNumbers,
 } from './intake-tables.ts';
+import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readLogForUser, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { readProved, readProvedBack } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -48,6 +54,7 @@ export interface SqlLogStoreOptions {
   readonly readSessions: number;
   readonly states: StateCache;
   readonly entries: EntriesTable;
+  readonly chain: Chain;
   readonly clock: Clock;
   readonly cell: number;
   readonly node: number;
@@ -60,6 +67,8 @@ export interface SqlLogStoreOptions {
 
 /** An epoch moves once in a long while: twice during one read is a bug. */
 const epochReadsMax = 5;
+/** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
+export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
 interface ReadableLog {
   readonly row: LogRow;
@@ -82,10 +91,10 @@ export class SqlLogStore implements LogStore {
     const failed: unknown[] = [];
     try {
       session = await sessions.get(lane);
-      const query = notingFailures(queryOn(session), failed);
+      const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
-      await this.#writeAll(query, decision.writes);
+      await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
       this.#remember(decision.writes, facts);
       return decision;
     } catch (thrown) {
@@ -98,9 +107,9 @@ export class SqlLogStore implements LogStore {
     }
   }
 
-  async #writeAll(query: Query, writes: Writes): Promise<void> {
+  async #writeAll(query: Query, writes: Writes, counts: readonly BookCount[], lane: number): Promise<void> {
     const now = this.#options.clock.now();
-    const { generation, entries } = this.#options;
+    const { generation, entries, node } = this.#options;
     const sent: Promise<unknown>[] = [];
     if (writes.created.length > 0) {
       const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
@@ -111,6 +120,7 @@ export class SqlLogStore implements LogStore {
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.truncated.length > 0) sent.push(...moveOrphans(query, writes.truncated, now));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.epochs.length > 0) sent.push(...writeEpochs(query, writes.epochs));
@@ -120,12 +130,13 @@ export class SqlLogStore implements LogStore {
     if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
     const shifted = writes.readdressed.filter(({ shift }) => shift > 0);
     if (shifted.length > 0) sent.push(moveIntakeStreams(query, shifted, generation));
-    if (writes.closed.length > 0) sent.push(closeIntake(query, writes.closed));
+    if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
     if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
     if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
-    const committed = query({ text: 'commit' });
+    if (counts.length > 0) sent.push(addToBooks(query, node, counts));
+    const committed = query({ name: 'commit', text: 'commit' });
     await Promise.all([...sent, committed]);
     assertCommitted(await committed);
   }
@@ -170,7 +181,7 @@ export class SqlLogStore implements LogStore {
   }
 
   readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
-    return this.#readEntries(log, (query, epochs) => this.#options.entries.readForwards(query, { log, from, to, limit }, epochs));
+    return this.#readEntries(log, (query, epochs) => readProved(query, { log, from, to, limit }, { ...this.#options, epochs }));
   }
 
   readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
@@ -179,7 +190,7 @@ export class SqlLogStore implements LogStore {
 
   /** The last `limit` entries with from <= seq < before, ascending. */
   readBack({ log, from, before: to, limit }: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
-    return this.#readEntries(log, (query, epochs) => this.#options.entries.readBackwards(query, { log, from, to, limit }, epochs));
+    return this.#readEntries(log, (query, epochs) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epochs }));
   }
 
   /** The list in memory may be older than the entries: it is right if the epoch, read after them, is its last. */
@@ -285,7 +296,7 @@ export class SqlLogStore implements LogStore {
   }
 
   async acknowledged(dst: number, ids: readonly bigint[]): Promise<void> {
-    await this.#read((query) => deleteOutbox(query, dst, ids));
+    await this.#read((query) => deleteOutbox(query, { dst, node: this.#options.node }, ids));
   }
 
   openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {

@@ -27,6 +27,9 @@ select 1 from lanes where node = $1 and lane = $2 for update`;
 export class LaneGone extends Error {
   override readonly name = 'LaneGone';
 }
+// For this transaction only.
+const waitForLocks = `
+select set_config('lock_timeout', $1, true)`;
 
 export interface FactsOptions {
   readonly cell: number;
@@ -38,14 +41,24 @@ export interface FactsOptions {
 
 /** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
 export async function readFacts(query: Query, lane: number, keys: WriteKeys, options: FactsOptions): Promise<Facts> {
-  const begun = query({ text: 'begin' });
+  const begun = query({ name: 'begin', text: 'begin' });
+  const patience =
+    keys.lockMsMax === undefined ? undefined : query({ name: 'lock-timeout', text: waitForLocks, values: [`${keys.lockMsMax}ms`] });
   const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
   const known = keys.known.length > 0 ? options.entries.findKnown(query, keys.known) : Promise.resolve(new Map<number, number>());
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
-  const [, heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
+  const [, , heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([
+    begun,
+    patience,
+    laneHeld,
+    locked,
+    known,
+    decided,
+    opened,
+  ]);
   if (heldLane.rows.length === 0) throw new LaneGone();
   const states = await readStates(query, rows, options.states);
   const [headers, intake, above] = await Promise.all([

@@ -4,7 +4,7 @@ import { WeftError } from '@weft/proto/faults.ts';
 
 import { problemFrom, toFault } from './faults.ts';
 import { clientLimits as limits } from './limits.ts';
-import type { Http, HttpRequest } from './ports.ts';
+import type { Clock, Http, HttpRequest } from './ports.ts';
 import type { Session } from './session-store.ts';
 
 export interface Home {
@@ -24,10 +24,12 @@ type Ask = Omit<HttpRequest, 'signal' | 'url'> & { readonly path: string };
 
 export class CellDoor {
   readonly #http: Http;
+  readonly #clock: Clock;
   readonly #router: string;
 
-  constructor(options: { http: Http; router: string }) {
+  constructor(options: { http: Http; clock: Clock; router: string }) {
     this.#http = options.http;
+    this.#clock = options.clock;
     this.#router = withoutSlash(options.router);
   }
 
@@ -81,6 +83,11 @@ export class CellDoor {
     return homeFrom(await this.#any([...session.urls, this.#router], ask, { signal }));
   }
 
+  /** The keys of all cells, as the home cell publishes them (RFC 7517). */
+  async keys(session: Session, signal: AbortSignal): Promise<unknown> {
+    return this.#any(session.urls, { method: 'GET', path: '/.well-known/jwks.json' }, { signal });
+  }
+
   /** Where this user (decimal id) is homed, by the router. */
   async homeOf(user: string, signal: AbortSignal): Promise<Home> {
     return homeFrom(await this.#one(this.#router, { method: 'GET', path: `/v1/users/${user}` }, signal));
@@ -125,11 +132,14 @@ export class CellDoor {
 
   async #one(base: string, ask: Ask, signal: AbortSignal): Promise<unknown> {
     const { path, ...rest } = ask;
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.restMsMax)]);
+    const late = new AbortController();
+    const cancel = this.#clock.timer(limits.restMsMax, () => late.abort());
     const url = `${withoutSlash(base)}${path}`;
-    const answer = await this.#http({ ...rest, url, signal: bounded }).catch(() => {
-      throw new Silence(base);
-    });
+    const answer = await this.#http({ ...rest, url, signal: AbortSignal.any([signal, late.signal]) })
+      .catch(() => {
+        throw new Silence(base);
+      })
+      .finally(cancel);
     if (answer.status < 300) return answer.body;
     const problem = problemFrom(answer.status, answer.body);
     if (problem.code === 'wrong_home' && problem.url !== undefined) throw new Elsewhere(problem.url);

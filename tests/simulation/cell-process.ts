@@ -1,4 +1,5 @@
 // One node of a simulated cell: the delivery core as production wires it (cells/cell-delivery.ts), over ports in memory.
+
 import { Applier, laneOfTarget } from '@weft/cells/delivery/applier.ts';
 import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from '@weft/cells/delivery/lane.ts';
@@ -10,11 +11,14 @@ import { Puller } from '@weft/cells/delivery/puller.ts';
 import { Relay } from '@weft/cells/delivery/relay.ts';
 import { TailServer } from '@weft/cells/delivery/tail-server.ts';
 import type { DecideContext } from '@weft/cells/delivery/working-set.ts';
+import { fromWire, toWire } from '@weft/cells/wire/entry-codec.ts';
+import { Chain } from '@weft/proto/chain.ts';
 import { KeptRequest, PullRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { birthCell, laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
 import { IdMaker } from '@weft/runtime/id-maker.ts';
-import { decodeRuns, encodeRuns, fromWire, toWire } from './entry-wire.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { decodeRuns, encodeRuns } from './entry-wire.ts';
 import type { MemoryLogStore } from './memory-log-store.ts';
 import type { DeliveredFrame, Participant } from './memory-network.ts';
 import type { Mutation } from './mutations.ts';
@@ -101,6 +105,7 @@ export class CellProcess implements Participant {
       store: options.store,
       limits: { pullEntriesMax: simulated.pullEntriesMax, pullBytesMax: 200 * 1024 },
       toWire,
+      chain: new Chain(sha256),
       refused: (src) => options.rejected(src, 'not-a-replica'),
       ahead: (log, at) => void this.#applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
     });
@@ -159,11 +164,13 @@ export class CellProcess implements Participant {
 
   #openLane(lane: number): Lane {
     const { cell, clock, failed } = this.options;
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store: this.#store,
       clock,
-      freshLog: () => this.#freshLog(lane),
+      freshLog: (target) => this.#freshLog(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell,
         generation: this.options.generation,
@@ -171,6 +178,9 @@ export class CellProcess implements Participant {
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
         takeover: this.options.takeover,
+        chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,
@@ -187,6 +197,7 @@ export class CellProcess implements Participant {
         retryPauseMs: 50,
         lingerMs: 1,
         lingerBelow: 2,
+        sharedLockMsMax: 50,
       },
       turn: () => clock.sleep(0),
       committed: (commit) => this.#committed(commit),

@@ -23,42 +23,8 @@ export interface Doors {
 }
 
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
-  const {
-    config,
-    clock,
-    log,
-    opened,
-    health,
-    pool,
-    redis,
-    ids,
-    keys,
-    replica,
-    leases,
-    createSelfLog,
-    sessionsWatch,
-    delivery,
-    headKeys,
-    failpoints,
-  } = options;
-  const accounts = opened.use(
-    await Accounts.open({
-      pool,
-      redis,
-      clock,
-      ids,
-      own: { ...config.cell, url: config.publicUrl },
-      homes: replica,
-      keys,
-      keySecret: Buffer.from(config.keySecret.reveal(), 'base64url'),
-      peppers: config.peppers,
-      leases,
-      createSelfLog,
-      notBeforeMs: options.life.life.raisedMs,
-      failpoint: async (name) => void failpoints.reach(name),
-      log,
-    }),
-  );
+  const { config, clock, log, opened, health, keys, replica, sessionsWatch, delivery, headKeys } = options;
+  const accounts = opened.use(await openAccounts(options));
   opened.use(
     accounts.sessions.onEnded((sessions, from) => {
       sessionsWatch.end(sessions);
@@ -91,6 +57,26 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       for (const until = clock.monotonic() + leaveMsMax; edge.size > 0 && clock.monotonic() < until; ) await clock.sleep(leavePollMs);
     },
   };
+}
+
+function openAccounts(options: DoorsOptions): Promise<Accounts> {
+  const { config, clock, log, pool, redis, ids, keys, replica, leases, createSelfLog, failpoints, life } = options;
+  return Accounts.open({
+    pool,
+    redis,
+    clock,
+    ids,
+    own: { ...config.cell, url: config.publicUrl },
+    homes: replica,
+    keys,
+    keySecret: Buffer.from(config.keySecret.reveal(), 'base64url'),
+    peppers: config.peppers,
+    leases,
+    createSelfLog,
+    notBeforeMs: life.life.raisedMs,
+    failpoint: async (name) => void failpoints.reach(name),
+    log,
+  });
 }
 
 const leaveMsMax = 1_000;

@@ -1,5 +1,6 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
 import { randomBytes } from 'node:crypto';
+import type { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
 import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
@@ -20,7 +21,7 @@ import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { HeadKeys } from './proof/head-keys.ts';
 import { SessionsWatch } from './sessions-watch.ts';
-import { sideTables } from './store/side-tables.ts';
+import { type SideTables, sideTables } from './store/side-tables.ts';
 
 export interface FabricOptions extends Opening, CellBase {
   readonly config: CellConfig;
@@ -39,16 +40,7 @@ export interface CellFabric {
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
-  const peers = opened.use(
-    new Peers({
-      replica,
-      keys,
-      clock,
-      log,
-      registered: options.life.hearDirectory,
-      own: { ...config.cell, generation: cell.generation, url: config.publicUrl },
-    }),
-  );
+  const peers = opened.use(openPeers(options));
   const redis = openRedis(config.redisUrl.reveal(), log);
   opened.defer(() => closeRedis(redis));
   const peerNames = (): string[] => peers.others().map((each) => each.name);
@@ -58,13 +50,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const cellBus = opened.use(
     await CellBus.open({ url: config.nats.url, password: config.nats.cellPassword.reveal(), cell: cell.name, log }),
   );
-  const sealer = new Sealer({
-    cell: cell.name,
-    ownKeys: () => keys.all('seal').map((key) => ({ version: key.version, privateKey: key.privateKey, sealsFromMs: key.startsMs })),
-    peerKeys: peers.sealKeysOf,
-    generation: () => cell.generation,
-    clock,
-  });
+  const sealer = openSealer(options, peers);
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
@@ -96,38 +82,53 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
-  for (const { log: given } of replica.takeovers()) delivery.ownership.given(given);
-  opened.use(
-    replica.on('change', ({ takeovers }) => {
-      for (const { log: given } of takeovers) delivery.ownership.given(given);
-    }),
-  );
+  opened.use(hearTakeovers(replica, delivery));
   // What the directory said while the buses were opened.
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  const books = openBooks(options, { bus, link, delivery, peers, metrics });
-  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
-  const { inboundBytesMax } = config;
-  const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
-  opened.use(
-    openCellDuties({
-      ...options,
-      cell: options.cell.number,
-      inboundBytesMax,
-      outbox,
-      ensureJobs,
-      tables,
-      bus,
-      link,
-      delivery,
-      peers,
-      metrics,
-      books,
-    }),
-  );
+  const books = startDuties(options, { bus, cellBus, link, delivery, peers, metrics, tables });
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, headKeys, metrics, sessionsWatch, redis, books };
+}
+
+interface Duty extends BookParts {
+  readonly cellBus: CellBus;
+  readonly tables: SideTables;
+}
+
+function startDuties(options: FabricOptions, parts: Duty): BookKeeper {
+  const { config, opened, cell } = options;
+  const books = openBooks(options, parts);
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const ensureJobs = (): Promise<void> => parts.cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
+  const { inboundBytesMax } = config;
+  opened.use(openCellDuties({ ...options, ...parts, cell: cell.number, inboundBytesMax, outbox, ensureJobs, books }));
+  return books;
+}
+
+function openPeers({ replica, keys, clock, log, life, config, cell }: FabricOptions): Peers {
+  const own = { ...config.cell, generation: cell.generation, url: config.publicUrl };
+  return new Peers({ replica, keys, clock, log, registered: life.hearDirectory, own });
+}
+
+function openSealer({ cell, keys, clock }: FabricOptions, peers: Peers): Sealer {
+  return new Sealer({
+    cell: cell.name,
+    ownKeys: () => keys.all('seal').map((key) => ({ version: key.version, privateKey: key.privateKey, sealsFromMs: key.startsMs })),
+    peerKeys: peers.sealKeysOf,
+    generation: () => cell.generation,
+    clock,
+  });
+}
+
+/** Those signed before this node started, and those that come. */
+function hearTakeovers(replica: DirectoryReplica, delivery: CellDelivery): Disposable {
+  const heard = replica.on('change', ({ takeovers }) => {
+    for (const { log } of takeovers) delivery.ownership.given(log);
+  });
+  for (const { log } of replica.takeovers()) delivery.ownership.given(log);
+  return heard;
 }
 
 interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {

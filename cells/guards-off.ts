@@ -49,6 +49,7 @@ export class GuardlessStore extends SqlLogStore {
       decidedOf: (stream) => facts.decidedOf(stream),
       lowestIntake: (stream) => facts.lowestIntake(stream),
       above: (log) => facts.above(log),
+      ownIntake: (stream) => facts.ownIntake(stream),
     };
   }
 

@@ -3,7 +3,7 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { TakeOverRequest, TakeOverResponse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
-import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByDirectory, epochParts, laterEpoch, makeEpoch } from '@weft/proto/positions.ts';
 import { inTransaction } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { appendChange } from './append-change.ts';
@@ -25,7 +25,7 @@ async function sign(sql: Sql, request: TakeOverRequest): Promise<{ log: bigint; 
   if (cell === undefined) throw new WeftError('unknown_cell', request.cell);
   if (cell.state === 'retired') throw new WeftError('not_allowed', 'that cell is retired');
   const signed = await takeoversTable.lock(sql, request.log);
-  const last = request.after > signed ? request.after : signed;
+  const last = laterEpoch(request.after, signed);
   const epoch = makeEpoch({ count: countByDirectory(epochParts(last).count), cell: cell.number, generation: Number(cell.generation) });
   const takeover = { log: request.log, epoch };
   await takeoversTable.update(sql, request.log, epoch);

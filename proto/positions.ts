@@ -31,6 +31,11 @@ const ownersPerTerm = 65_536;
 export const countByOwner = (count: number): number => count + 1;
 export const countByDirectory = (count: number): number => (Math.floor(count / ownersPerTerm) + 1) * ownersPerTerm;
 
+export function laterEpoch(a: bigint, b: bigint): bigint {
+  if (a > b) return a;
+  return b;
+}
+
 export const epoch = (value: bigint): Epoch => value as Epoch;
 
 export interface Position {

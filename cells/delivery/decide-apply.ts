@@ -81,16 +81,20 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
     if (first) work.behind.push({ log: operation.log, known: operation.entries.at(-1)?.seq ?? first.seq, src: operation.src });
     return { type: 'applied', head: 0, behind: true };
   }
+  return openFromFirst(first, operation, work);
+}
+
+function openFromFirst(first: Entry, operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
   const made = stateAfterCreation(first);
-  const owner = operation.tail ? work.context.cell : operation.src;
+  const teller = operation.tail ? work.context.cell : operation.src;
+  const born = epochParts(first.epoch);
   // Whoever is to own it learns so from the entries, as it gets them.
   const newest = operation.epochs?.at(-1);
   const isListed = newest !== undefined && ownerOf(newest) !== work.context.cell;
-  const state = made && isListed ? withEpochs(made, operation) : made;
-  if (!state || (isListed ? ownerOf(state) : epochParts(first.epoch).cell) !== (isListed ? operation.src : owner))
-    return { type: 'rejected', why: 'not-owner' };
-  if (epochParts(first.epoch).count === 1 && birthCell(operation.log) !== epochParts(first.epoch).cell)
-    return { type: 'rejected', why: 'not-owner' };
+  const isTold = isListed ? ownerOf(newest) === operation.src : born.cell === teller;
+  const isBorn = born.count !== 1 || birthCell(operation.log) === born.cell;
+  if (!made || !isTold || !isBorn) return { type: 'rejected', why: 'not-owner' };
+  const state = isListed ? withEpochs(made, operation) : made;
   const status = operation.tail ? 'stopped' : 'open';
   work.create({ log: operation.log, epoch: state.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status }, state, 0);
   opened(state, work);
@@ -135,11 +139,8 @@ function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet)
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
   const state = work.state(operation.log) as LogState;
-  const begins = entry.kind === kinds.takeover && mayTakeOver(entry, operation, row, work);
-  if (!begins) {
-    if (entry.epoch > state.epoch) return laterEpoch(operation, work);
-    if (entry.epoch !== epochAt(state.epochs, entry.seq)) return whyNot('stale', operation, work, state);
-  }
+  const wrong = wrongEpoch(entry, operation, row, work);
+  if (wrong) return wrong;
   if (entry.seq <= row.head) {
     const stored = work.facts.stored(entry.log, entry.seq);
     if (!stored || sameHeader(stored, entry)) return undefined;
@@ -164,6 +165,14 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     moveOwner(entry, state, work);
   }
   return undefined;
+}
+
+/** Each entry is of the epoch that gave its seq, or begins the next one by the word of whoever may say so. */
+function wrongEpoch(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+  if (entry.kind === kinds.takeover && mayTakeOver(entry, operation, row, work)) return undefined;
+  const state = work.state(operation.log) as LogState;
+  if (entry.epoch > state.epoch) return laterEpoch(operation, work);
+  return entry.epoch === epochAt(state.epochs, entry.seq) ? undefined : whyNot('stale', operation, work, state);
 }
 
 /** What the owner says now and what is kept here are two histories: people must look (R16). */

@@ -3,7 +3,7 @@
 // above the point up to which two lists agree was given up: it becomes orphans, and those of this cell's own people are
 // offered to the new owner as intake, before anything that was sent after them.
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { epochParts } from '@weft/proto/positions.ts';
+import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isContent, kinds } from './entry.ts';
 import { agreedUpTo, type EpochStart, ownedUpTo } from './epochs.ts';
@@ -29,7 +29,7 @@ export function maySend(operation: ApplyOperation, row: LogRow, work: WorkingSet
   const state = work.state(operation.log) as LogState;
   const { cell } = work.context;
   if (operation.tail) return mayGiveBack(operation, row, work) ? 'yes' : 'no';
-  const newest = operation.entries.reduce((most, { epoch }) => (epoch > most ? epoch : most), 0n);
+  const newest = operation.entries.reduce((most, { epoch }) => laterEpoch(most, epoch), 0n);
   if (newest > row.epoch) {
     if (begins(operation, row, work)) return 'yes';
     if (ownerOf({ epoch: newest }) === operation.src) return isProven(operation, row, work) ? 'yes' : 'newer';

@@ -1,7 +1,7 @@
 // Who owns a log (R2, R23, R25): giving it away, beginning an epoch, and the way from there to giving seqs to everybody.
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
-import { causedEntryId, type Entry, kinds } from './entry.ts';
+import { causedEntryId, type Entry, isContent, kinds } from './entry.ts';
 import { nextEpoch } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, streamOf } from './log-state.ts';
 import type { BeginOperation, HandoverOperation, Outcome, OwnerOperation, SettleOperation, StopOperation } from './operations.ts';
@@ -80,11 +80,45 @@ export function beginEpoch(work: WorkingSet, row: LogRow, state: LogState, epoch
 
 function decideSettle({ log }: SettleOperation, work: WorkingSet, row: LogRow, state: LogState): Outcome {
   if (row.status !== 'intake' || !givesSeqs(row, work.context)) return { type: 'settled' };
-  if (work.hasOpenIntake(streamOf(state))) return { type: 'early' };
+  if (work.hasOpenIntake(streamOf(state)) && !decideWaiting(work, row, state)) return { type: 'early' };
   row.status = 'open';
   work.touch(log);
   return { type: 'settled' };
 }
+
+/**
+ * What waits is decided here, once it is little: else people who go on talking would keep the log from ever being settled.
+ * False where it is too much, or something needs more than its place; then it goes the way of all intake first.
+ */
+function decideWaiting(work: WorkingSet, row: LogRow, state: LogState): boolean {
+  const stream = streamOf(state);
+  const waiting = work.facts.ownIntake(stream);
+  const isPlain = waiting.every(({ author, kind }) => isContent(kind) && state.members.has(author));
+  if (work.hasDecided(stream) || waiting.length > settledAtOnceMax || !isPlain) return false;
+  for (const { author, clientEntryId, kind, body } of waiting) {
+    work.push({
+      log: row.log,
+      epoch: row.epoch,
+      seq: row.head + 1,
+      ts: Math.max(work.context.nowMs, row.ts),
+      author,
+      clientEntryId,
+      ord: row.ord + 1,
+      kind,
+      flags: 0,
+      body,
+      prev: row.hash,
+    });
+    work.close({ stream, author, clientEntryId, refused: false });
+  }
+  const { cell, generation } = work.context;
+  const last = waiting.at(-1);
+  if (last) work.setDecided({ stream, cell, generation }, last.n);
+  return true;
+}
+
+/** A frame's worth: what one transaction takes anyway. */
+export const settledAtOnceMax = 256;
 
 function decideStop({ log, epoch, head }: StopOperation, work: WorkingSet, row: LogRow, state: LogState): Outcome {
   const isAhead = epoch === row.epoch && head > row.head;

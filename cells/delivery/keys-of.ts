@@ -13,13 +13,14 @@ interface Collected {
   readonly intakes: { stream?: { a: bigint; b: bigint }; log: bigint; author: bigint; clientEntryId: bigint }[];
   readonly decided: DecidedKey[];
   readonly moves: bigint[];
+  readonly settles: bigint[];
   readonly cuts: { log: bigint; above: number }[];
   readonly runs: { log: bigint; from: number; to: number }[];
 }
 
 /** `isLocal`: whether a user is homed in this cell, so that their self log may get an entry. */
 export function keysOf(operations: readonly Operation[], isLocal: (user: bigint) => boolean): WriteKeys {
-  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], moves: [], cuts: [], runs: [] };
+  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], moves: [], settles: [], cuts: [], runs: [] };
   for (const operation of operations) collect(operation, keys, isLocal);
   return { ...keys, logs: [...keys.logs].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) };
 }
@@ -40,6 +41,7 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
     default:
       keys.logs.add(operation.log);
       keys.moves.push(operation.log);
+      if (operation.type === 'settle') keys.settles.push(operation.log);
   }
 }
 

@@ -40,6 +40,8 @@ export interface WriteKeys {
   readonly decided: readonly DecidedKey[];
   /** Logs whose owner may change, or may have to be settled: their streams are locked and all that was decided of them is read. */
   readonly moves: readonly bigint[];
+  /** Logs owned here whose own people's open intake may be decided at once. */
+  readonly settles: readonly bigint[];
   /** Logs that may give up what they hold above this seq. */
   readonly cuts: readonly { readonly log: bigint; readonly above: number }[];
   /** Runs to compare with what is stored, where they overlap the head. */
@@ -80,6 +82,8 @@ export interface Facts {
   decidedOf(stream: Stream): readonly { readonly key: DecidedKey; readonly n: number }[];
   /** Lowest open intake number of a stream; undefined when nothing waits. Of logs in `moves` only. */
   lowestIntake(stream: Stream): number | undefined;
+  /** Open intake of this cell's own people, in its order, at most one more than a settling takes; of logs in `settles` only. */
+  ownIntake(stream: Stream): readonly IntakeRow[];
   /** What is held above the seq that `cuts` names, with bodies. */
   above(log: bigint): readonly Entry[];
 }

@@ -95,6 +95,8 @@ export class StagedCell {
         const open = [...this.intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).map(({ n }) => n);
         return open.length === 0 ? undefined : Math.min(...open);
       },
+      ownIntake: (stream) =>
+        [...this.intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).sort((a, b) => a.n - b.n),
       above: (log) => {
         const cut = keys.cuts.find((each) => each.log === log);
         return cut ? this.entries.filter((e) => e.log === log && e.seq > cut.above) : [];

@@ -260,6 +260,15 @@ export class WorkingSet {
     return this.allDecided(key.stream).find((each) => decidedKey(each.key) === decidedKey(key))?.n ?? 0;
   }
 
+  /** Whether this transaction has decided, or stored, intake of the stream. */
+  hasDecided(stream: Stream): boolean {
+    const key = streamKey(stream);
+    return (
+      this.#intake.some((row) => streamKey(row.stream) === key) ||
+      [...this.#decided.values()].some((each) => streamKey(each.key.stream) === key)
+    );
+  }
+
   /** Whether own people's appends of this stream wait, but for what this transaction closed. */
   hasOpenIntake(stream: Stream): boolean {
     const key = streamKey(stream);

@@ -1,7 +1,7 @@
 // Intake at home (numbered, until decided) and what the owner has decided of other cells' intake.
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import { type Stream, streamKey } from '../delivery/log-state.ts';
-import type { ClosedIntake, DecidedKey, IntakeRow } from '../delivery/ports.ts';
+import type { ClosedIntake, DecidedKey, IntakeRow, Writes } from '../delivery/ports.ts';
 import { columnNumbers } from './books-table.ts';
 import type { Query } from './entries-table.ts';
 
@@ -106,6 +106,13 @@ select d.stream_a, d.stream_b, d.cell, d.generation, d.n
 from unnest($1::bigint[], $2::bigint[]) as x (a, b), decided d
 where d.stream_a = x.a and d.stream_b = x.b`;
 
+const readOwn = `
+select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms
+from intake
+where stream_a = $1 and stream_b = $2 and generation = $3
+order by n
+limit $4`;
+
 const readdress = `
 update intake
 set dst = $5::smallint, n = n + $4::bigint
@@ -174,6 +181,19 @@ export async function countIntakeBytes(query: Query): Promise<Map<number, number
   return new Map(rows.map((r: { dst: number; bytes: bigint | string }) => [r.dst, Number(r.bytes)]));
 }
 
+/** What waits goes elsewhere first, so that what is offered again finds its place before it; then new rows. */
+export function writeIntake(
+  query: Query,
+  { readdressed, intake }: Pick<Writes, 'readdressed' | 'intake'>,
+  generation: number,
+): Promise<unknown>[] {
+  const sent = readdressed.map((moved) => readdressIntake(query, moved, generation));
+  if (intake.length > 0) sent.push(...insertIntake(query, intake, generation));
+  const shifted = readdressed.filter(({ shift }) => shift > 0);
+  if (shifted.length > 0) sent.push(moveIntakeStreams(query, shifted, generation));
+  return sent;
+}
+
 export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
   const values = [
     ...streamArrays(rows.map((r) => r.stream)),
@@ -225,6 +245,12 @@ export async function readLowestIntake(query: Query, streams: readonly Stream[],
       Number(r.lowest),
     ]),
   );
+}
+
+/** Open intake of one stream, in its order. */
+export async function readOwnIntake(query: Query, stream: Stream, generation: number, limit: number): Promise<IntakeRow[]> {
+  const { rows } = await query({ name: 'intake-own', text: readOwn, values: [stream.a, stream.b, generation, limit] });
+  return rows.map(toRow);
 }
 
 /** Open intake of a stream goes elsewhere, with numbers higher by `shift`. Before the statement that inserts what comes first. */

@@ -25,15 +25,7 @@ import { addToBooks } from './books-table.ts';
 import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
-import {
-  closeIntake,
-  insertIntake,
-  moveIntakeStreams,
-  readdressIntake,
-  readOpenIntake,
-  readPendingOf,
-  upsertDecidedNumbers,
-} from './intake-tables.ts';
+import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readLogForUser, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
@@ -126,10 +118,7 @@ export class SqlLogStore implements LogStore {
     if (writes.epochs.length > 0) sent.push(...writeEpochs(query, writes.epochs));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
-    for (const moved of writes.readdressed) sent.push(readdressIntake(query, moved, generation));
-    if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
-    const shifted = writes.readdressed.filter(({ shift }) => shift > 0);
-    if (shifted.length > 0) sent.push(moveIntakeStreams(query, shifted, generation));
+    sent.push(...writeIntake(query, writes, generation));
     if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));

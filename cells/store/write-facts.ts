@@ -1,8 +1,9 @@
 // The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
 import { epochParts } from '@weft/proto/positions.ts';
+import { settledAtOnceMax } from '../delivery/decide-owner.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
-import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
+import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readEarlierEpochs } from './epochs-table.ts';
@@ -14,6 +15,7 @@ import {
   readAllDecided,
   readDecidedNumbers,
   readLowestIntake,
+  readOwnIntake,
   waitingKey,
 } from './intake-tables.ts';
 import { kindName, lockLogs, readStateRows } from './logs-table.ts';
@@ -166,6 +168,7 @@ interface IntakeFacts {
   readonly open: ReadonlyMap<bigint, number>;
   readonly lowest: ReadonlyMap<string, number>;
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
+  readonly own: ReadonlyMap<string, readonly IntakeRow[]>;
 }
 
 async function readIntakeFacts(query: Query, { keys, rows, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
@@ -188,11 +191,15 @@ async function readIntakeFacts(query: Query, { keys, rows, states, cell, generat
   const open = countOpenIntake(query, [...new Set(ids.map((i) => i.author))]);
   const lowest = moving.length > 0 ? readLowestIntake(query, moving, generation) : Promise.resolve(new Map<string, number>());
   const decided = moving.length > 0 ? readAllDecided(query, moving) : Promise.resolve([]);
-  const found = await Promise.all([next, waiting, open, lowest, decided]);
-  return { next: found[0], waiting: found[1], open: found[2], lowest: found[3], decided: found[4] };
+  const settling = keys.settles.flatMap((log) => states.get(log) ?? []).map(streamOf);
+  const own = Promise.all(
+    settling.map(async (stream) => [streamKey(stream), await readOwnIntake(query, stream, generation, settledAtOnceMax + 1)] as const),
+  );
+  const found = await Promise.all([next, waiting, open, lowest, decided, own]);
+  return { next: found[0], waiting: found[1], open: found[2], lowest: found[3], decided: found[4], own: new Map(found[5]) };
 }
 
-const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map(), lowest: new Map(), decided: [] };
+const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map(), lowest: new Map(), decided: [], own: new Map() };
 
 interface LockedOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;
@@ -250,6 +257,10 @@ class LockedFacts implements Facts {
 
   lowestIntake(stream: Stream): number | undefined {
     return this.#found.intake.lowest.get(streamKey(stream));
+  }
+
+  ownIntake(stream: Stream): readonly IntakeRow[] {
+    return this.#found.intake.own.get(streamKey(stream)) ?? [];
   }
 
   above(log: bigint): readonly Entry[] {

@@ -293,6 +293,10 @@ class MemoryFacts implements Facts {
     return open.length === 0 ? undefined : Math.min(...open);
   }
 
+  ownIntake(stream: Stream): readonly IntakeRow[] {
+    return [...this.#intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).sort((a, b) => a.n - b.n);
+  }
+
   above(log: bigint): readonly Entry[] {
     return this.#above.get(log) ?? [];
   }

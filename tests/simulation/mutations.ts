@@ -39,6 +39,7 @@ function lying(change: (facts: Facts, keys: WriteKeys) => Partial<Facts>): (inne
           decidedOf: (stream) => facts.decidedOf(stream),
           lowestIntake: (stream) => facts.lowestIntake(stream),
           above: (log) => facts.above(log),
+          ownIntake: (stream) => facts.ownIntake(stream),
           ...change(facts, keys),
         };
         return decide(changed);

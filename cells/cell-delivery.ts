@@ -4,57 +4,32 @@ import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused, type Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
-import type { Clock } from '@weft/runtime/clock.ts';
-import type { Log } from '@weft/runtime/log.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
-import { Applier, laneOfTarget } from './delivery/applier.ts';
+import { type Applier, laneOfTarget } from './delivery/applier.ts';
 import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
-import { Ownership } from './delivery/ownership.ts';
-import { Puller } from './delivery/puller.ts';
+import type { Ownership } from './delivery/ownership.ts';
+import type { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
-import type { Failpoints } from './failpoints.ts';
+import type { CellDeliveryOptions } from './delivery-options.ts';
 import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
-import type { SealedLink } from './link/sealed-link.ts';
-import type { Waiting } from './link/waiting.ts';
-import type { DeliveryMetrics } from './metrics.ts';
-import type { KnownPeers } from './peers.ts';
-import type { HeadKeys } from './proof/head-keys.ts';
+import { openApplier, openOwnership, openPuller } from './link/pulling.ts';
 import { headsSignal } from './proof/head-signer.ts';
 import { openProof } from './proof/open-proof.ts';
 import type { Proof } from './proof/proof.ts';
 import { begun, givenUp, startsByLog } from './push/epoch-starts.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
+import { NodePushes } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
-import type { SideTables } from './store/side-tables.ts';
-import type { CellStore } from './store/sql-log-store.ts';
-import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
+import { encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
-  readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
-  readonly node: { readonly number: number; readonly startMs: number };
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly tables: SideTables;
-  readonly store: CellStore;
-  readonly link: SealedLink;
-  readonly cellBus: PushBus;
-  readonly peers: KnownPeers;
-  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
-  readonly headKeys: Pick<HeadKeys, 'sign' | 'proves'>;
-  readonly metrics: () => DeliveryMetrics;
-  readonly freshId: () => bigint;
-  readonly limits?: DeliveryLimits;
-  readonly failpoints: Failpoints;
-}
+export type { CellDeliveryOptions } from './delivery-options.ts';
 
 export class CellDelivery implements AsyncDisposable {
   readonly hub: Hub;
@@ -114,9 +89,10 @@ export class CellDelivery implements AsyncDisposable {
       takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
     });
-    this.applier = this.#owned.use(this.#openApplier(failed));
-    this.puller = this.#openPuller(failed);
-    this.ownership = this.#openOwnership(failed);
+    this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
+    this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
+    const { applier, puller, intakeRelay } = this;
+    this.ownership = openOwnership({ ...options, limits, applier, puller, intakeRelay, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = new PeerRequests({
@@ -249,61 +225,15 @@ export class CellDelivery implements AsyncDisposable {
     if (from === 'here') this.pushes.tellEpochs(told);
   }
 
-  #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
-    const { clock, link, peers, tables } = this.#options;
-    return new Applier({
-      clock,
-      link,
-      generationOf: peers.generationOf,
-      decodeRuns,
-      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
+  #openApplier(failed: (error: unknown) => void): Applier {
+    return openApplier({
+      ...this.#options,
       limits: this.#limits,
+      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
       behind: (log, src) => this.puller.want(log, src),
       marks: (src, marks) => this.marks.take(src, marks),
-      park: async (frame, why) => {
-        await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
-        this.#rejected(frame.src, 'frame', 'unreadable');
-      },
-      rejected: (src, why) => this.#rejected(src, 'operation', why),
-      failed: failed('a frame could not be applied'),
-      applied: (src, entries) => this.#options.metrics().applied.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
-    });
-  }
-
-  #openPuller(failed: (what: string) => (error: unknown) => void): Puller {
-    const { cell, store, link, clock, peers } = this.#options;
-    return new Puller({
-      cell: cell.number,
-      store,
-      link,
-      clock,
-      takeover: peers.takeover,
-      atOnceMax: this.#limits.pullsAtOnceMax,
-      waitingMax: this.#limits.earlyMax,
-      apply: (operation) => this.applier.apply(operation),
-      fromWire,
-      pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
-      failed: failed('a log could not be pulled'),
-      isOff: () => this.#options.failpoints.isArmed('no-pull'),
-    });
-  }
-
-  #openOwnership(failed: (what: string) => (error: unknown) => void): Ownership {
-    const { cell, store, link, peers, tables } = this.#options;
-    return new Ownership({
-      cell: cell.number,
-      generation: cell.generation,
-      store,
-      link,
-      others: () => peers.others().map(({ number }) => number),
-      takeover: peers.takeover,
-      regained: tables.regained(cell.generation),
-      apply: (operation) => this.applier.apply(operation),
-      want: (log, src) => this.puller.want(log, src),
-      takeOwn: () => this.intakeRelay.addressedAnew(cell.number),
-      fromWire,
-      limits: this.#limits,
-      failed: failed('a log could not be settled'),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+      failed,
     });
   }
 

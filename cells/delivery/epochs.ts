@@ -51,3 +51,18 @@ export const nextEpoch = (epoch: bigint, cell: number, generation: number): bigi
 export function clampedSeq(epochs: readonly EpochStart[], { epoch, seq }: { readonly epoch: bigint; readonly seq: number }): number {
   return epochs.reduce((most, start) => (start.epoch > epoch ? Math.min(most, start.base) : most), seq);
 }
+
+interface Listed {
+  readonly log: bigint;
+  readonly epochs: readonly EpochStart[];
+}
+
+/** Lists that are not what is stored: a new log has one epoch from its beginning unless it says otherwise. */
+export function changedEpochs(states: readonly Listed[], stored: (log: bigint) => Listed | undefined): Listed[] {
+  return states
+    .filter(({ log, epochs }) => {
+      const before = stored(log);
+      return before ? before.epochs !== epochs : epochs.length > 1 || epochs[0]?.base !== 0;
+    })
+    .map(({ log, epochs }) => ({ log, epochs }));
+}

@@ -1,14 +1,13 @@
 // One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
-import type { Chain } from '@weft/proto/chain.ts';
 import { checkPointEvery } from './chain-of.ts';
+import type { DecideContext } from './decide-context.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
-import type { EpochStart } from './epochs.ts';
+import { changedEpochs, type EpochStart } from './epochs.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import { movedNotice, staleNotice } from './notices.ts';
-import type { Snapshot } from './operations.ts';
 import {
   type AppendKey,
   type CheckPoint,
@@ -23,25 +22,7 @@ import {
   type Writes,
 } from './ports.ts';
 
-export interface DecideContext {
-  /** Number and generation of this cell. */
-  readonly cell: number;
-  readonly generation: number;
-  readonly nowMs: number;
-  /** Home cell number of a user: birth cell, its heir, or where the directory says. */
-  homeOf(user: bigint): number;
-  /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
-  birthplace(pair: Pair): number;
-  /** What the directory signed for this log last: who took it over, in which epoch. */
-  takeover(log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined;
-  readonly chain: Chain;
-  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
-  hasIntakeRoom(dst: number): boolean;
-  hasOutboxRoom(dst: number): boolean;
-  /** A new outbox id. */
-  freshId(): bigint;
-  readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
-}
+export type { DecideContext } from './decide-context.ts';
 
 /** Where a replica begins: what the header of its first entry continues from. */
 interface RunStart {
@@ -174,12 +155,10 @@ export class WorkingSet {
   }
 
   /** Whether this transaction has written to the log. */
-  hasWritten(log: bigint): boolean {
-    return this.#fresh.has(log);
-  }
+  hasWritten = (log: bigint): boolean => this.#fresh.has(log);
 
   /** What lies above `cut` was given up; the state is the new owner's. Where that begins later, so does the run. */
-  truncate(after: LogState, to: Pick<Snapshot, 'start' | 'ts' | 'ord' | 'hash'>, cut: number): void {
+  truncate(after: LogState, to: RunStart, cut: number): void {
     const row = this.row(after.log) as LogRow;
     row.head = to.start;
     row.ts = to.ts;
@@ -255,7 +234,6 @@ export class WorkingSet {
     return [...all.values()];
   }
 
-  /** What was decided under this key, of a stream whose decisions were all read. */
   decidedSoFar(key: DecidedKey): number {
     return this.allDecided(key.stream).find((each) => decidedKey(each.key) === decidedKey(key))?.n ?? 0;
   }
@@ -301,7 +279,7 @@ export class WorkingSet {
       created,
       states,
       reopened: this.#reopened,
-      epochs: this.#epochs(),
+      epochs: changedEpochs([...this.#states.values()], (log) => (this.#created.has(log) ? undefined : this.facts.states.get(log))),
       truncated: [...this.#truncated].map(([log, cut]) => ({ log, ...cut })),
       readdressed: this.#readdressed,
       userLogs: this.#userLogs,
@@ -313,16 +291,6 @@ export class WorkingSet {
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
-  }
-
-  #epochs(): { log: bigint; epochs: readonly EpochStart[] }[] {
-    const changed: { log: bigint; epochs: readonly EpochStart[] }[] = [];
-    for (const { log, epochs } of this.#states.values()) {
-      const before = this.#created.has(log) ? undefined : this.facts.states.get(log)?.epochs;
-      const isFirst = epochs.length === 1 && epochs[0]?.base === 0;
-      if (before ? before !== epochs : !isFirst) changed.push({ log, epochs });
-    }
-    return changed;
   }
 
   #entryFrames(): OutboxRow[] {

@@ -4,36 +4,22 @@
 // A watched log has a head: the last seq told to its watchers. What continues it goes out at once. What lies beyond is
 // held until the entries between have come from another node, or were read from SQL.
 
-import { LogJoined, LogLeft, type ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { LogJoined, LogLeft } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
 import { RecentRuns } from './recent-runs.ts';
-import type { SharedPush } from './shared-push.ts';
+import type { OnlineUser, PushEvent, Receiver } from './watched.ts';
 import { beginEpochs, isGivenUp, type Piece, shiftHead, tellBegins, type Watched } from './watched.ts';
 
-export type PushEvent = NonNullable<ServerFrame['event']>;
-
-/** A connection, as the hub sees it. */
-export interface Receiver {
-  push(push: SharedPush): void;
-  tell(event: PushEvent): void;
-}
+export type { OnlineUser, PushEvent, Receiver } from './watched.ts';
 
 export interface HeadRow {
   readonly log: bigint;
   readonly epoch: bigint;
   readonly head: number;
-}
-
-/** A user with at least one socket on this node. */
-export interface OnlineUser {
-  readonly user: bigint;
-  readonly digest: Digest;
-  readonly receivers: Set<Receiver>;
-  readonly logs: Set<Watched>;
 }
 
 export interface HubOptions {
@@ -135,10 +121,7 @@ export class Hub {
     }
   }
 
-  /**
-   * Newer epochs of a log began, oldest first. What was told above the lowest of their bases was given up: watchers are told
-   * so, and what follows is told anew from there. Before the entries of those epochs, or else each tells it by itself.
-   */
+  /** Newer epochs of a log began, oldest first: watchers forget what is above the lowest of their bases, and are told anew. */
   moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
     const watched = this.#logs.get(log);
     if (!watched) return;

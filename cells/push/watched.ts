@@ -1,10 +1,27 @@
 // A log that somebody on this node watches: the last seq told to the watchers, and in which epoch.
+import type { ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, toggleHead } from '@weft/proto/heads-digest.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
-import type { OnlineUser } from './hub.ts';
 import type { Origins } from './origins.ts';
+import type { SharedPush } from './shared-push.ts';
+
+export type PushEvent = NonNullable<ServerFrame['event']>;
+
+/** A connection, as the hub sees it. */
+export interface Receiver {
+  push(push: SharedPush): void;
+  tell(event: PushEvent): void;
+}
+
+/** A user with at least one socket on this node. */
+export interface OnlineUser {
+  readonly user: bigint;
+  readonly digest: Digest;
+  readonly receivers: Set<Receiver>;
+  readonly logs: Set<Watched>;
+}
 
 /** Entries of one log in order, who waits for them, and what else was committed with them. */
 export interface Piece {

@@ -9,7 +9,7 @@ import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
 import { asFault } from './line.ts';
-import type { LogView } from './log-view.ts';
+import { beginsOf, type LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import type { Requests } from './requests.ts';
 
@@ -294,7 +294,7 @@ export class CatchUp {
       this.#holdings.touch(view);
       this.#events.anchored(view);
     }
-    this.#learnEpochs(view, page);
+    for (const begin of view.learnEpochs(beginsOf(page), page.head?.epoch ?? 0n)) this.#truncate(view, begin);
     const before = view.head;
     this.takeWire(page.entries);
     if (page.head !== undefined) this.#noteHead(page.head);
@@ -305,12 +305,6 @@ export class CatchUp {
       view.notBeforeMs = this.#clock.monotonic() + limits.fetchAgainMs;
     }
     this.#pump();
-  }
-
-  /** Before the page's entries: they may be of those epochs. */
-  #learnEpochs(view: LogView, page: Page): void {
-    const epochs = page.epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
-    for (const begin of view.learnEpochs(epochs, page.head?.epoch ?? 0n)) this.#truncate(view, begin);
   }
 
   /** A row may be read a moment after the entries: only what stays is told. */

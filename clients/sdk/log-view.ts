@@ -17,6 +17,10 @@ export interface Begin {
   readonly base: number;
 }
 
+/** Of a page: every epoch of its log. */
+export const beginsOf = ({ epochs }: { readonly epochs: readonly { epoch: bigint; base: bigint }[] }): Begin[] =>
+  epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
+
 export class LogView {
   readonly log: bigint;
   /** The log's epoch as far as it is known; the newest entry's may be older. */

@@ -1,11 +1,19 @@
 // Owners change while everything else happens: logs are handed over, cells die and their logs are taken over.
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import type { CellProcess } from './cell-process.ts';
+import type { Breakable } from './faults.ts';
 import { sharedLogs } from './judge.ts';
-import type { World } from './world.ts';
 
 /** What happens to owners in one run, beside its faults. */
-export type OwnerScenario = (world: World, chaosMs: number) => void;
+export type OwnerScenario = (world: OwnedWorld, chaosMs: number) => void;
+
+/** What of a world its scenario uses. */
+export interface OwnedWorld extends Breakable {
+  readonly takeovers: ReadonlyMap<bigint, { readonly epoch: bigint; readonly owner: number }>;
+  someNode(cell: number): CellProcess | undefined;
+  sign(log: bigint, takeover: { epoch: bigint; owner: number }): void;
+}
 
 const handoversMax = 30;
 const takeoversMax = 8;
@@ -16,7 +24,7 @@ export const handovers: OwnerScenario = (world, chaosMs) => {
   for (let i = 5 + random.int(handoversMax); i > 0; i--) time.after(random.int(chaosMs), () => handOverOne(world));
 };
 
-function handOverOne(world: World): void {
+function handOverOne(world: OwnedWorld): void {
   const found = world.pick(sharedLogs(world.cells));
   if (!found) return;
   const { row, state } = found.owner;
@@ -36,7 +44,7 @@ export const takeovers: OwnerScenario = (world, chaosMs) => {
   for (let i = 1 + random.int(takeoversMax); i > 0; i--) time.after(random.int(chaosMs), () => takeOverOne(world));
 };
 
-function takeOverOne(world: World): void {
+function takeOverOne(world: OwnedWorld): void {
   const found = world.pick(sharedLogs(world.cells));
   if (!found) return;
   const { row, state } = found.owner;

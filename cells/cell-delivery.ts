@@ -250,6 +250,7 @@ export class CellDelivery implements AsyncDisposable {
       clock,
       atOnceMax: this.#limits.pullsAtOnceMax,
       waitingMax: this.#limits.earlyMax,
+      entriesPerSecondMax: this.#limits.pullEntriesPerSecondMax,
       apply: (operation) => this.applier.apply(operation),
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),

@@ -9,10 +9,12 @@ import { WrongHome } from './accounts/homes.ts';
 import { AppendRate } from './append-rate.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
+import { Admission } from './edge/admission.ts';
 import { socketPath } from './edge/edge.ts';
 import type { EdgeServices } from './edge/edge-services.ts';
 import { type Access, Greeter } from './edge/greeter.ts';
 import { Requests } from './edge/requests.ts';
+import { cellLimits } from './limits.ts';
 import type { KnownPeers } from './peers.ts';
 import type { SessionsWatch } from './sessions-watch.ts';
 import type { CellStore } from './store/sql-log-store.ts';
@@ -54,6 +56,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     readHeads: (users) => store.userHeads(users),
     ...(options.turn && { turn: options.turn }),
   });
+  const admission = new Admission(clock, cellLimits);
   const requests = new Requests({
     cell: cell.number,
     store,
@@ -75,7 +78,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     random,
     metrics,
     greet: async (hello: Hello, socket) => {
-      const answer = await greeter.greet(hello, socket);
+      const answer = await admission.admit(() => greeter.greet(hello, socket));
       sessionsWatch.greeted(answer.greeted.session, socket);
       return answer;
     },

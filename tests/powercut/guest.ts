@@ -128,14 +128,17 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-/** One line of the shell for each server, with its own environment and user. */
+/**
+ * One line of the shell for each server, with its own environment and user. What PostgreSQL noted of its last process means
+ * nothing after a boot: numbers of processes begin anew, and another one may have it.
+ */
 function startScript(plans: readonly ProcessPlan[]): string {
   const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
   const lines = plans.map(({ program, args, env, user, dir, logFile }) => {
     const drop = user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
     const settings = Object.entries({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: dir, TZ: 'UTC', LC_ALL: 'C', ...env });
     const words = [...drop, 'env', '-i', ...settings.map(([key, value]) => `${key}=${value}`), program, ...args].map(quote).join(' ');
-    return `mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
+    return `rm -f ${quote(join(dir, 'postmaster.pid'))}; mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
   });
   return `${lines.join('\n')}\n`;
 }

@@ -45,7 +45,16 @@ const simulated = {
   pullEntriesMax: 3,
 } as const;
 
-const relayLimits = { resendAfterMs: 2_000, resendAfterMsMax: 60_000, resendRowsMax: 64, ackGatherMs: 5, framesRememberedMax: 1_000 };
+const relayLimits = {
+  resendAfterMs: 2_000,
+  resendAfterMsMax: 60_000,
+  resendRowsMax: 64,
+  resendAtOnceMax: 2,
+  resendEntriesMax: 512,
+  resendSkippedMax: 1_000,
+  ackGatherMs: 5,
+  framesRememberedMax: 1_000,
+};
 
 export class CellProcess implements Participant {
   readonly options: CellProcessOptions;
@@ -215,6 +224,7 @@ export class CellProcess implements Participant {
       clock,
       atOnceMax: 2,
       waitingMax: 64,
+      entriesPerSecondMax: 4_000,
       apply: (operation) => this.#applier.apply(operation),
       fromWire,
       pulled: () => undefined,

@@ -64,7 +64,11 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     exists: options.userExists,
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
-    setMark: (mark, state) => delivery.marks.set(mark, state),
+    setMark: async (mark, state) => {
+      // Entries first: a mark that comes again is merged by maximum, so nothing is lost by waiting.
+      if (delivery.waiting > cellLimits.marksShedAbove) throw new WeftError('busy', 'marks wait while entries do', cellLimits.laterMs);
+      await delivery.marks.set(mark, state);
+    },
     renew: async (token, greeted) => {
       const access = await options.verify(token);
       if (access.user !== greeted.user || access.session !== greeted.session)

@@ -6,6 +6,9 @@ export const cellLimits = {
   /** Operations and bytes of one lane that may wait; beyond that an append is told `busy`. */
   laneQueueMax: 4_096,
   laneQueueBytesMax: 8 * 1024 * 1024,
+  /** Operations that wait for a transaction, above which marks are put off, and above which nothing new is pulled: entries come first. */
+  marksShedAbove: 1_024,
+  pullsShedAbove: 4_096,
   /** What one transaction takes. */
   batchEntriesMax: 256,
   batchBytesMax: 256 * 1024,
@@ -41,6 +44,8 @@ export const cellLimits = {
   pushBytesMax: 63 * 1024,
   /** How often a node reads again what it could not read for its sockets. */
   fillAgainMs: 1_000,
+  /** Connections that may wait to be taken: a whole node's people come back at once. The system may allow fewer. */
+  acceptsWaitingMax: 4_096,
   /** Greetings a node has under way, and how fast it gives slots to those beyond: two cores greet about 2,500 a second. */
   greetsUnderWayMax: 1_000,
   greetSlotsPerSecond: 2_500,
@@ -143,3 +148,7 @@ assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a f
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');
 assert(cellLimits.resendAtOnceMax <= cellLimits.framesInFlightMax / 2, 'a backlog must leave half of the window to what commits now');
+assert(
+  cellLimits.marksShedAbove < cellLimits.pullsShedAbove && cellLimits.pullsShedAbove < cellLimits.laneQueueMax * 4,
+  'marks go before pulls, and both before appends are refused',
+);

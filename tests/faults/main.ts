@@ -44,7 +44,7 @@ function list(): void {
   for (const fault of faults) {
     const against = reasonAgainst(lacks, fault.needs);
     console.log(
-      `${nameOf(fault).padEnd(20)} ${fault.text}${fault.short ? ' · short list' : ''}${against === undefined ? '' : ` · skipped here: ${against}`}`,
+      `${nameOf(fault).padEnd(20)} ${fault.text}${fault.short ? ' · short list' : ''}${fault.long ? ' · only by name' : ''}${against === undefined ? '' : ` · skipped here: ${against}`}`,
     );
   }
   for (const { id, text, reason } of unbuilt) console.log(`${id.padEnd(20)} ${text} · not made: ${reason}`);
@@ -93,7 +93,7 @@ try {
     const chosen =
       given.only !== undefined
         ? pickFaults(given.only.split(',').map((one) => one.trim()))
-        : faults.filter(({ short }) => !given.ci || short);
+        : faults.filter(({ short, long }) => (given.ci ? short : !long));
     process.exitCode = await run(chosen);
   }
 } catch (error) {

@@ -74,6 +74,11 @@ export const cellLimits = {
   /** Frames one destination may have waiting, and how often they are counted. */
   outboxRowsMax: 1_000_000,
   outboxCountEveryMs: 60_000,
+  /** Bytes of open intake for one destination: days of a cell that is away, and no full disk. */
+  intakeBytesMax: 1024 * 1024 * 1024,
+  /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
+  waitingCountEveryMs: 5_000,
+  waitingCountShare: 20,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */
@@ -99,6 +104,8 @@ export const cellLimits = {
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
+  /** How often the cell's work queue is looked after. */
+  jobsEnsureEveryMs: 60_000,
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,

@@ -96,10 +96,12 @@ async function hotStatements(count: number): Promise<Statement[]> {
     query,
     ids.map((author) => ({ author, clientEntryId: 1n })),
   );
-  await closeIntake(
-    query,
-    streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n, refused: false })),
-    { node: 0, lane: 0 },
+  await Promise.all(
+    closeIntake(
+      query,
+      streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n, refused: false })),
+      { node: 0, lane: 0 },
+    ),
   );
   await readPendingOf(query, { a: 1n, b: 0n }, 1n, 100);
   await readDecidedNumbers(

@@ -30,6 +30,9 @@ export interface DecideContext {
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace(pair: Pair): number;
   readonly chain: Chain;
+  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
+  hasIntakeRoom(dst: number): boolean;
+  hasOutboxRoom(dst: number): boolean;
   /** A new outbox id. */
   freshId(): bigint;
   readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
@@ -213,14 +216,14 @@ export class WorkingSet {
       intake: this.#intake,
       closed: this.#closed,
       decided: [...this.#decided.values()],
-      outbox: [...this.#entryFrames(lane), ...this.#envelopeFrames(lane)],
+      outbox: [...this.#entryFrames(), ...this.#envelopeFrames(lane)],
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
   }
 
-  #entryFrames(lane: number): OutboxRow[] {
-    const frames = new FrameCutter(this.context, lane);
+  #entryFrames(): OutboxRow[] {
+    const frames = new FrameCutter(this.context);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
       if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;

@@ -20,7 +20,7 @@ import {
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { addToBooks } from './books-table.ts';
-import { queryOn } from './corked-query.ts';
+import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
@@ -75,7 +75,7 @@ export class SqlLogStore implements LogStore {
     const failed: unknown[] = [];
     try {
       session = await sessions.get(lane);
-      const query = notingFailures(queryOn(session), failed);
+      const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
       await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
@@ -114,7 +114,7 @@ export class SqlLogStore implements LogStore {
     if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
     if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
     if (counts.length > 0) sent.push(addToBooks(query, node, counts));
-    const committed = query({ text: 'commit' });
+    const committed = query({ name: 'commit', text: 'commit' });
     await Promise.all([...sent, committed]);
     assertCommitted(await committed);
   }

@@ -34,9 +34,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
     store,
     link: { request } as Link,
     clock,
-    atOnceMax: 1,
-    waitingMax: 10,
-    entriesPerSecondMax,
+    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax },
     apply: async ({ log, entries }) => {
       const head = Number(entries.at(-1)?.seq ?? 0);
       heads.set(log, head);

@@ -17,9 +17,12 @@ export interface PullerOptions {
   readonly store: LogStore;
   readonly link: Link;
   readonly clock: Clock;
-  readonly atOnceMax: number;
-  readonly waitingMax: number;
-  readonly entriesPerSecondMax: number;
+  readonly limits: {
+    readonly pullsAtOnceMax: number;
+    /** Logs that may wait. */
+    readonly earlyMax: number;
+    readonly pullEntriesPerSecondMax: number;
+  };
   readonly apply: (operation: ApplyOperation) => Promise<Outcome>;
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
@@ -44,13 +47,13 @@ export class Puller {
   /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
   want(log: bigint, src: number): void {
     if (this.#options.isOff?.()) return;
-    if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.waitingMax) return;
+    if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.limits.earlyMax) return;
     this.#waiting.set(log, src);
     this.#next();
   }
 
   #next(): void {
-    while (this.#running.size < this.#options.atOnceMax && !this.#pausing) {
+    while (this.#running.size < this.#options.limits.pullsAtOnceMax && !this.#pausing) {
       const [first] = this.#waiting;
       if (!first || this.#pauses()) return;
       const [log, src] = first;
@@ -82,8 +85,8 @@ export class Puller {
   }
 
   #paid(entries: number): void {
-    const { clock, entriesPerSecondMax } = this.#options;
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.monotonic()) + (entries * 1_000) / entriesPerSecondMax;
+    const { clock, limits } = this.#options;
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.monotonic()) + (entries * 1_000) / limits.pullEntriesPerSecondMax;
   }
 
   /** Whether there is more to ask for. */

@@ -70,6 +70,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'marks',
     everyMs: limits.marksEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.marksShedAbove) return;
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
@@ -79,6 +80,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'pull',
     everyMs: limits.pullEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.pullsShedAbove) return;
       for (const { log: behind, src } of await store.behind(limits.earlyMax)) delivery.puller.want(behind, src);
     },
   });

@@ -14,7 +14,7 @@ import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
-import { Relay } from './delivery/relay.ts';
+import { Relay, type RelayOptions } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
 import { cellLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
@@ -45,6 +45,7 @@ export interface CellDeliveryOptions {
   readonly metrics: () => CellMetrics;
   readonly freshId: () => bigint;
   readonly failpoints: Failpoints;
+  readonly traced: NonNullable<RelayOptions['traced']>;
   readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
@@ -87,6 +88,7 @@ export class CellDelivery implements AsyncDisposable {
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
       isOff: () => options.failpoints.isArmed('no-resend'),
+      traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({

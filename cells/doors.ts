@@ -128,7 +128,7 @@ function edgeServices(options: DoorsOptions, accounts: Accounts): EdgeServices {
     metrics,
     greet: async (hello: Hello, socket) => {
       const answer = await greeter.greet(hello, socket);
-      sessionsWatch.greeted(answer.greeted.session, socket);
+      sessionsWatch.greeted(answer.greeted, socket, clock.now());
       return answer;
     },
     redirectOf,

@@ -14,8 +14,9 @@ import { BookKeeper } from './link/book-keeper.ts';
 import { BookMetrics } from './link/book-metrics.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
-import { SealedLink } from './link/sealed-link.ts';
+import { type OpenedFrame, SealedLink } from './link/sealed-link.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
+import { Stamps } from './passport/stamps.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
 
@@ -31,6 +32,7 @@ export interface CellFabric {
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
   readonly books: BookKeeper;
+  readonly stamps: Stamps;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
@@ -75,6 +77,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     log,
   });
   const sessionsWatch = new SessionsWatch();
+  const stamps = openStamps(options);
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
@@ -84,6 +87,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      traced: (frame, what) => stamps.sent(frame, what),
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
@@ -92,9 +96,9 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   const books = openBooks(options, { bus, link, delivery, peers, metrics });
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics, books }));
+  opened.use(openDuties(options, { bus, link, delivery, peers, metrics, books, stamps }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis, books };
+  return { peers, delivery, metrics, sessionsWatch, redis, books, stamps };
 }
 
 interface DutyParts {
@@ -104,10 +108,16 @@ interface DutyParts {
   readonly peers: Peers;
   readonly metrics: CellMetrics;
   readonly books: BookKeeper;
+  readonly stamps: Stamps;
+}
+
+function openStamps({ clock, pool, cell, node, log, opened }: FabricOptions): Stamps {
+  const failed = (error: unknown): void => log.warn({ err: error }, 'what became of some frames could not be written down');
+  return opened.use(new Stamps({ clock, query: (statement) => pool.query(statement), cell: cell.number, node: node.number, failed }));
 }
 
 /** Kept by the node that holds the duty; the others only hear. */
-function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: Omit<DutyParts, 'books'>): BookKeeper {
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: Omit<DutyParts, 'books' | 'stamps'>): BookKeeper {
   const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
   const books = new BookKeeper({
     clock: options.clock,
@@ -126,7 +136,7 @@ function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
 function openDuties(
   { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics, books }: DutyParts,
+  { bus, link, delivery, peers, metrics, books, stamps }: DutyParts,
 ): Duties {
   const duties = new Duties({
     leases,
@@ -191,11 +201,23 @@ function openDuties(
   const ensured = bus.ensureInbound({ maxBytes: config.inboundBytesMax, replicas: 1 });
   // Rejects only when the bus is closed.
   ensured.catch(() => undefined);
-  for (let p = 0; p < lanes; p++) addPartition(duties, p, { bus, link, delivery });
+  for (let p = 0; p < lanes; p++) addPartition(duties, p, { bus, link, delivery, stamps });
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics' | 'books'>): void {
+/** The broker is told once everything is committed. */
+function stamped(frame: OpenedFrame, stamps: Stamps): OpenedFrame {
+  const done = stamps.taken(frame);
+  return {
+    ...frame,
+    ack: () => {
+      done();
+      frame.ack();
+    },
+  };
+}
+
+function addPartition(duties: Duties, p: number, { bus, link, delivery, stamps }: Omit<DutyParts, 'peers' | 'metrics' | 'books'>): void {
   let consumer: PartitionConsumer | undefined;
   duties.add({
     name: `apply/${p}`,
@@ -205,7 +227,7 @@ function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<D
       if (held) {
         consumer = bus.consumePartition(p, (frame) => {
           const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame);
+          if (openedFrame) delivery.applier.take(openedFrame.cls === 'e' ? stamped(openedFrame, stamps) : openedFrame);
         });
         return;
       }

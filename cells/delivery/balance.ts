@@ -98,6 +98,11 @@ export class LinkBalance {
     this.#note('owner store', excess + claim.holes, nowMs);
   }
 
+  /** Whether this claim is one of this node that is still remembered. */
+  isOwn(sentAt: number): boolean {
+    return this.#claims.some((claim) => claim.sentAt === sentAt);
+  }
+
   /** What the other cell holds. `wasStored`: whether its broker has taken a frame, as far as this node knows. */
   heard(holdings: Holdings, nowMs: number, wasStored: (frame: bigint) => boolean | undefined): void {
     const claim = this.#claims.find(({ sentAt }) => sentAt === holdings.re);

@@ -29,6 +29,9 @@ export interface OpenedFrame {
   readonly cls: FrameClass;
   readonly id: bigint;
   readonly lane: number;
+  readonly attempt: number;
+  /** When the inbound stream took it, by its broker's clock. */
+  readonly storedAtMs: number;
   readonly plain: Uint8Array;
   ack(): void;
   nak(afterMs: number): void;
@@ -116,6 +119,8 @@ export class SealedLink implements Link {
         cls: frame.cls,
         id: opened.header.id,
         lane: frame.p,
+        attempt: opened.header.attempt,
+        storedAtMs: frame.storedAtMs,
         plain: opened.plain,
         ack: () => frame.ack(),
         nak: (ms) => frame.nak(ms),

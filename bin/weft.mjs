@@ -27,6 +27,8 @@ const commands = {
   where: 'local/where.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
+  faults: 'tests/faults/main.ts',
+  powercut: 'tests/powercut/main.ts',
   check: 'tools/check.ts',
   test: 'tools/test.ts',
   generate: 'tools/generate.ts',

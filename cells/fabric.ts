@@ -1,24 +1,26 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
-import { lanes } from '@weft/proto/ids.ts';
+import { randomBytes } from 'node:crypto';
+import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
-import type { PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
 import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
+import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
+import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
 import { BookKeeper } from './link/book-keeper.ts';
 import { BookMetrics } from './link/book-metrics.ts';
-import { Duties } from './link/duties.ts';
-import { boundOutbox } from './link/outbox-bound.ts';
-import { type OpenedFrame, SealedLink } from './link/sealed-link.ts';
+import { type OpenedFrame, SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Stamps } from './passport/stamps.ts';
 import { Peers } from './peers.ts';
 import { SessionsWatch } from './sessions-watch.ts';
+import { sideTables } from './store/side-tables.ts';
 
 export interface FabricOptions extends Opening, CellBase {
   readonly config: CellConfig;
@@ -36,7 +38,7 @@ export interface CellFabric {
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
-  const { config, clock, log, opened, cell, keys, replica, registry } = options;
+  const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
   const peers = opened.use(
     new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
   );
@@ -59,35 +61,31 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
+    nodes: () => delivery.pushes.peers,
     waiting: () => delivery.waiting,
   });
   const rejected = (what: string, src: string, why: string): void => {
     metrics.rejected.inc({ src, what, why });
     log.error({ src, what, why }, 'what came from another cell did not open');
   };
-  const link = new SealedLink({
-    bus,
-    sealer,
-    cell: cell.name,
-    generation: cell.generation,
-    requestMsMax: cellLimits.requestMsMax,
-    nameOf: peers.nameOf,
-    numberOf: peers.numberOf,
-    rejected,
-    log,
-  });
-  const sessionsWatch = new SessionsWatch();
+  const link = openLink(options, { bus, sealer, peers, rejected });
+  const waiting = opened.use(openWaiting(options, peers, metrics));
+  const sessionsWatch = new SessionsWatch(options.node.number);
   const stamps = openStamps(options);
+  const tables = sideTables((statement) => options.pool.query(statement));
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
+      tables,
       link,
-      cellBus,
+      cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
+      waiting,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
       traced: (frame, what) => stamps.sent(frame, what),
+      onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
@@ -96,19 +94,15 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   const books = openBooks(options, { bus, link, delivery, peers, metrics });
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics, books, stamps }));
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const { inboundBytesMax } = config;
+  const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
+  const stamped = (frame: OpenedFrame): OpenedFrame => stamps.stamped(frame);
+  opened.use(
+    openCellDuties({ ...options, inboundBytesMax, outbox, ensureJobs, tables, bus, link, delivery, peers, metrics, books, stamped }),
+  );
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, metrics, sessionsWatch, redis, books, stamps };
-}
-
-interface DutyParts {
-  readonly bus: FabricBus;
-  readonly link: SealedLink;
-  readonly delivery: CellDelivery;
-  readonly peers: Peers;
-  readonly metrics: CellMetrics;
-  readonly books: BookKeeper;
-  readonly stamps: Stamps;
 }
 
 function openStamps({ clock, pool, cell, node, log, opened }: FabricOptions): Stamps {
@@ -116,8 +110,46 @@ function openStamps({ clock, pool, cell, node, log, opened }: FabricOptions): St
   return opened.use(new Stamps({ clock, query: (statement) => pool.query(statement), cell: cell.number, node: node.number, failed }));
 }
 
+interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {
+  readonly peers: Peers;
+}
+
+function openLink({ cell, log, failpoints }: FabricOptions, { bus, sealer, peers, rejected }: LinkParts): SealedLink {
+  const options: SealedLinkOptions = {
+    bus,
+    sealer,
+    nonce: () => randomBytes(8).readBigUInt64BE(),
+    cell: cell.name,
+    generation: cell.generation,
+    requestMsMax: cellLimits.requestMsMax,
+    nameOf: peers.nameOf,
+    numberOf: peers.numberOf,
+    rejected,
+    log,
+  };
+  return failpoints.any ? new GuardlessLink(options, failpoints) : new SealedLink(options);
+}
+
+function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, metrics: CellMetrics): Waiting {
+  return new Waiting({
+    query: (statement) => pool.query(statement),
+    clock,
+    limits: { countEveryMs: cellLimits.waitingCountEveryMs, countShare: cellLimits.waitingCountShare, ...config.waiting },
+    failed: (error) => log.warn({ err: error }, 'what waits for other cells could not be counted'),
+    counted: (dst, bytes) => metrics.intakeBytes.set({ dst: peers.nameOf(dst) ?? String(dst) }, bytes),
+  });
+}
+
+interface BookParts {
+  readonly bus: FabricBus;
+  readonly link: SealedLink;
+  readonly delivery: CellDelivery;
+  readonly peers: Peers;
+  readonly metrics: CellMetrics;
+}
+
 /** Kept by the node that holds the duty; the others only hear. */
-function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: Omit<DutyParts, 'books' | 'stamps'>): BookKeeper {
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: BookParts): BookKeeper {
   const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
   const books = new BookKeeper({
     clock: options.clock,
@@ -131,108 +163,4 @@ function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics
   });
   options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
   return books;
-}
-
-/** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
-function openDuties(
-  { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics, books, stamps }: DutyParts,
-): Duties {
-  const duties = new Duties({
-    leases,
-    clock,
-    leaseMs: cellLimits.leaseMs,
-    leaseEveryMs: cellLimits.leaseEveryMs,
-    failed: (error, duty) => log.warn({ err: error, duty }, 'a duty of the cell failed; trying again'),
-  });
-  duties.add({
-    name: 'resend',
-    everyMs: cellLimits.resendEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) {
-        await delivery.relay.resend(number);
-        await delivery.intakeRelay.resend(number);
-      }
-    },
-  });
-  duties.add({
-    name: 'marks',
-    everyMs: cellLimits.marksEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) await delivery.marks.tell(number);
-    },
-  });
-  duties.add({
-    name: 'pull',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const { log: behind, src } of await store.behind(cellLimits.earlyMax)) delivery.puller.want(behind, src);
-    },
-  });
-  duties.add({
-    name: 'outbox',
-    everyMs: cellLimits.outboxCountEveryMs,
-    run: () =>
-      boundOutbox({
-        pool,
-        rowsMax: cellLimits.outboxRowsMax,
-        log,
-        nameOf: peers.nameOf,
-        counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
-      }),
-  });
-  duties.add({
-    name: 'books',
-    everyMs: cellLimits.booksEveryMs,
-    run: () => books.keep(peers.others().map(({ number }) => number)),
-    held: (held) => (held ? undefined : books.letGo()),
-  });
-  duties.add({
-    name: 'digest',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const src of delivery.links.due()) {
-        const behind = await delivery.requests.antiEntropy.compare(src);
-        delivery.links.compared(src);
-        if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
-      }
-    },
-  });
-  const ensured = bus.ensureInbound({ maxBytes: config.inboundBytesMax, replicas: 1 });
-  // Rejects only when the bus is closed.
-  ensured.catch(() => undefined);
-  for (let p = 0; p < lanes; p++) addPartition(duties, p, { bus, link, delivery, stamps });
-  return duties;
-}
-
-/** The broker is told once everything is committed. */
-function stamped(frame: OpenedFrame, stamps: Stamps): OpenedFrame {
-  const done = stamps.taken(frame);
-  return {
-    ...frame,
-    ack: () => {
-      done();
-      frame.ack();
-    },
-  };
-}
-
-function addPartition(duties: Duties, p: number, { bus, link, delivery, stamps }: Omit<DutyParts, 'peers' | 'metrics' | 'books'>): void {
-  let consumer: PartitionConsumer | undefined;
-  duties.add({
-    name: `apply/${p}`,
-    everyMs: cellLimits.leaseEveryMs,
-    run: async () => undefined,
-    held: (held) => {
-      if (held) {
-        consumer = bus.consumePartition(p, (frame) => {
-          const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame.cls === 'e' ? stamped(openedFrame, stamps) : openedFrame);
-        });
-        return;
-      }
-      consumer?.[Symbol.asyncDispose]().catch(() => undefined);
-      consumer = undefined;
-    },
-  });
 }

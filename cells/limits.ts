@@ -58,6 +58,11 @@ export const cellLimits = {
   /** Frames one destination may have waiting, and how often they are counted. */
   outboxRowsMax: 1_000_000,
   outboxCountEveryMs: 60_000,
+  /** Bytes of open intake for one destination: days of a cell that is away, and no full disk. */
+  intakeBytesMax: 1024 * 1024 * 1024,
+  /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
+  waitingCountEveryMs: 5_000,
+  waitingCountShare: 20,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */
@@ -81,6 +86,8 @@ export const cellLimits = {
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
+  /** How often the cell's work queue is looked after. */
+  jobsEnsureEveryMs: 60_000,
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,
@@ -122,6 +129,22 @@ export const cellLimits = {
   /** Clients of a leaving node come back within this. */
   leaveSpreadMsMax: 2_000,
 } as const;
+
+export type CellLimits = { readonly [Limit in keyof typeof cellLimits]: number };
+
+/** What bounds the delivery of one node. The simulator makes some smaller, so that they are met more often. */
+export interface DeliveryLimits extends CellLimits {
+  readonly openIntakePerUserMax: number;
+  readonly frameEntriesMax: number;
+  readonly frameBytesMax: number;
+}
+
+export const deliveryLimits: DeliveryLimits = {
+  ...cellLimits,
+  openIntakePerUserMax: wire.openIntakePerUserMax,
+  frameEntriesMax: wire.frameEntriesMax,
+  frameBytesMax: wire.fabricFrameBytesMax,
+};
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');

@@ -1,17 +1,29 @@
-// The live sockets by session: a session that ends closes its socket, and a device that connects anew replaces its old one.
+// The live sockets by session: a session that ends closes its socket, and a device that connects anew, at whichever node of
+// the cell, replaces its old one.
+import type { SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Connection, Greeted } from './edge/greeted.ts';
 
 /** A device with a socket here. */
 export interface OnlineDevice {
   readonly user: bigint;
   readonly device: string;
-  /** Unix ms at which it was greeted. */
-  readonly sinceMs: number;
+  /** Unix ms by this node's clock. */
+  readonly openedAt: number;
+}
+
+interface Live extends OnlineDevice {
+  readonly socket: Connection;
 }
 
 export class SessionsWatch {
-  readonly #sockets = new Map<bigint, { readonly socket: Connection; readonly online: OnlineDevice }>();
+  readonly #node: number;
+  readonly #live = new Map<bigint, Live>();
   #count: () => number = () => 0;
+
+  /** Of the node with this number. */
+  constructor(node: number) {
+    this.#node = node;
+  }
 
   /** How many sockets are open, greeted or not. */
   sockets = (): number => this.#count();
@@ -20,22 +32,31 @@ export class SessionsWatch {
     this.#count = count;
   }
 
-  greeted({ session, user, device }: Pick<Greeted, 'session' | 'user' | 'device'>, socket: Connection, nowMs: number): void {
-    const before = this.#sockets.get(session)?.socket;
-    this.#sockets.set(session, { socket, online: { user, device, sinceMs: nowMs } });
-    if (before && before !== socket) before.close('replaced');
+  greeted({ session, user, device }: Pick<Greeted, 'session' | 'user' | 'device'>, socket: Connection, openedAt: number): void {
+    const before = this.#live.get(session);
+    this.#live.set(session, { socket, openedAt, user, device });
+    if (before && before.socket !== socket) before.socket.close('replaced');
   }
 
   left(session: bigint, socket: Connection): void {
-    if (this.#sockets.get(session)?.socket === socket) this.#sockets.delete(session);
-  }
-
-  end(sessions: readonly bigint[]): void {
-    for (const session of sessions) this.#sockets.get(session)?.socket.close('sessionEnded');
+    if (this.#live.get(session)?.socket === socket) this.#live.delete(session);
   }
 
   /** Devices of these users that are connected to this node. Looks through all of them: for people who ask, not for messages. */
   devicesOf(users: { has(user: bigint): boolean }): OnlineDevice[] {
-    return [...this.#sockets.values()].map(({ online }) => online).filter(({ user }) => users.has(user));
+    return [...this.#live.values()].filter(({ user }) => users.has(user));
+  }
+
+  end(sessions: readonly bigint[]): void {
+    for (const session of sessions) this.#live.get(session)?.socket.close('sessionEnded');
+  }
+
+  /** The newer of two sockets stays, by the clocks of both nodes; at the same moment that of the higher node, so that never both go. */
+  openedElsewhere(sessions: readonly SessionOpened[], node: number): void {
+    for (const { session, openedAt } of sessions) {
+      const live = this.#live.get(session);
+      const newer = Number(openedAt) - (live?.openedAt ?? 0);
+      if (live && (newer > 0 || (newer === 0 && node > this.#node))) live.socket.close('replaced');
+    }
   }
 }

@@ -30,7 +30,7 @@ function read(argv: readonly string[]): { query: string; text: string; options: 
   };
   const command = new Command('npm run where --')
     .description('Tells where a message is: accepted, sent, stored, applied, pushed, seen, in every cell of the running fabric.')
-    .argument('<entry>', 'LOG:SEQ, or AUTHOR+CLIENT_ENTRY_ID; /history in the chat shows LOG:SEQ', queryOf)
+    .argument('<entry>', 'LOG:SEQ, or AUTHOR+CLIENT_ENTRY_ID; /where in the chat shows it', queryOf)
     .option('--data <dir>', 'data folder of the fabric, as given to npm start', dataDirDefault())
     .option('--port-base <number>', 'port base of the fabric, when its folder does not tell', port)
     .option('--json', 'the answers of the nodes as they are')

@@ -101,4 +101,5 @@ async function ensureStream(
 
 const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && new Set([...a, ...b]).size === a.length;
 
-const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;
+/** Whether the broker says that there is no such stream or consumer. */
+export const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;

@@ -57,16 +57,16 @@ test('a row that went without an acknowledgement is an alarm of the outbox after
 });
 
 test('what was acknowledged and is not held is an alarm of the replica store', () => {
-  assert.deepEqual(last(lasts(13, () => ({ claim: claim({ accepted: 10, settled: 10 }), holds: holds(9) }))), ['replica store']);
+  assert.deepEqual(last(lasts(13, () => ({ claim: claim({ accepted: 10, settled: 10 }), holds: holds(9) }))), ['replica']);
 });
 
 test('entries that a look through a store did not find are an alarm of that store', () => {
-  assert.deepEqual(last(lasts(13, () => ({ claim: claim({}), holds: holds(0, { holes: 2 }) }))), ['replica store']);
-  assert.deepEqual(last(lasts(13, () => ({ claim: claim({}, { holes: 2 }), holds: holds(0) }))), ['owner store']);
+  assert.deepEqual(last(lasts(13, () => ({ claim: claim({}), holds: holds(0, { holes: 2 }) }))), ['replica']);
+  assert.deepEqual(last(lasts(13, () => ({ claim: claim({}, { holes: 2 }), holds: holds(0) }))), ['owner']);
 });
 
 test('what was applied and never accepted is an alarm of the owner’s store', () => {
-  assert.deepEqual(last(lasts(13, () => ({ claim: claim({ accepted: 9, settled: 9 }), holds: holds(10) }))), ['owner store']);
+  assert.deepEqual(last(lasts(13, () => ({ claim: claim({ accepted: 9, settled: 9 }), holds: holds(10) }))), ['owner']);
 });
 
 test('a frame that waits while the stream has nothing of its age went missing there, or on the bus if no broker took it', () => {

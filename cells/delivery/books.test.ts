@@ -33,7 +33,7 @@ test('entries of another cell’s epoch are applied, own ones are not', () => {
 });
 
 test('a run that begins anew passes the places that were never due', () => {
-  const row: LogRow = { log: 11n, epoch: foreign, head: 5, ts: 1, ord: 1, version: 1, status: 'open' };
+  const row: LogRow = { log: 11n, epoch: foreign, head: 5, ts: 1, ord: 1, version: 1, status: 'open', hash: new Uint8Array() };
   assert.deepEqual(countsOf({ ...nothing, reopened: [{ log: 11n, start: 9 }] }, { rows: new Map([[11n, row]]) }, here), [
     { peer: 2, class: 'entries', what: 'applied', lane: laneOf(11n), n: 4 },
   ]);

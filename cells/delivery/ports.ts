@@ -12,6 +12,8 @@ export interface LogRow {
   head: number;
   ts: number;
   ord: number;
+  /** Hash of the head: what the next entry's prev is. */
+  hash: Uint8Array;
   /** Version of the state that belongs to this row. */
   version: number;
   status: LogStatus;
@@ -78,6 +80,13 @@ export interface IntakeRow {
   readonly createdMs: number;
 }
 
+/** The chain at one entry. */
+export interface CheckPoint {
+  readonly log: bigint;
+  readonly seq: number;
+  readonly hash: Uint8Array;
+}
+
 export interface ClosedIntake {
   readonly stream: Stream;
   readonly author: bigint;
@@ -97,6 +106,8 @@ export interface UserLogRow {
 /** Everything one transaction writes. */
 export interface Writes {
   readonly entries: readonly Entry[];
+  /** Hashes kept, so that a page can be proved from the nearest one below it. */
+  readonly checkPoints: readonly CheckPoint[];
   /** Rows whose head, version or status changed; `created` ones are inserted. */
   readonly rows: readonly LogRow[];
   readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];

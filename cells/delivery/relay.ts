@@ -22,6 +22,14 @@ export interface RelayLimits {
 
 export type FrameFate = 'published' | 'stored' | 'acknowledged';
 
+export interface TracedFrame {
+  readonly id: bigint;
+  readonly dst: number;
+  /** With `published`. */
+  readonly row?: OutboxRow;
+  readonly attempt?: number;
+}
+
 export interface RelayOptions {
   readonly store: LogStore;
   readonly link: Link;
@@ -33,10 +41,7 @@ export interface RelayOptions {
   /** The broker has a frame: where a failpoint stands. */
   readonly stored?: () => void;
   /** What becomes of each frame, for whoever asks later where a message was. */
-  readonly traced?: (
-    frame: { readonly id: bigint; readonly dst: number; readonly row?: OutboxRow; readonly attempt?: number },
-    what: FrameFate,
-  ) => void;
+  readonly traced?: ((frame: TracedFrame, what: FrameFate) => void) | undefined;
   /** True: nothing is sent again. For tests that switch this guard off. */
   readonly isOff?: () => boolean;
   /** A frame was published (again), or acknowledged end to end. */

@@ -1,25 +1,28 @@
 // What cells ask each other and get an answer to at once: a range of a log, the digests of what they share, the opening
 // of a direct conversation.
+import { Chain } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import { DigestRequest, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { AntiEntropy } from '../delivery/anti-entropy.ts';
 import { kinds } from '../delivery/entry.ts';
 import { pairKey, pairOf } from '../delivery/log-state.ts';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
+import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
-import { cellLimits } from '../limits.ts';
-import type { Peers } from '../peers.ts';
-import type { SqlLogStore } from '../store/sql-log-store.ts';
+import { type CellLimits, cellLimits } from '../limits.ts';
+import type { KnownPeers } from '../peers.ts';
+import type { CellStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
-import type { SealedLink } from './sealed-link.ts';
 
 export interface PeerRequestsOptions {
   readonly cell: { readonly number: number };
-  readonly store: SqlLogStore;
-  readonly link: SealedLink;
-  readonly peers: Peers;
+  readonly store: CellStore;
+  readonly link: Link;
+  readonly peers: KnownPeers;
   readonly clock: Clock;
+  readonly limits?: CellLimits;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
@@ -31,13 +34,14 @@ export class PeerRequests {
   readonly #pulls: PullServer;
 
   constructor(options: PeerRequestsOptions) {
-    const { cell, store, link, want, rejected } = options;
+    const { cell, store, link, want, rejected, limits = cellLimits } = options;
     this.#options = options;
     this.#pulls = new PullServer({
       cell: cell.number,
       store,
-      limits: cellLimits,
+      limits,
       toWire,
+      chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
     });
     this.antiEntropy = new AntiEntropy({
@@ -45,10 +49,10 @@ export class PeerRequests {
       link,
       want,
       limits: {
-        buckets: cellLimits.digestBuckets,
-        pageRows: cellLimits.digestPageRows,
-        bucketsPerRequest: cellLimits.digestBucketsPerRequest,
-        headsPerAnswer: cellLimits.digestHeadsPerAnswer,
+        buckets: limits.digestBuckets,
+        pageRows: limits.digestPageRows,
+        bucketsPerRequest: limits.digestBucketsPerRequest,
+        headsPerAnswer: limits.digestHeadsPerAnswer,
       },
     });
   }

@@ -1,17 +1,26 @@
 // The way to other cells: what goes out is sealed for one cell, what comes in is opened, and only what opens is handed
 // on. Cells have numbers in the delivery code and names on the bus.
-import { randomBytes } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
+import type { LinkPublisher } from '@weft/runtime/nats-publisher.ts';
+import type { RequestHandler } from '@weft/runtime/nats-requests.ts';
 import type { Sealer, WhyNotOpen } from '@weft/runtime/seal.ts';
 import type { Link, PublishResult } from '../delivery/ports.ts';
 
+/** The part of the bus that is used. */
+export interface LinkBus extends Pick<FabricBus, 'publishAck' | 'publishSignal' | 'request' | 'subscribeAcks' | 'subscribeSignals'> {
+  publisher(peer: string): Pick<LinkPublisher, 'publish'>;
+  serveRequests(handler: RequestHandler): AsyncDisposable;
+}
+
 export interface SealedLinkOptions {
-  readonly bus: FabricBus;
-  readonly sealer: Sealer;
+  readonly bus: LinkBus;
+  readonly sealer: Pick<Sealer, 'seal' | 'openAt'>;
+  /** A number nobody can guess, for what has no id of its own. */
+  readonly nonce: () => bigint;
   readonly cell: string;
   readonly generation: number;
   readonly requestMsMax: number;
@@ -22,6 +31,9 @@ export interface SealedLinkOptions {
   readonly log: Log;
 }
 
+/** What is needed of a frame; a stream that does not tell its time is believed too. */
+type SealedFrame = Pick<InboundFrame, 'src' | 'cls' | 'p' | 'data' | 'ack' | 'nak'> & Partial<Pick<InboundFrame, 'storedAtMs'>>;
+
 /** A frame that opened. */
 export interface OpenedFrame {
   readonly src: number;
@@ -30,7 +42,7 @@ export interface OpenedFrame {
   readonly id: bigint;
   readonly lane: number;
   readonly attempt: number;
-  /** When the inbound stream took it, by its broker's clock. */
+  /** When the inbound stream took it, by its broker's clock; 0 when not known. */
   readonly storedAtMs: number;
   readonly plain: Uint8Array;
   ack(): void;
@@ -71,14 +83,18 @@ export class SealedLink implements Link {
   /** The end-to-end acknowledgement; may be lost. The body is encoded by the caller's codec. */
   acknowledge(dst: number, bytes: Uint8Array): void {
     this.#whisper(dst, (name) => {
-      const sealed = this.#options.sealer.seal({ kind: 'ack', dst: name }, { id: nonce(), attempt: 0, p: 0, what: '' }, bytes);
+      const sealed = this.#options.sealer.seal(
+        { kind: 'ack', dst: name },
+        { id: this.#options.nonce(), attempt: 0, p: 0, what: '' },
+        bytes,
+      );
       this.#options.bus.publishAck(name, sealed);
     });
   }
 
   signal(dst: number, what: string, bytes: Uint8Array): void {
     this.#whisper(dst, (name) => {
-      const sealed = this.#options.sealer.seal({ kind: 'signal', dst: name }, { id: nonce(), attempt: 0, p: 0, what }, bytes);
+      const sealed = this.#options.sealer.seal({ kind: 'signal', dst: name }, { id: this.#options.nonce(), attempt: 0, p: 0, what }, bytes);
       this.#options.bus.publishSignal(name, what, sealed);
     });
   }
@@ -95,7 +111,7 @@ export class SealedLink implements Link {
   }
 
   async request(dst: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
-    const { bus, sealer, nameOf, requestMsMax } = this.#options;
+    const { bus, sealer, nameOf, requestMsMax, nonce } = this.#options;
     const name = nameOf(dst);
     if (!name) throw new WeftError('peer_away', `no cell of number ${dst}`);
     const id = nonce();
@@ -109,7 +125,7 @@ export class SealedLink implements Link {
   }
 
   /** Undefined for what does not open: acknowledged to the broker, so that it does not come again, and to nobody else. */
-  open(frame: InboundFrame): OpenedFrame | undefined {
+  open(frame: SealedFrame): OpenedFrame | undefined {
     const src = this.#options.numberOf(frame.src);
     const opened = this.#options.sealer.openAt({ kind: 'frame', src: frame.src, cls: frame.cls, p: frame.p }, frame.data);
     if (opened.ok && src !== undefined) {
@@ -120,7 +136,7 @@ export class SealedLink implements Link {
         id: opened.header.id,
         lane: frame.p,
         attempt: opened.header.attempt,
-        storedAtMs: frame.storedAtMs,
+        storedAtMs: frame.storedAtMs ?? 0,
         plain: opened.plain,
         ack: () => frame.ack(),
         nak: (ms) => frame.nak(ms),
@@ -174,5 +190,3 @@ export class SealedLink implements Link {
     });
   }
 }
-
-const nonce = (): bigint => randomBytes(8).readBigUInt64BE();

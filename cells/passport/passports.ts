@@ -109,7 +109,7 @@ export class Passports {
     const told = hub.headOf(log) ?? 0;
     return online
       .devicesOf(state.members)
-      .map(({ user, device, sinceMs }) => ({ user: String(user), device, sinceMs, pushed: told >= seq }));
+      .map(({ user, device, openedAt }) => ({ user: String(user), device, sinceMs: openedAt, pushed: told >= seq }));
   }
 
   async #marksOf({ log, seq }: { log: bigint; seq: number }, state: LogState): Promise<Passport['marks']> {

@@ -3,8 +3,9 @@
 import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { OutboxRow } from '../delivery/ports.ts';
-import type { FrameFate } from '../delivery/relay.ts';
+import type { FrameFate, TracedFrame } from '../delivery/relay.ts';
 import { cellLimits } from '../limits.ts';
+import type { OpenedFrame } from '../link/sealed-link.ts';
 import type { Query } from '../store/entries-table.ts';
 import { forgetStamps, insertStamps, readStamps, type StampRow } from '../store/frame-stamps-table.ts';
 import { attemptMax, markOf, marksMax, minuteOf, packStamps, type Stamp, unpackStamps } from './stamp-codec.ts';
@@ -16,17 +17,6 @@ export interface StampsOptions {
   readonly node: number;
   readonly failed: (error: unknown) => void;
 }
-
-/** A frame as it comes out of the inbound stream. */
-export interface InboundStamp {
-  readonly src: number;
-  readonly id: bigint;
-  readonly lane: number;
-  readonly attempt: number;
-  readonly storedAtMs: number;
-}
-
-type Sent = { readonly id: bigint; readonly dst: number; readonly row?: OutboxRow; readonly attempt?: number };
 
 export class Stamps implements AsyncDisposable {
   readonly #options: StampsOptions;
@@ -41,7 +31,7 @@ export class Stamps implements AsyncDisposable {
     this.#timer = options.clock.every(cellLimits.stampsFlushMs, () => void this.flush());
   }
 
-  sent(frame: Sent, what: FrameFate): void {
+  sent(frame: TracedFrame, what: FrameFate): void {
     const nowMs = this.#options.clock.now();
     const known = this.#open.get(frame.id);
     if (what === 'published') {
@@ -55,15 +45,17 @@ export class Stamps implements AsyncDisposable {
     }
   }
 
-  /** To be called when the frame was committed. */
-  taken(frame: InboundStamp): () => void {
+  /** Notes when a frame came, and when it was committed: then the broker is told. */
+  stamped(frame: OpenedFrame): OpenedFrame {
+    if (frame.cls !== 'e') return frame;
     const { src, id, lane, attempt, storedAtMs } = frame;
     const sentMs = this.#options.clock.now();
-    const stamp: Stamp = { id, peer: src, way: 'in', lane, attempt, entries: 0, marks: [], sentMs, storedMs: storedAtMs, doneMs: 0 };
-    return () => {
-      stamp.doneMs = this.#options.clock.now();
-      this.#finish(stamp);
+    const ack = (): void => {
+      const doneMs = this.#options.clock.now();
+      this.#finish({ id, peer: src, way: 'in', lane, attempt, entries: 0, marks: [], sentMs, storedMs: storedAtMs, doneMs });
+      frame.ack();
     };
+    return { ...frame, ack };
   }
 
   /** Stamps of frames to and from these cells whose ids were made in this time. */

@@ -37,6 +37,11 @@ from intake
 where author_id = any ($1::bigint[])
 group by author_id`;
 
+const countBytes = `
+select dst, sum(octet_length(body)) + count(*) * $1::bigint as bytes
+from intake
+group by dst`;
+
 const insert = `
 insert into intake
   (stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms)
@@ -148,6 +153,17 @@ export const waitingKey = (author: bigint, clientEntryId: bigint, stream: Stream
 export async function countOpenIntake(query: Query, authors: readonly bigint[]): Promise<Map<bigint, number>> {
   const { rows } = await query({ name: 'intake-count', text: countOpen, values: [int8Array(authors)] });
   return new Map(rows.map((r: { author_id: bigint; open: bigint }) => [r.author_id, Number(r.open)]));
+}
+
+/** Bytes that a row takes beside its body, with its share of the indexes. */
+const rowBytes = 200;
+
+export const intakeBytesOf = (row: IntakeRow): number => row.body.length + rowBytes;
+
+/** Bytes of open intake, by destination. Reads the whole table. */
+export async function countIntakeBytes(query: Query): Promise<Map<number, number>> {
+  const { rows } = await query({ name: 'intake-bytes', text: countBytes, values: [rowBytes] });
+  return new Map(rows.map((r: { dst: number; bytes: bigint | string }) => [r.dst, Number(r.bytes)]));
 }
 
 export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {

@@ -1,4 +1,6 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
+
+import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
@@ -18,13 +20,15 @@ import {
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { addToBooks } from './books-table.ts';
-import { queryOn } from './corked-query.ts';
+import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
+import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { readProved, readProvedBack } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -38,6 +42,7 @@ export interface SqlLogStoreOptions {
   readonly readSessions: number;
   readonly states: StateCache;
   readonly entries: EntriesTable;
+  readonly chain: Chain;
   readonly clock: Clock;
   readonly cell: number;
   readonly node: number;
@@ -45,6 +50,9 @@ export interface SqlLogStoreOptions {
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
 }
+
+/** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
+export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
 interface ReadableLog {
   readonly row: LogRow;
@@ -67,7 +75,7 @@ export class SqlLogStore implements LogStore {
     const failed: unknown[] = [];
     try {
       session = await sessions.get(lane);
-      const query = notingFailures(queryOn(session), failed);
+      const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
       await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
@@ -94,6 +102,7 @@ export class SqlLogStore implements LogStore {
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
@@ -105,7 +114,7 @@ export class SqlLogStore implements LogStore {
     if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
     if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
     if (counts.length > 0) sent.push(addToBooks(query, node, counts));
-    const committed = query({ text: 'commit' });
+    const committed = query({ name: 'commit', text: 'commit' });
     await Promise.all([...sent, committed]);
     assertCommitted(await committed);
   }
@@ -151,7 +160,7 @@ export class SqlLogStore implements LogStore {
 
   async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readForwards(query, { log, from, to, limit }, state.epoch)) : [];
+    return state ? this.#read((query) => readProved(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch })) : [];
   }
 
   /** The place of an author's append, known by its id. */
@@ -169,7 +178,7 @@ export class SqlLogStore implements LogStore {
     const state = await this.state(range.log);
     if (!state) return [];
     const { log, from, before: to, limit } = range;
-    return this.#read((query) => this.#options.entries.readBackwards(query, { log, from, to, limit }, state.epoch));
+    return this.#read((query) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch }));
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {

@@ -1,4 +1,5 @@
 // One node of a simulated cell: the delivery core as production wires it (cells/cell-delivery.ts), over ports in memory.
+
 import { Applier, laneOfTarget } from '@weft/cells/delivery/applier.ts';
 import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from '@weft/cells/delivery/lane.ts';
@@ -7,11 +8,14 @@ import type { Link, LogStore } from '@weft/cells/delivery/ports.ts';
 import { PullServer } from '@weft/cells/delivery/pull-server.ts';
 import { Puller } from '@weft/cells/delivery/puller.ts';
 import { Relay } from '@weft/cells/delivery/relay.ts';
+import { fromWire, toWire } from '@weft/cells/wire/entry-codec.ts';
+import { Chain } from '@weft/proto/chain.ts';
 import { PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { birthCell, laneOf, lanes } from '@weft/proto/ids.ts';
 import { limits as wire } from '@weft/proto/limits.ts';
 import { IdMaker } from '@weft/runtime/id-maker.ts';
-import { decodeRuns, encodeRuns, fromWire, toWire } from './entry-wire.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { decodeRuns, encodeRuns } from './entry-wire.ts';
 import type { MemoryLogStore } from './memory-log-store.ts';
 import type { DeliveredFrame, Participant } from './memory-network.ts';
 import type { Mutation } from './mutations.ts';
@@ -88,6 +92,7 @@ export class CellProcess implements Participant {
       store: options.store,
       limits: { pullEntriesMax: simulated.pullEntriesMax, pullBytesMax: 200 * 1024 },
       toWire,
+      chain: new Chain(sha256),
       refused: (src) => options.rejected(src, 'not-a-replica'),
     });
     this.#startDuties();
@@ -129,17 +134,22 @@ export class CellProcess implements Participant {
 
   #openLane(lane: number): Lane {
     const { cell, clock, failed } = this.options;
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store: this.#store,
       clock,
-      freshLog: () => this.#freshLog(lane),
+      freshLog: (target) => this.#freshLog(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell,
         generation: 1,
         nowMs: clock.now(),
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
+        chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,

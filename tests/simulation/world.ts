@@ -1,9 +1,11 @@
 // One simulated fabric: three cells of two nodes each, people, faults; all of it drawn from one seed. First everything may
 // break; then all is healed, and everything has to come to rest within a bound.
+
 import { createHash } from 'node:crypto';
 import { kinds } from '@weft/cells/delivery/entry.ts';
 import { groupPair, pairOf } from '@weft/cells/delivery/log-state.ts';
 import { RunAgain } from '@weft/cells/delivery/ports.ts';
+import { chainStart } from '@weft/proto/chain.ts';
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { birthCell, idEpochMs, makeClientEntryId, makeId } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
@@ -127,7 +129,7 @@ export class World implements Breakable {
     const user = makeId(idEpochMs + 10 + this.random.int(1_000_000), cell.number, 0, i);
     const epoch = makeEpoch({ count: 1, cell: cell.number, generation: 1 });
     cell.logs.set(user, {
-      row: { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' },
+      row: { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' },
       state: {
         log: user,
         kind: 'self',

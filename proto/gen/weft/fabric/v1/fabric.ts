@@ -164,6 +164,8 @@ export interface LogSnapshot {
   ordBefore: bigint;
   tsBefore: bigint;
   version: bigint;
+  /** Hash of the entry at start: what the first entry's prev must be. */
+  hashBefore: Uint8Array;
 }
 
 export interface DigestRequest {
@@ -231,6 +233,14 @@ export interface NodePush {
   sessionsEnded: bigint[];
   /** True for the beat of each second, which repeats the last counter. */
   beat: boolean;
+  /** Sessions that a device opened at this node: older sockets of the same sessions at other nodes close. */
+  sessionsOpened: SessionOpened[];
+}
+
+export interface SessionOpened {
+  session: bigint;
+  /** Unix ms by the node's clock. */
+  openedAt: bigint;
 }
 
 function createBaseEntryRun(): EntryRun {
@@ -2141,6 +2151,7 @@ function createBaseLogSnapshot(): LogSnapshot {
     ordBefore: 0n,
     tsBefore: 0n,
     version: 0n,
+    hashBefore: new Uint8Array(0),
   };
 }
 
@@ -2208,6 +2219,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         throw new globalThis.Error("value provided for field message.version of type uint64 too large");
       }
       writer.uint32(104).uint64(message.version);
+    }
+    if (message.hashBefore.length !== 0) {
+      writer.uint32(114).bytes(message.hashBefore);
     }
     return writer;
   },
@@ -2329,6 +2343,14 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
             message.version = reader.uint64() as bigint;
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hashBefore = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2368,6 +2390,11 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         ? BigInt(object.ts_before)
         : 0n,
       version: isSet(object.version) ? BigInt(object.version) : 0n,
+      hashBefore: isSet(object.hashBefore)
+        ? bytesFromBase64(object.hashBefore)
+        : isSet(object.hash_before)
+        ? bytesFromBase64(object.hash_before)
+        : new Uint8Array(0),
     };
   },
 
@@ -2412,6 +2439,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     if (message.version !== 0n) {
       obj.version = message.version.toString();
     }
+    if (message.hashBefore.length !== 0) {
+      obj.hashBefore = base64FromBytes(message.hashBefore);
+    }
     return obj;
   },
 
@@ -2433,6 +2463,7 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     message.ordBefore = (object.ordBefore !== undefined && object.ordBefore !== null) ? BigInt(object.ordBefore) : 0n;
     message.tsBefore = (object.tsBefore !== undefined && object.tsBefore !== null) ? BigInt(object.tsBefore) : 0n;
     message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.hashBefore = object.hashBefore ?? new Uint8Array(0);
     return message;
   },
 };
@@ -3169,7 +3200,7 @@ export const BookHolding: MessageFns<BookHolding> = {
 };
 
 function createBaseNodePush(): NodePush {
-  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false };
+  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false, sessionsOpened: [] };
 }
 
 export const NodePush: MessageFns<NodePush> = {
@@ -3207,6 +3238,9 @@ export const NodePush: MessageFns<NodePush> = {
     }
     if (message.beat !== false) {
       writer.uint32(56).bool(message.beat);
+    }
+    for (const v of message.sessionsOpened) {
+      SessionOpened.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -3290,6 +3324,14 @@ export const NodePush: MessageFns<NodePush> = {
             message.beat = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.sessionsOpened.push(SessionOpened.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3315,6 +3357,11 @@ export const NodePush: MessageFns<NodePush> = {
         ? object.sessions_ended.map((e: any) => BigInt(e))
         : [],
       beat: isSet(object.beat) ? globalThis.Boolean(object.beat) : false,
+      sessionsOpened: globalThis.Array.isArray(object?.sessionsOpened)
+        ? object.sessionsOpened.map((e: any) => SessionOpened.fromJSON(e))
+        : globalThis.Array.isArray(object?.sessions_opened)
+        ? object.sessions_opened.map((e: any) => SessionOpened.fromJSON(e))
+        : [],
     };
   },
 
@@ -3341,6 +3388,9 @@ export const NodePush: MessageFns<NodePush> = {
     if (message.beat !== false) {
       obj.beat = message.beat;
     }
+    if (message.sessionsOpened?.length) {
+      obj.sessionsOpened = message.sessionsOpened.map((e) => SessionOpened.toJSON(e));
+    }
     return obj;
   },
 
@@ -3356,6 +3406,102 @@ export const NodePush: MessageFns<NodePush> = {
     message.marks = object.marks?.map((e) => MarkMoved.fromPartial(e)) || [];
     message.sessionsEnded = object.sessionsEnded?.map((e) => BigInt(e)) || [];
     message.beat = object.beat ?? false;
+    message.sessionsOpened = object.sessionsOpened?.map((e) => SessionOpened.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSessionOpened(): SessionOpened {
+  return { session: 0n, openedAt: 0n };
+}
+
+export const SessionOpened: MessageFns<SessionOpened> = {
+  encode(message: SessionOpened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== 0n) {
+      if (BigInt.asUintN(64, message.session) !== message.session) {
+        throw new globalThis.Error("value provided for field message.session of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.session);
+    }
+    if (message.openedAt !== 0n) {
+      if (BigInt.asUintN(64, message.openedAt) !== message.openedAt) {
+        throw new globalThis.Error("value provided for field message.openedAt of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.openedAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionOpened {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionOpened();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.session = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.openedAt = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SessionOpened {
+    return {
+      session: isSet(object.session) ? BigInt(object.session) : 0n,
+      openedAt: isSet(object.openedAt)
+        ? BigInt(object.openedAt)
+        : isSet(object.opened_at)
+        ? BigInt(object.opened_at)
+        : 0n,
+    };
+  },
+
+  toJSON(message: SessionOpened): unknown {
+    const obj: any = {};
+    if (message.session !== 0n) {
+      obj.session = message.session.toString();
+    }
+    if (message.openedAt !== 0n) {
+      obj.openedAt = message.openedAt.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SessionOpened>): SessionOpened {
+    return SessionOpened.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionOpened>): SessionOpened {
+    const message = createBaseSessionOpened();
+    message.session = (object.session !== undefined && object.session !== null) ? BigInt(object.session) : 0n;
+    message.openedAt = (object.openedAt !== undefined && object.openedAt !== null) ? BigInt(object.openedAt) : 0n;
     return message;
   },
 };

@@ -15,6 +15,7 @@ import {
   secretUrl,
   wholeNumber,
 } from '@weft/runtime/config.ts';
+import { type TlsIdentity, tlsIdentity, tlsKeys } from '@weft/runtime/mutual-tls.ts';
 import { z } from 'zod';
 import { cellLimits } from './limits.ts';
 
@@ -34,6 +35,7 @@ const peppers = secret().transform((value, context) => {
 
 const schema = z.object({
   ...processKeys,
+  ...tlsKeys,
   WEFT_CELL: name,
   WEFT_CELL_NUMBER: wholeNumber(1, cellNumberMax),
   WEFT_REGION: name,
@@ -79,7 +81,12 @@ export interface CellConfig {
   readonly pgUrl: Secret;
   readonly redisUrl: Secret;
   readonly nats: { readonly url: string; readonly fabricPassword: Secret; readonly cellPassword: Secret };
-  readonly directory: { readonly address: string; readonly key: Uint8Array; readonly token: Secret };
+  readonly directory: {
+    readonly address: string;
+    readonly key: Uint8Array;
+    readonly token: Secret;
+    readonly tls: TlsIdentity | undefined;
+  };
   readonly keySecret: Secret;
   readonly peppers: ReadonlyMap<number, Uint8Array>;
   readonly dataDir: string;
@@ -109,7 +116,7 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     pgUrl: read.WEFT_PG_URL,
     redisUrl: read.WEFT_REDIS_URL,
     nats: { url: read.WEFT_NATS_URL, fabricPassword: read.WEFT_NATS_FABRIC_PASSWORD, cellPassword: read.WEFT_NATS_CELL_PASSWORD },
-    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN },
+    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN, tls: tlsIdentity(read) },
     keySecret: read.WEFT_KEY_SECRET,
     peppers: read.WEFT_PEPPERS,
     dataDir: read.WEFT_DATA_DIR,

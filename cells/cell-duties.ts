@@ -70,13 +70,17 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'marks',
     everyMs: limits.marksEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.marksShedAbove) return;
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
+  duties.add({ name: 'witness', everyMs: limits.headsWitnessEveryMs, run: () => delivery.proof.witness.keep() });
+  duties.add({ name: 'witness/forget', everyMs: limits.headsForgetEveryMs, run: () => delivery.proof.witness.forget() });
   duties.add({
     name: 'pull',
     everyMs: limits.pullEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.pullsShedAbove) return;
       for (const { log: behind, src } of await store.behind(limits.earlyMax)) delivery.puller.want(behind, src);
     },
   });

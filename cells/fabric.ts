@@ -18,6 +18,7 @@ import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
 import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
+import { HeadKeys } from './proof/head-keys.ts';
 import { SessionsWatch } from './sessions-watch.ts';
 import { sideTables } from './store/side-tables.ts';
 
@@ -29,6 +30,7 @@ export interface FabricOptions extends Opening, CellBase {
 export interface CellFabric {
   readonly peers: Peers;
   readonly delivery: CellDelivery;
+  readonly headKeys: HeadKeys;
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
@@ -70,6 +72,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const waiting = opened.use(openWaiting(options, peers, metrics));
   const sessionsWatch = new SessionsWatch(options.node.number);
   const tables = sideTables((statement) => options.pool.query(statement));
+  const headKeys = new HeadKeys({ cell, keys, cells: () => replica.cells() });
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
@@ -78,6 +81,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
       waiting,
+      headKeys,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
@@ -95,7 +99,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
   opened.use(openCellDuties({ ...options, inboundBytesMax, outbox, ensureJobs, tables, bus, link, delivery, peers, metrics, books }));
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, metrics, sessionsWatch, redis, books };
+  return { peers, delivery, headKeys, metrics, sessionsWatch, redis, books };
 }
 
 interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {

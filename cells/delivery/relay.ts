@@ -16,6 +16,9 @@ export interface RelayLimits {
   readonly resendAfterMs: number;
   readonly resendAfterMsMax: number;
   readonly resendRowsMax: number;
+  readonly resendAtOnceMax: number;
+  readonly resendEntriesMax: number;
+  readonly resendSkippedMax: number;
   readonly ackGatherMs: number;
   readonly framesRememberedMax: number;
 }
@@ -85,26 +88,43 @@ export class Relay {
     await this.#publish(row, bytes, 1);
   }
 
-  /** Sends again what is due for one destination. Called often by the lease's holder. */
+  /**
+   * Sends again what is due for one destination. Called often by the lease's holder. A backlog takes a part of the window only,
+   * so that what commits now goes out at once beside it, and so many entries a call, so that the destination's own people have
+   * its lanes: how fast a link that was cut drains is bounded by this.
+   */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
     if (this.#options.isOff?.()) return;
-    const room = limits.framesInFlightMax - this.inFlight(dst);
-    if (room <= 0) return;
-    const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#sentTo(dst));
-    let taken = 0;
-    for (const row of rows) {
-      if (taken >= room) return;
-      const sent = this.#sent.get(row.id);
-      if (sent && (sent.underWay || clock.monotonic() < sent.dueMs)) continue;
-      taken += 1;
-      const attempt = sent ? sent.attempt + (sent.stored ? 1 : 0) : this.#nextForeignAttempt();
+    const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#notDue(dst));
+    const due = rows.filter(({ id }) => {
+      const sent = this.#sent.get(id);
+      return !sent || (!sent.underWay && clock.monotonic() >= sent.dueMs);
+    });
+    const [probe, ...rest] = withinBudget(due, limits);
+    if (!probe || this.inFlight(dst) >= limits.framesInFlightMax) return;
+    // One probe tells whether anybody is there; the rest would only be refused as well.
+    if (!(await this.#sendAgain(probe))) return;
+    while (rest.length > 0) {
+      const room = Math.min(limits.resendAtOnceMax, limits.framesInFlightMax - this.inFlight(dst));
+      if (room <= 0) return;
+      const stored = await Promise.all(rest.splice(0, room).map((row) => this.#sendAgain(row)));
+      if (stored.includes(false)) return;
+    }
+  }
+
+  /** Resolves to whether the broker has it. */
+  async #sendAgain(row: OutboxRow): Promise<boolean> {
+    try {
       const bytes = await this.#load(row);
-      this.#options.counted(dst, 'resent');
-      const stored = this.#publish(row, bytes, attempt);
-      stored.catch(this.#options.failed);
-      // One probe tells whether anybody is there; the rest would only be refused as well.
-      if (taken === 1 && !(await stored.catch(() => false))) return;
+      // Another look, or its first sending, may have come in between.
+      const sent = this.#sent.get(row.id);
+      if (sent?.underWay) return true;
+      this.#options.counted(row.dst, 'resent');
+      return await this.#publish(row, bytes, sent ? sent.attempt + (sent.stored ? 1 : 0) : this.#nextForeignAttempt());
+    } catch (error) {
+      this.#options.failed(error);
+      return false;
     }
   }
 
@@ -131,10 +151,13 @@ export class Relay {
     for (const [dst, ids] of acked) this.#options.store.acknowledged(dst, ids).catch(this.#options.failed);
   }
 
-  #sentTo(dst: number): number {
+  /** Rows that a look will meet and pass over. */
+  #notDue(dst: number): number {
+    const { clock, limits } = this.#options;
+    const now = clock.monotonic();
     let count = 0;
-    for (const sent of this.#sent.values()) if (sent.dst === dst) count += 1;
-    return count;
+    for (const sent of this.#sent.values()) if (sent.dst === dst && (sent.underWay || now < sent.dueMs)) count += 1;
+    return Math.min(count, limits.resendSkippedMax);
   }
 
   /** An acknowledgement that never came here leaves its frame behind. One that is forgotten too early gets a foreign attempt. */
@@ -188,4 +211,16 @@ export class Relay {
       entries.push(...(await this.#options.store.readRange(log, first, last, last - first + 1)));
     return this.#encode(row, entries);
   }
+}
+
+/** The first rows that hold so many entries together; one at least. */
+function withinBudget(rows: readonly OutboxRow[], limits: Pick<RelayLimits, 'resendRowsMax' | 'resendEntriesMax'>): OutboxRow[] {
+  let entries = 0;
+  const end = rows.findIndex((row) => {
+    const over = entries > 0 && entries >= limits.resendEntriesMax;
+    for (const { first, last } of row.ranges) entries += last - first + 1;
+    entries += row.envelopes.length;
+    return over;
+  });
+  return rows.slice(0, Math.min(end < 0 ? rows.length : end, limits.resendRowsMax));
 }

@@ -96,7 +96,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
-      isOff: () => options.failpoints.isArmed('no-resend'),
+      isOff: () => options.failpoints.isOff('resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -257,7 +257,7 @@ export class CellDelivery implements AsyncDisposable {
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
-      isOff: () => this.#options.failpoints.isArmed('no-pull'),
+      isOff: () => this.#options.failpoints.isOff('pull'),
     });
   }
 
@@ -345,8 +345,8 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #rejected(src: number, what: string, why: string): void {
-    const name = this.#options.peers.nameOf(src) ?? String(src);
-    this.#options.metrics().rejected.inc({ src: name, what, why });
-    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+    const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
+    this.#options.metrics().rejected.inc(said);
+    this.#options.log.error(said, 'another cell said what it may not say');
   }
 }

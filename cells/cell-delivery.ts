@@ -343,8 +343,8 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #rejected(src: number, what: string, why: string): void {
-    const name = this.#options.peers.nameOf(src) ?? String(src);
-    this.#options.metrics().rejected.inc({ src: name, what, why });
-    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+    const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
+    this.#options.metrics().rejected.inc(said);
+    this.#options.log.error(said, 'another cell said what it may not say');
   }
 }

@@ -54,7 +54,7 @@ class Comer {
 
   /** 0 when welcome, else the milliseconds to wait. */
   #try(): Promise<number> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const socket = new WebSocket(this.#url, 'weft.v1.proto', { perMessageDeflate: false });
       this.#socket = socket;
       const resume = this.#welcome && { cursor: this.#welcome.cursor, digest: this.#welcome.digest };
@@ -69,7 +69,9 @@ class Comer {
         if (event?.$case === 'welcome') {
           this.#welcome = event.value;
           resolve(0);
-        } else if (event?.$case === 'fault') resolve(Math.max(1, event.value.afterMs));
+        } else if (event?.$case === 'fault' && event.value.retry === 'RETRY_LATER') resolve(Math.max(1, event.value.afterMs));
+        else if (event?.$case === 'fault' || event?.$case === 'redirect')
+          reject(new Error(`instead of a welcome: ${JSON.stringify(event.value)}`));
       });
     });
   }

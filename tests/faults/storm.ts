@@ -126,7 +126,9 @@ async function makeComers({ stage, crowd }: Scene): Promise<Comer[]> {
   const now = Date.now();
   const idOf = (node: number, n: number): bigint => makeId(now + (n >> 5), plan.number, node, n & 31);
   const ids = Array.from({ length: crowdSize }, (_, n) => ({ user: idOf(9, n), session: idOf(10, n) }));
-  const logs = crowd.talks.filter(({ members }) => members.some(({ cell }) => cell === hit)).slice(0, logsEach);
+  // Quiet ones: it is the coming back that is looked at, not the pushes.
+  const logs = [];
+  for (let n = 0; n < logsEach; n++) logs.push(await crowd.group([crowd.named(hit, 'p0'), crowd.named(hit, 'p1')]));
   const users = ids.map(({ user }) => user);
   for (const { conversation } of logs)
     await pool.query(

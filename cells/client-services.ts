@@ -70,6 +70,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
       if (delivery.waiting > cellLimits.marksShedAbove) throw new WeftError('busy', 'marks wait while entries do', cellLimits.laterMs);
       await delivery.marks.set(mark, state);
     },
+    signedHead: (log, user, isWitness) => delivery.proof.read(log, user, isWitness),
     renew: async (token, greeted) => {
       const access = await options.verify(token);
       if (access.user !== greeted.user || access.session !== greeted.session)
@@ -85,7 +86,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     greet: async (hello: Hello, socket) => {
       const answer = await admission.admit(() => greeter.greet(hello, socket));
       const now = clock.now();
-      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      sessionsWatch.greeted(answer.greeted, socket, now);
       delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },

@@ -37,6 +37,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     createSelfLog,
     sessionsWatch,
     delivery,
+    headKeys,
     failpoints,
   } = options;
   const accounts = opened.use(
@@ -62,7 +63,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       if (from === 'here') delivery.pushes.tellSessionsEnded(sessions);
     }),
   );
-  const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log, origins: config.origins });
+  const app = buildHttp({ cell: config.cell.name, accounts, keys, headKeys, health, log, origins: config.origins });
   const edge = new Edge({
     services: clientServices({
       ...options,

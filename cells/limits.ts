@@ -18,6 +18,8 @@ export const cellLimits = {
   /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
   laneLingerMs: 4,
   laneLingerBelow: 16,
+  /** A transaction of several lanes gives up on a lock after this: longer than another node's transaction, far below a frozen one's second. */
+  laneSharedLockMsMax: 100,
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
@@ -101,6 +103,23 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /**
+   * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
+   * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look
+   * (about 60 µs each with telling it): the rest waits for the next.
+   */
+  headSignMs: 2_000,
+  headSignEveryMs: 500,
+  headsSignedMax: 200,
+  /** Logs whose head waits to be signed; what comes beyond is signed with its next entry. */
+  headsActiveMax: 100_000,
+  /** A head that is asked for is signed anew when the last is older. */
+  headFreshMs: 1_000,
+  /** Heads of other cells that wait to be kept, and how often they are; they are forgotten after this. */
+  headsWitnessedMax: 10_000,
+  headsWitnessEveryMs: 1_000,
+  headWitnessedMsMax: 90 * 86_400_000,
+  headsForgetEveryMs: 3_600_000,
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
@@ -128,6 +147,19 @@ export const cellLimits = {
   booksClaimsMax: 16,
   /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
   booksShareMax: 0.05,
+  /** Stamps of frames: held in memory at most, written down this often, kept for a week, read at most for one answer. */
+  stampsMax: 16_384,
+  stampsFlushMs: 5_000,
+  stampsKeptMs: 7 * 86_400_000,
+  stampsForgetEveryMs: 3_600_000,
+  stampRowsMax: 1_024,
+  /** A frame's id is made within this of its entries' time, whatever the clocks of the cell's nodes say. */
+  stampWindowMs: 5_000,
+  stampAnswersMax: 8,
+  /** Newest entries of a self log in which a refusal is looked for. */
+  refusalsLookedAt: 1_000,
+  /** An estimate of another cell's clock is replaced by a worse one after this. */
+  clockKeptMs: 60_000,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,
@@ -150,6 +182,28 @@ export const deliveryLimits: DeliveryLimits = {
   frameEntriesMax: wire.frameEntriesMax,
   frameBytesMax: wire.fabricFrameBytesMax,
 };
+
+/** Those of a lane, and of one decision. */
+export const laneLimits = (limits: CellLimits) => ({
+  batchEntriesMax: limits.batchEntriesMax,
+  batchBytesMax: limits.batchBytesMax,
+  queueMax: limits.laneQueueMax,
+  queueBytesMax: limits.laneQueueBytesMax,
+  retryMsMax: limits.laneRetryMsMax,
+  retryPauseMs: limits.laneRetryPauseMs,
+  lingerMs: limits.laneLingerMs,
+  lingerBelow: limits.laneLingerBelow,
+  sharedLockMsMax: limits.laneSharedLockMsMax,
+});
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+export const decideLimits = (limits: DeliveryLimits) => ({
+  openIntakePerUserMax: limits.openIntakePerUserMax,
+  frameEntriesMax: limits.frameEntriesMax,
+  frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
+});
 
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');

@@ -175,6 +175,7 @@ export class CellProcess implements Participant {
         retryPauseMs: 50,
         lingerMs: 1,
         lingerBelow: 2,
+        sharedLockMsMax: 50,
       },
       turn: () => clock.sleep(0),
       committed: (commit) => this.#committed(commit),

@@ -26,6 +26,8 @@ const commands = {
   chat: 'clients/terminal/main.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
+  faults: 'tests/faults/main.ts',
+  powercut: 'tests/powercut/main.ts',
   check: 'tools/check.ts',
   test: 'tools/test.ts',
   generate: 'tools/generate.ts',

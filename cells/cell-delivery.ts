@@ -4,12 +4,9 @@ import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
-import { limits as wire } from '@weft/proto/limits.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
-import type pg from 'pg';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
@@ -18,42 +15,41 @@ import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
-import { cellLimits, decideLimits, laneLimits } from './limits.ts';
-import { Beats, beatSignal } from './link/beats.ts';
+import { type DeliveryLimits, deliveryLimits, laneLimitsOf } from './limits.ts';
+import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
-import type { CellMetrics } from './metrics.ts';
-import type { Peers } from './peers.ts';
-import type { HeadKeys } from './proof/head-keys.ts';
-import { headsSignal } from './proof/head-signer.ts';
-import { openProof } from './proof/open-proof.ts';
+import type { Waiting } from './link/waiting.ts';
+import type { DeliveryMetrics } from './metrics.ts';
+import type { KnownPeers } from './peers.ts';
 import type { Proof } from './proof/proof.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes } from './push/node-pushes.ts';
+import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
-import { selfLogsFirst } from './push/self-logs-first.ts';
-import { parkFrame } from './store/cell-tables.ts';
-import type { SqlLogStore } from './store/sql-log-store.ts';
+import type { SideTables } from './store/side-tables.ts';
+import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
   readonly log: Log;
-  readonly pool: pg.Pool;
-  readonly store: SqlLogStore;
+  readonly tables: SideTables;
+  readonly store: CellStore;
   readonly link: SealedLink;
-  readonly cellBus: CellBus;
-  readonly peers: Peers;
-  readonly headKeys: HeadKeys;
-  readonly metrics: () => CellMetrics;
+  readonly cellBus: PushBus;
+  readonly peers: KnownPeers;
+  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
+  /** Undefined where nothing is signed. */
+  readonly proof?: Proof;
+  readonly metrics: () => DeliveryMetrics;
   readonly freshId: () => bigint;
+  readonly limits?: DeliveryLimits;
   readonly failpoints: Failpoints;
-  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
 export class CellDelivery implements AsyncDisposable {
@@ -67,23 +63,25 @@ export class CellDelivery implements AsyncDisposable {
   readonly pushes: NodePushes;
   readonly requests: PeerRequests;
   readonly links: LinkWatch;
-  readonly proof: Proof;
   readonly #options: CellDeliveryOptions;
+  readonly #limits: DeliveryLimits;
   readonly #lanes: readonly Lane[];
   readonly #owned = new AsyncDisposableStack();
 
   constructor(options: CellDeliveryOptions) {
-    const { store, link, clock, cell } = options;
+    const { store, link, clock, cell, limits = deliveryLimits } = options;
     this.#options = options;
+    this.#limits = limits;
     const failed = (what: string) => (error: unknown) => options.log.warn({ err: error }, what);
     this.hub = new Hub({
       readRange: (log, from, limit) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, limit),
       readHeads: (logs) => store.heads(logs),
       failed: failed('a hole of a watched log could not be read'),
-      fillEntriesMax: cellLimits.fillEntriesMax,
-      heldRunsMax: cellLimits.heldRunsMax,
-      pushBytesMax: cellLimits.pushBytesMax,
+      fillEntriesMax: limits.fillEntriesMax,
+      heldRunsMax: limits.heldRunsMax,
+      pushBytesMax: limits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
+      pushesAtOnce: options.failpoints.isOff('push-order'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -91,43 +89,35 @@ export class CellDelivery implements AsyncDisposable {
       link,
       clock,
       generation: cell.generation,
-      limits: cellLimits,
+      limits,
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
+      isOff: () => options.failpoints.isArmed('no-resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
       store,
       link,
       clock,
-      limits: { ...cellLimits, frameEntriesMax: wire.frameEntriesMax, frameBytesMax: wire.fabricFrameBytesMax },
+      limits,
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
       failed: failed('intake could not be sent'),
     });
     this.applier = this.#owned.use(this.#openApplier(failed));
     this.puller = this.#openPuller(failed);
-    this.beats = new Beats({ link, clock, generation: cell.generation, limits: cellLimits });
-    this.links = new LinkWatch(clock, cellLimits);
+    this.beats = new Beats({ link, clock, generation: cell.generation, limits });
+    this.links = new LinkWatch(clock, limits);
     this.requests = new PeerRequests({
       ...options,
       append: (operation) => this.append(operation),
-      heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
       rejected: (src, what, why) => this.#rejected(src, what, why),
     });
-    this.proof = openProof({
-      ...options,
-      hub: this.hub,
-      tellNodes: (heads) => this.pushes.tellSignedHeads(heads),
-      rejected: (src, what, why) => this.#rejected(src, what, why),
-      failed: failed('a signed head could not be told'),
-      own: this.#owned,
-    });
     this.marks = this.#openMarks();
     this.pushes = this.#openPushes();
-    this.#owned.use(clock.every(cellLimits.fillAgainMs, () => this.hub.retry()));
+    this.#owned.use(clock.every(limits.fillAgainMs, () => this.hub.retry()));
     this.#hearLink();
   }
 
@@ -153,13 +143,15 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
-    const { store, clock, cell, peers, freshId, log } = this.#options;
+    const { store, clock, cell, peers, waiting, freshId, log } = this.#options;
+    const limits = this.#limits;
     const chain = new Chain(sha256);
     return new Lane({
       lane,
       store,
       clock,
-      freshLog: () => this.#freshIdOf(lane),
+      freshLog: (target) => this.#freshIdOf(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell: cell.number,
         generation: cell.generation,
@@ -167,10 +159,16 @@ export class CellDelivery implements AsyncDisposable {
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
         chain,
+        hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
+        hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
-        limits: decideLimits,
+        limits: {
+          openIntakePerUserMax: limits.openIntakePerUserMax,
+          frameEntriesMax: limits.frameEntriesMax,
+          frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
+        },
       }),
-      limits: laneLimits,
+      limits: laneLimitsOf(limits),
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
     });
@@ -201,11 +199,12 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
     this.beats.committed(writes.outbox, writes.entries);
-    this.proof.signer.committed(writes);
+    this.#options.proof?.committed(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
@@ -218,18 +217,18 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
-    const { clock, link, peers, pool } = this.#options;
+    const { clock, link, peers, tables } = this.#options;
     return new Applier({
       clock,
       link,
       generationOf: peers.generationOf,
       decodeRuns,
       submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
-      limits: cellLimits,
+      limits: this.#limits,
       behind: (log, src) => this.puller.want(log, src),
       marks: (src, marks) => this.marks.take(src, marks),
       park: async (frame, why) => {
-        await parkFrame((statement) => pool.query(statement), { ...frame, bytes: frame.plain }, why, clock.now());
+        await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
         this.#rejected(frame.src, 'frame', 'unreadable');
       },
       rejected: (src, why) => this.#rejected(src, 'operation', why),
@@ -245,22 +244,23 @@ export class CellDelivery implements AsyncDisposable {
       store,
       link,
       clock,
-      atOnceMax: cellLimits.pullsAtOnceMax,
-      waitingMax: cellLimits.earlyMax,
+      atOnceMax: this.#limits.pullsAtOnceMax,
+      waitingMax: this.#limits.earlyMax,
       apply: (operation) => this.applier.apply(operation),
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 
   #openMarks(): MarkService {
-    const { cell, pool, link, freshId, peers, store, clock, log } = this.#options;
+    const { cell, tables, link, freshId, peers, store, clock, log } = this.#options;
     return new MarkService({
       cell: cell.number,
       clock,
       failed: (error) => log.warn({ err: error }, 'told marks could not be let go'),
-      pool,
+      tables,
       link,
       freshId,
       homeOf: peers.homeOf,
@@ -269,7 +269,7 @@ export class CellDelivery implements AsyncDisposable {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);
       },
-      limits: cellLimits,
+      limits: this.#limits,
     });
   }
 
@@ -277,7 +277,7 @@ export class CellDelivery implements AsyncDisposable {
   #tellMarks(marks: readonly MarkMoved[]): void {
     for (const mark of marks) {
       const tell = (members: number): void => {
-        if (members <= cellLimits.marksMembersMax) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
+        if (members <= this.#limits.marksMembersMax) this.hub.tellWatchers(mark.log, { $case: 'markMoved', value: mark });
         else this.hub.tellUser(mark.user, { $case: 'markMoved', value: mark });
       };
       this.#options.store.state(mark.log).then(
@@ -288,7 +288,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -300,8 +300,9 @@ export class CellDelivery implements AsyncDisposable {
           this.#tellRuns(runs);
         },
         onMarks: (marks) => this.#tellMarks(marks),
-        onSignedHeads: (heads) => this.proof.heardNode(heads),
+        onSignedHeads: (heads) => this.#options.proof?.heardNode(heads),
         onSessionsEnded,
+        onSessionsOpened,
         onHole: () => {
           this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
         },
@@ -317,28 +318,22 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
+    this.#owned.use(
+      link.hearSignals((src, what, bytes) =>
+        what === beatSignal ? this.#heardBeat(src, bytes) : this.#options.proof?.heardSignal(src, what, bytes),
+      ),
+    );
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }
 
-  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
-    if (what === beatSignal) this.#heardBeat(src, bytes);
-    else if (what === headsSignal) this.proof.heard(src, bytes);
-  }
-
-  /** Heads older than two seconds that are not here were lost on the way. */
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { heads } = LinkBeat.decode(bytes);
-    if (heads.length === 0) return;
-    this.#options.store
-      .heads(heads.map((h) => h.log))
-      .then((found) => {
-        const mine = new Map(found.map((h) => [h.log, h.head]));
-        for (const head of heads) if ((mine.get(head.log) ?? 0) < Number(head.seq)) this.puller.want(head.log, src);
-      })
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
+    const { log, store } = this.#options;
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+      (logs) => logs.forEach((each) => void this.puller.want(each, src)),
+      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+    );
   }
 
   #rejected(src: number, what: string, why: string): void {
@@ -347,3 +342,6 @@ export class CellDelivery implements AsyncDisposable {
     this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
   }
 }
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;

@@ -1,22 +1,28 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
-import { lanes } from '@weft/proto/ids.ts';
+import { randomBytes } from 'node:crypto';
+import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
-import type { PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import { closeRedis, openRedis } from '@weft/runtime/redis.ts';
 import { Sealer } from '@weft/runtime/seal.ts';
 import type { Registry } from 'prom-client';
 import { CellDelivery } from './cell-delivery.ts';
+import { openCellDuties } from './cell-duties.ts';
 import type { CellConfig } from './config.ts';
 import type { CellBase, Opening } from './ground.ts';
+import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
-import { Duties } from './link/duties.ts';
-import { boundOutbox } from './link/outbox-bound.ts';
-import { SealedLink } from './link/sealed-link.ts';
+import { BookKeeper } from './link/book-keeper.ts';
+import { BookMetrics } from './link/book-metrics.ts';
+import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { HeadKeys } from './proof/head-keys.ts';
+import { openProof } from './proof/open-proof.ts';
+import type { Proof } from './proof/proof.ts';
 import { SessionsWatch } from './sessions-watch.ts';
+import { sideTables } from './store/side-tables.ts';
 
 export interface FabricOptions extends Opening, CellBase {
   readonly config: CellConfig;
@@ -27,13 +33,15 @@ export interface CellFabric {
   readonly peers: Peers;
   readonly delivery: CellDelivery;
   readonly headKeys: HeadKeys;
+  readonly proof: Proof;
   readonly metrics: CellMetrics;
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
+  readonly books: BookKeeper;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
-  const { config, clock, log, opened, cell, keys, replica, registry } = options;
+  const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
   const peers = opened.use(
     new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
   );
@@ -56,35 +64,32 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
+    nodes: () => delivery.pushes.peers,
     waiting: () => delivery.waiting,
   });
   const rejected = (what: string, src: string, why: string): void => {
     metrics.rejected.inc({ src, what, why });
     log.error({ src, what, why }, 'what came from another cell did not open');
   };
-  const link = new SealedLink({
-    bus,
-    sealer,
-    cell: cell.name,
-    generation: cell.generation,
-    requestMsMax: cellLimits.requestMsMax,
-    nameOf: peers.nameOf,
-    numberOf: peers.numberOf,
-    rejected,
-    log,
-  });
+  const link = openLink(options, { bus, sealer, peers, rejected });
+  const waiting = opened.use(openWaiting(options, peers, metrics));
+  const sessionsWatch = new SessionsWatch(options.node.number);
+  const tables = sideTables((statement) => options.pool.query(statement));
   const headKeys = new HeadKeys({ cell, keys, cells: () => replica.cells() });
-  const sessionsWatch = new SessionsWatch();
+  const proof = opened.use(openFabricProof(options, { link, peers, headKeys, rejected, delivery: () => delivery }));
   const delivery: CellDelivery = opened.use(
     new CellDelivery({
       ...options,
+      tables,
       link,
-      cellBus,
+      cellBus: failpoints.any ? overtakenPushes(cellBus, failpoints) : cellBus,
       peers,
-      headKeys,
+      waiting,
+      proof,
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
@@ -92,12 +97,69 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  opened.use(openDuties(options, { bus, link, delivery, peers, metrics }));
+  const books = openBooks(options, { bus, link, delivery, peers, metrics });
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const { inboundBytesMax } = config;
+  const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
+  opened.use(
+    openCellDuties({ ...options, inboundBytesMax, outbox, ensureJobs, tables, bus, link, delivery, peers, proof, metrics, books }),
+  );
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, headKeys, metrics, sessionsWatch, redis };
+  return { peers, delivery, headKeys, proof, metrics, sessionsWatch, redis, books };
 }
 
-interface DutyParts {
+interface ProofParts {
+  readonly rejected: (what: string, src: string, why: string) => void;
+  readonly link: SealedLink;
+  readonly peers: Peers;
+  readonly headKeys: HeadKeys;
+  readonly delivery: () => CellDelivery;
+}
+
+function openFabricProof(options: FabricOptions, { rejected, delivery, ...parts }: ProofParts): Proof {
+  return openProof({
+    ...options,
+    ...parts,
+    tell: (heads) => {
+      for (const head of heads) delivery().hub.tellWatchers(head.log, { $case: 'signedHead', value: head });
+    },
+    tellNodes: (heads) => delivery().pushes.tellSignedHeads(heads),
+    rejected: (src, what, why) => rejected(what, parts.peers.nameOf(src) ?? String(src), why),
+    failed: (error) => options.log.warn({ err: error }, 'a signed head could not be told'),
+  });
+}
+
+interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {
+  readonly peers: Peers;
+}
+
+function openLink({ cell, log, failpoints }: FabricOptions, { bus, sealer, peers, rejected }: LinkParts): SealedLink {
+  const options: SealedLinkOptions = {
+    bus,
+    sealer,
+    nonce: () => randomBytes(8).readBigUInt64BE(),
+    cell: cell.name,
+    generation: cell.generation,
+    requestMsMax: cellLimits.requestMsMax,
+    nameOf: peers.nameOf,
+    numberOf: peers.numberOf,
+    rejected,
+    log,
+  };
+  return failpoints.any ? new GuardlessLink(options, failpoints) : new SealedLink(options);
+}
+
+function openWaiting({ pool, clock, config, log }: FabricOptions, peers: Peers, metrics: CellMetrics): Waiting {
+  return new Waiting({
+    query: (statement) => pool.query(statement),
+    clock,
+    limits: { countEveryMs: cellLimits.waitingCountEveryMs, countShare: cellLimits.waitingCountShare, ...config.waiting },
+    failed: (error) => log.warn({ err: error }, 'what waits for other cells could not be counted'),
+    counted: (dst, bytes) => metrics.intakeBytes.set({ dst: peers.nameOf(dst) ?? String(dst) }, bytes),
+  });
+}
+
+interface BookParts {
   readonly bus: FabricBus;
   readonly link: SealedLink;
   readonly delivery: CellDelivery;
@@ -105,90 +167,19 @@ interface DutyParts {
   readonly metrics: CellMetrics;
 }
 
-/** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
-function openDuties(
-  { leases, clock, log, config, store, pool }: FabricOptions,
-  { bus, link, delivery, peers, metrics }: DutyParts,
-): Duties {
-  const duties = new Duties({
-    leases,
-    clock,
-    leaseMs: cellLimits.leaseMs,
-    leaseEveryMs: cellLimits.leaseEveryMs,
-    failed: (error, duty) => log.warn({ err: error, duty }, 'a duty of the cell failed; trying again'),
+/** Kept by the node that holds the duty; the others only hear. */
+function openBooks(options: FabricOptions, { bus, link, delivery, peers, metrics }: BookParts): BookKeeper {
+  const told = new BookMetrics({ cell: options.cell, peers, log: options.log, metrics: () => metrics });
+  const books = new BookKeeper({
+    clock: options.clock,
+    link,
+    pool: options.pool,
+    cell: options.cell.number,
+    node: options.node.number,
+    oldestInboundMs: () => bus.oldestInboundMs(),
+    brokerHas: (frame) => delivery.relay.brokerHas(frame),
+    tell: (links) => told.tell(links),
   });
-  duties.add({
-    name: 'resend',
-    everyMs: cellLimits.resendEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) {
-        await delivery.relay.resend(number);
-        await delivery.intakeRelay.resend(number);
-      }
-    },
-  });
-  duties.add({
-    name: 'marks',
-    everyMs: cellLimits.marksEveryMs,
-    run: async () => {
-      for (const { number } of peers.others()) await delivery.marks.tell(number);
-    },
-  });
-  duties.add({ name: 'witness', everyMs: cellLimits.headsWitnessEveryMs, run: () => delivery.proof.witness.keep() });
-  duties.add({ name: 'witness/forget', everyMs: cellLimits.headsForgetEveryMs, run: () => delivery.proof.witness.forget() });
-  duties.add({
-    name: 'pull',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const { log: behind, src } of await store.behind(cellLimits.earlyMax)) delivery.puller.want(behind, src);
-    },
-  });
-  duties.add({
-    name: 'outbox',
-    everyMs: cellLimits.outboxCountEveryMs,
-    run: () =>
-      boundOutbox({
-        pool,
-        rowsMax: cellLimits.outboxRowsMax,
-        log,
-        nameOf: peers.nameOf,
-        counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
-      }),
-  });
-  duties.add({
-    name: 'digest',
-    everyMs: cellLimits.pullEveryMs,
-    run: async () => {
-      for (const src of delivery.links.due()) {
-        const behind = await delivery.requests.antiEntropy.compare(src);
-        delivery.links.compared(src);
-        if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
-      }
-    },
-  });
-  const ensured = bus.ensureInbound({ maxBytes: config.inboundBytesMax, replicas: 1 });
-  // Rejects only when the bus is closed.
-  ensured.catch(() => undefined);
-  for (let p = 0; p < lanes; p++) addPartition(duties, p, { bus, link, delivery });
-  return duties;
-}
-
-function addPartition(duties: Duties, p: number, { bus, link, delivery }: Omit<DutyParts, 'peers' | 'metrics'>): void {
-  let consumer: PartitionConsumer | undefined;
-  duties.add({
-    name: `apply/${p}`,
-    everyMs: cellLimits.leaseEveryMs,
-    run: async () => undefined,
-    held: (held) => {
-      if (held) {
-        consumer = bus.consumePartition(p, (frame) => {
-          const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame);
-        });
-        return;
-      }
-      consumer?.[Symbol.asyncDispose]().catch(() => undefined);
-      consumer = undefined;
-    },
-  });
+  options.opened.use(link.hearSignals((src, what, bytes) => books.hear(src, what, bytes)));
+  return books;
 }

@@ -24,6 +24,9 @@ export interface PeersOptions {
   };
 }
 
+/** What is asked about the other cells. */
+export type KnownPeers = Pick<Peers, 'others' | 'nameOf' | 'numberOf' | 'generationOf' | 'homeOf' | 'birthplace'>;
+
 const registerEveryMs = 10_000;
 const registerAgainMs = 1_000;
 

@@ -196,7 +196,8 @@ export class StoreNode implements AsyncDisposable {
       store: this.store,
       clock: systemClock,
       limits,
-      freshLog: () => this.#freshId(lane),
+      freshLog: (target) => this.#freshId(laneOfTarget(target)),
+      together: () => this.lanes,
       context: () => ({
         cell,
         generation,
@@ -204,6 +205,8 @@ export class StoreNode implements AsyncDisposable {
         homeOf: birthCell,
         birthplace: () => cell,
         chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: { openIntakePerUserMax: 1_000, frameEntriesMax: 256, frameBytesMax: 250 * 1024 },
       }),

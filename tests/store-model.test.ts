@@ -107,6 +107,8 @@ async function run(store: LogStore, operations: readonly Operation[], of: { cell
       nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      hasIntakeRoom: () => true,
+      hasOutboxRoom: () => true,
       freshId: ids.next,
       limits: { openIntakePerUserMax: 8, frameEntriesMax: 256, frameBytesMax: 200_000 },
     }),

@@ -31,7 +31,7 @@ const fillings = [
   'insert into members select g, g, 1, 1 from generate_series($1::bigint, $2) g',
   'insert into log_cells select g, 1, 1, 0 from generate_series($1::bigint, $2) g',
   'insert into pairs select g, g + 1, g from generate_series($1::bigint, $2) g',
-  "insert into outbox select 2, g, 1, 1, 'ranges' from generate_series($1::bigint, $2) g",
+  "insert into outbox select 2, g, 1, 1, 1, 'ranges' from generate_series($1::bigint, $2) g",
   "insert into intake select g, 0, 1, g, g, 2, g % 1000, g, 9, 'text', g from generate_series($1::bigint, $2) g",
   'insert into intake_streams select g, 0, 1, 1 from generate_series($1::bigint, $2) g',
   'insert into decided select g, 0, 1, 1, 1 from generate_series($1::bigint, $2) g',
@@ -91,14 +91,17 @@ async function hotStatements(count: number): Promise<Statement[]> {
     ids.map((low) => ({ low, high: low + 1n })),
   );
   await readOutbox(query, 2, Date.now(), 64);
-  await deleteOutbox(query, 2, ids);
+  await deleteOutbox(query, { dst: 2, node: 0 }, ids);
   await findWaitingIntake(
     query,
     ids.map((author) => ({ author, clientEntryId: 1n })),
   );
-  await closeIntake(
-    query,
-    streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n })),
+  await Promise.all(
+    closeIntake(
+      query,
+      streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n, refused: false })),
+      { node: 0, lane: 0 },
+    ),
   );
   await readPendingOf(query, { a: 1n, b: 0n }, 1n, 100);
   await readDecidedNumbers(

@@ -182,7 +182,8 @@ function asIntake(
   to: { log: bigint; dst: number; stream: { a: bigint; b: bigint } },
 ): Outcome {
   if (work.isWaiting(operation.author, operation.clientEntryId, to.stream)) return { type: 'pending', log: to.log };
-  if (work.openIntake(operation.author) >= work.context.limits.openIntakePerUserMax)
+  const { context } = work;
+  if (work.openIntake(operation.author) >= context.limits.openIntakePerUserMax || !context.hasIntakeRoom(to.dst))
     return { type: 'fault', code: 'intake_full', afterMs: 1_000 };
   work.takeIntakeNumber({
     stream: to.stream,
@@ -192,7 +193,7 @@ function asIntake(
     clientEntryId: operation.clientEntryId,
     kind: operation.kind,
     body: operation.body,
-    createdMs: work.context.nowMs,
+    createdMs: context.nowMs,
   });
   return { type: 'pending', log: to.log };
 }

@@ -178,3 +178,21 @@ test('a snapshot that brings nothing new changes nothing', () => {
   assert.deepEqual(cell.writes?.reopened, []);
   assert.equal(heads(), 2);
 });
+
+test('poison content keeps its place as an unreadable entry, and the same run again is nothing new', () => {
+  write(2n, 3n);
+  assert.deepEqual(cell.decide(run(2, 2, { poisoned: true })), [{ type: 'applied', head: 2, behind: false }]);
+  const [sent, stored] = [owner.logEntries(log)[1] as Entry, cell.logEntries(log)[1]];
+  assert.deepEqual(stored, { ...sent, flags: 3, body: new Uint8Array(), bodyHash: sha256(sent.body) });
+  assert.deepEqual(cell.decide(run(2)), [{ type: 'applied', head: 3, behind: false }]);
+  assert.equal(cell.rows.get(log)?.status, 'open');
+});
+
+test('a poison state entry freezes the log; one that would open it opens nothing', () => {
+  members(2n, { add: bea });
+  assert.deepEqual(cell.decide(run(2, 2, { poisoned: true })), [{ type: 'rejected', why: 'unusable' }]);
+  assert.deepEqual([cell.rows.get(log)?.status, heads()], ['frozen', 1]);
+  const other = new StagedCell(2, [bo]);
+  assert.deepEqual(other.decide(run(1, 1, { poisoned: true })), [{ type: 'rejected', why: 'unusable' }]);
+  assert.equal(other.rows.has(log), false);
+});

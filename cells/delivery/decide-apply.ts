@@ -7,6 +7,7 @@ import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
+import { unreadable } from './poison.ts';
 import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
@@ -36,8 +37,10 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
 
 /** First sight of a log: its first entry or a pulled snapshot opens it; anything else makes a row to be pulled (R18). */
 function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
-  const { snapshot } = operation;
+  const { snapshot, poisoned } = operation;
   const first = operation.entries[0];
+  // Nothing is known of the log, so there is nothing to freeze.
+  if (poisoned && first && isState(first.kind)) return { type: 'rejected', why: 'unusable' };
   if (snapshot) {
     if (ownerOf(snapshot.state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
     const { epoch, version } = snapshot.state;
@@ -93,13 +96,14 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   // Its sender could not prove it: it will be pulled again.
   if (!entry.prev) return { type: 'rejected', why: 'unusable' };
   if (!sameHash(entry.prev, row.hash)) return forked(row, work);
-  const after = isState(entry.kind) && entry.kind !== kinds.created ? stateAfter(state, entry) : state;
+  const poisoned = operation.poisoned === true;
+  const after = isState(entry.kind) ? (poisoned ? undefined : entry.kind === kinds.created ? state : stateAfter(state, entry)) : state;
   if (!after) {
     row.status = 'frozen';
     work.touch(row.log);
     return { type: 'rejected', why: 'unusable' };
   }
-  work.push(entry);
+  work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
   if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
   else if (after !== state) {
     work.changeState(after);
@@ -118,7 +122,8 @@ function forked(row: LogRow, work: WorkingSet): Outcome {
 /** The entry is the owner's answer to the intake it came from (R12). */
 function closeIntake(entry: Entry, work: WorkingSet): void {
   if (work.context.homeOf(entry.author) !== work.context.cell) return;
-  work.close(streamOf(work.state(entry.log) as LogState), entry.author, entry.clientEntryId);
+  const { author, clientEntryId } = entry;
+  work.close({ stream: streamOf(work.state(entry.log) as LogState), author, clientEntryId, refused: false });
 }
 
 const noBody = new Uint8Array();

@@ -59,6 +59,10 @@ export interface ApplyOperation {
   readonly snapshot?: Snapshot;
   /** Own people who were members when the run broke off: the snapshot may show that they left. */
   readonly leaving?: readonly bigint[];
+  /** One entry of a run that failed again and again. */
+  readonly alone?: boolean;
+  /** It failed alone as well: content is stored as unreadable, a state entry freezes the log (R27). */
+  readonly poisoned?: boolean;
 }
 
 /** The owner's final refusal of one of our users' appends (R12). */

@@ -87,6 +87,14 @@ export interface CheckPoint {
   readonly hash: Uint8Array;
 }
 
+export interface ClosedIntake {
+  readonly stream: Stream;
+  readonly author: bigint;
+  readonly clientEntryId: bigint;
+  /** The owner has refused it; else it came back as an entry. */
+  readonly refused: boolean;
+}
+
 export interface UserLogRow {
   readonly user: bigint;
   readonly log: bigint;
@@ -111,7 +119,7 @@ export interface Writes {
   readonly pairs: readonly { readonly pair: Pair; readonly log: bigint }[];
   readonly intake: readonly IntakeRow[];
   /** Own users' appends the owner has decided: their intake rows go. */
-  readonly closed: readonly { readonly stream: Stream; readonly author: bigint; readonly clientEntryId: bigint }[];
+  readonly closed: readonly ClosedIntake[];
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
   readonly outbox: readonly OutboxRow[];
   readonly behind: readonly { readonly log: bigint; readonly known: number; readonly src: number }[];
@@ -127,6 +135,8 @@ export interface OutboxRow {
   readonly lane: number;
   readonly ranges: readonly LogRange[];
   readonly envelopes: readonly Uint8Array[];
+  /** Places in logs that this frame brings the destination for the first time; what is sent again counts none. */
+  readonly due?: number;
   /** What the ranges name, while it is in memory. Not stored. */
   readonly entries?: readonly Entry[];
 }

@@ -33,6 +33,8 @@ export class StagedCell {
   writes: Writes | undefined;
   nowMs = 1_800_000_000_000;
   openIntakePerUserMax = 3;
+  /** Cells for which no more may wait here. */
+  readonly full = new Set<number>();
   #ids = 1;
 
   constructor(number: number, users: readonly bigint[]) {
@@ -57,6 +59,8 @@ export class StagedCell {
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
       chain,
+      hasIntakeRoom: (dst) => !this.full.has(dst),
+      hasOutboxRoom: (dst) => !this.full.has(dst),
       freshId: () => this.freshId(),
       limits: { openIntakePerUserMax: this.openIntakePerUserMax, frameEntriesMax: 256, frameBytesMax: 256 * 1024 },
     };

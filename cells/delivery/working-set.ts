@@ -9,6 +9,7 @@ import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stre
 import {
   type AppendKey,
   type CheckPoint,
+  type ClosedIntake,
   type DecidedKey,
   type Facts,
   type IntakeRow,
@@ -29,6 +30,9 @@ export interface DecideContext {
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace(pair: Pair): number;
   readonly chain: Chain;
+  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
+  hasIntakeRoom(dst: number): boolean;
+  hasOutboxRoom(dst: number): boolean;
   /** A new outbox id. */
   freshId(): bigint;
   readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
@@ -61,7 +65,7 @@ export class WorkingSet {
   readonly #intake: IntakeRow[] = [];
   readonly #nextIntake = new Map<string, number>();
   readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
-  readonly #closed: { stream: Stream; author: bigint; clientEntryId: bigint }[] = [];
+  readonly #closed: ClosedIntake[] = [];
   readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
   readonly #checkPoints: CheckPoint[] = [];
@@ -185,8 +189,8 @@ export class WorkingSet {
     this.#decided.set(decidedKey(key), { key, n });
   }
 
-  close(stream: Stream, author: bigint, clientEntryId: bigint): void {
-    this.#closed.push({ stream, author, clientEntryId });
+  close(closed: ClosedIntake): void {
+    this.#closed.push(closed);
   }
 
   caughtUp(log: bigint, head: number): void {
@@ -212,24 +216,31 @@ export class WorkingSet {
       intake: this.#intake,
       closed: this.#closed,
       decided: [...this.#decided.values()],
-      outbox: [...this.#entryFrames(lane), ...this.#envelopeFrames(lane)],
+      outbox: [...this.#entryFrames(), ...this.#envelopeFrames(lane)],
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
   }
 
-  #entryFrames(lane: number): OutboxRow[] {
-    const frames = new FrameCutter(this.context, lane);
+  #entryFrames(): OutboxRow[] {
+    const frames = new FrameCutter(this.context);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
       if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
       for (const [cell, interval] of state.cells) {
         if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
-        frames.add(cell, entry);
+        frames.add(cell, entry, entry.seq === interval.from ? this.#passed(entry, cell) : 0);
       }
     }
     for (const { dst, log, seq } of this.resend) frames.addStored(dst, log, seq);
     return frames.rows();
+  }
+
+  /** Places between what a cell got of a log before it was out of it and its first entry now. */
+  #passed({ log, seq }: Entry, cell: number): number {
+    const before = this.facts.states.get(log)?.cells.get(cell);
+    if (!before || before.from === seq) return 0;
+    return seq - 1 - (before.until || (this.facts.rows.get(log)?.head ?? seq - 1));
   }
 
   #envelopeFrames(lane: number): OutboxRow[] {

@@ -1,5 +1,4 @@
 // One client's connection: greeting, requests, pushes, heartbeat. Everything it may make the node keep is bounded.
-import type { Socket } from 'node:net';
 import { type CloseReason, closeCodes } from '@weft/proto/close-codes.ts';
 import { type FaultCode, faults, WeftError } from '@weft/proto/faults.ts';
 import { type ClientFrame, type Fault, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
@@ -16,11 +15,17 @@ import { AppendOrder, type Ticket } from './append-order.ts';
 import { type Answer, type Codec, isGoodText, type ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
 import type { Connection, Greeted } from './greeted.ts';
-import { Outbound, type WriteGatherer } from './outbound.ts';
+import { Outbound, type OutSocket, type WriteGatherer } from './outbound.ts';
+
+/** The part of a WebSocket that is used. */
+export type ServerSocket = Pick<
+  WebSocket,
+  'protocol' | 'readyState' | 'OPEN' | 'isPaused' | 'on' | 'ping' | 'pause' | 'resume' | 'close' | 'terminate'
+>;
 
 export interface ClientSocketOptions {
-  readonly ws: WebSocket;
-  readonly socket: Socket;
+  readonly ws: ServerSocket;
+  readonly socket: OutSocket;
   readonly codec: Codec;
   readonly gatherer: WriteGatherer;
   readonly services: EdgeServices;
@@ -35,7 +40,7 @@ interface Arrival extends AppendFields {
 }
 
 export class ClientSocket implements Connection {
-  readonly #ws: WebSocket;
+  readonly #ws: ServerSocket;
   readonly #codec: Codec;
   readonly #services: EdgeServices;
   readonly #out: Outbound;

@@ -5,12 +5,12 @@ import type { Duplex } from 'node:stream';
 import { faults } from '@weft/proto/faults.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { traceOf } from '@weft/runtime/trace.ts';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { cellLimits } from '../limits.ts';
-import { ClientSocket } from './client-socket.ts';
+import { ClientSocket, type ServerSocket } from './client-socket.ts';
 import { codecFor, jsonCodec, protoCodec } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
-import { WriteGatherer } from './outbound.ts';
+import { type OutSocket, WriteGatherer } from './outbound.ts';
 
 export const socketPath = '/v1/socket';
 
@@ -65,7 +65,7 @@ export class Edge implements AsyncDisposable {
       socket.end(`HTTP/1.1 ${refusal} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    this.#server.handleUpgrade(request, socket, head, (ws) => this.#admit(ws, socket as Socket, traceOf(request.headers.traceparent)));
+    this.#server.handleUpgrade(request, socket, head, (ws) => this.admit(ws, socket as Socket, traceOf(request.headers.traceparent)));
   }
 
   #refusal(request: IncomingMessage): string | undefined {
@@ -78,7 +78,8 @@ export class Edge implements AsyncDisposable {
     return undefined;
   }
 
-  #admit(ws: WebSocket, socket: Socket, trace: string): void {
+  /** Takes a socket that was upgraded. `trace` names it in log lines. */
+  admit(ws: ServerSocket, socket: OutSocket & Pick<Socket, 'setNoDelay' | 'remoteAddress'>, trace: string): void {
     const codec = codecFor(ws.protocol);
     if (!codec) return ws.terminate();
     socket.setNoDelay(true);
@@ -123,7 +124,7 @@ export class Edge implements AsyncDisposable {
         value: { afterMs: Math.floor(this.#options.services.random.next() * cellLimits.leaveSpreadMsMax), url },
       });
     }
-    setImmediate(() => {
+    this.#options.services.clock.timer(0, () => {
       for (const client of this.#sockets) client.close('goingAway');
     });
   }
@@ -135,7 +136,7 @@ export class Edge implements AsyncDisposable {
   }
 }
 
-const addressOf = (socket: Socket): string => socket.remoteAddress ?? '';
+const addressOf = (socket: Pick<Socket, 'remoteAddress'>): string => socket.remoteAddress ?? '';
 
 function destroy(this: Duplex): void {
   this.destroy();

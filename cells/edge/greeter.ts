@@ -26,6 +26,8 @@ export interface GreeterOptions {
   readonly verify: (token: string) => Promise<Access>;
   /** Heads of all logs of these users, in one statement. */
   readonly readHeads: (users: readonly bigint[]) => Promise<Map<bigint, UserHead[]>>;
+  /** Resolves once all who came in this turn of the event loop have asked. */
+  readonly turn?: () => Promise<void>;
 }
 
 interface Asked {
@@ -118,7 +120,7 @@ export class Greeter {
 
   async #readAll(): Promise<void> {
     this.#reading = true;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await (this.#options.turn ?? endOfTurn)();
     while (this.#asked.length > 0) {
       const batch = this.#asked.splice(0, cellLimits.greetBatchMax);
       try {
@@ -131,6 +133,8 @@ export class Greeter {
     this.#reading = false;
   }
 }
+
+const endOfTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const toHead = (row: UserHead, told: number | undefined): Head => ({
   log: row.log,

@@ -2,6 +2,9 @@
 // bounded: a client that reads too slowly loses pushes, is told so, and fetches what it lacks.
 import type { Socket } from 'node:net';
 
+/** The part of a TCP socket that is used. */
+export type OutSocket = Pick<Socket, 'cork' | 'uncork' | 'write' | 'on' | 'writableLength' | 'writableCorked' | 'writable' | 'destroyed'>;
+
 export interface OutboundOptions {
   readonly bytesMax: number;
   /** Called once pushes begin to be left out, and once there is room again for them. */
@@ -13,9 +16,9 @@ export interface OutboundOptions {
 
 /** Uncorks at the end of the turn every socket that was written to. One per node. */
 export class WriteGatherer {
-  #dirty: Socket[] = [];
+  #dirty: OutSocket[] = [];
 
-  gather(socket: Socket): void {
+  gather(socket: OutSocket): void {
     if (this.#dirty.length === 0) process.nextTick(() => this.#flush());
     socket.cork();
     this.#dirty.push(socket);
@@ -29,12 +32,12 @@ export class WriteGatherer {
 }
 
 export class Outbound {
-  readonly #socket: Socket;
+  readonly #socket: OutSocket;
   readonly #gatherer: WriteGatherer;
   readonly #options: OutboundOptions;
   #lagging = false;
 
-  constructor(socket: Socket, gatherer: WriteGatherer, options: OutboundOptions) {
+  constructor(socket: OutSocket, gatherer: WriteGatherer, options: OutboundOptions) {
     this.#socket = socket;
     this.#gatherer = gatherer;
     this.#options = options;

@@ -21,7 +21,7 @@ import { type Mark, markOf, toMoved } from '../delivery/marks.ts';
 import type { AppendOperation, Outcome, Target } from '../delivery/operations.ts';
 import { protoKindOf } from '../delivery/self-entries.ts';
 import { cellLimits } from '../limits.ts';
-import type { SqlLogStore } from '../store/sql-log-store.ts';
+import type { CellStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
 import { entryBytes, toWire } from '../wire/entry-codec.ts';
 import type { Answer, ServerEvent } from './codec.ts';
@@ -30,8 +30,9 @@ import type { Greeted } from './greeted.ts';
 
 export interface RequestsOptions {
   readonly cell: number;
-  readonly store: SqlLogStore;
+  readonly store: CellStore;
   readonly homeOf: (user: bigint) => number;
+  readonly logsPerUserMax: number;
   /** Whether the directory knows the user; throws directory_away when nobody can tell. */
   readonly exists: (user: bigint) => Promise<boolean>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
@@ -142,8 +143,8 @@ export class Requests {
   }
 
   async #checkRoom(user: bigint): Promise<void> {
-    if ((await this.#options.store.countLogs(user)) >= limits.logsPerUserMax)
-      throw new WeftError('too_many_logs', `${limits.logsPerUserMax} allowed`);
+    const { store, logsPerUserMax } = this.#options;
+    if ((await store.countLogs(user)) >= logsPerUserMax) throw new WeftError('too_many_logs', `${logsPerUserMax} allowed`);
   }
 
   async #checkUsers(users: readonly bigint[]): Promise<void> {

@@ -3,16 +3,14 @@ import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
-import type pg from 'pg';
 import type { LogState } from '../delivery/log-state.ts';
 import { cellsToTell, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
 import type { Link } from '../delivery/ports.ts';
-import type { Query } from '../store/entries-table.ts';
-import { mergeMarks, readWaitingMarks, toldMarks, waitMarks } from '../store/marks-table.ts';
+import type { SideTables } from '../store/side-tables.ts';
 
 export interface MarkServiceOptions {
   readonly cell: number;
-  readonly pool: pg.Pool;
+  readonly tables: Pick<SideTables, 'mergeMarks' | 'waitMarks' | 'readWaitingMarks' | 'toldMarks'>;
   readonly link: Link;
   readonly freshId: () => bigint;
   readonly homeOf: (user: bigint) => number;
@@ -26,26 +24,20 @@ export interface MarkServiceOptions {
 
 export class MarkService {
   readonly #options: MarkServiceOptions;
-  readonly #query: Query;
   /** Frames of marks under way, at most one a destination. */
   readonly #told = new Map<bigint, { readonly dst: number; readonly marks: readonly Mark[]; readonly atMs: number }>();
 
   constructor(options: MarkServiceOptions) {
     this.#options = options;
-    this.#query = (statement) => options.pool.query(statement);
   }
 
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const [merged] = await mergeMarks(this.#query, [mark]);
+    const [merged] = await this.#options.tables.mergeMarks([mark]);
     if (!merged) return;
     this.#options.moved(toMoved(merged));
     const cells = cellsToTell(state, this.#options.cell, this.#options.limits.marksMembersMax);
-    if (cells.length > 0)
-      await waitMarks(
-        this.#query,
-        cells.map((dst) => ({ dst, mark: merged })),
-      );
+    if (cells.length > 0) await this.#options.tables.waitMarks(cells.map((dst) => ({ dst, mark: merged })));
   }
 
   /** Marks from another cell: of its own people, in logs this cell keeps, and nothing else. */
@@ -56,16 +48,16 @@ export class MarkService {
       if (this.#options.homeOf(mark.user) === src && state?.members.has(mark.user)) marks.push(mark);
     }
     if (marks.length === 0) return;
-    this.#options.moved((await mergeMarks(this.#query, marks)).flatMap(toMoved));
+    this.#options.moved((await this.#options.tables.mergeMarks(marks)).flatMap(toMoved));
   }
 
   /** Tells one cell what waits for it, by the lease's holder, at most once a second. A mark told twice changes nothing. */
   async tell(dst: number): Promise<void> {
-    const { limits, link, freshId, clock } = this.#options;
+    const { limits, link, freshId, clock, tables } = this.#options;
     const now = clock.monotonic();
     for (const [id, told] of this.#told) if (now - told.atMs > limits.resendAfterMs) this.#told.delete(id);
     if ([...this.#told.values()].some((told) => told.dst === dst)) return;
-    const waiting = await readWaitingMarks(this.#query, dst, limits.marksPerFrameMax);
+    const waiting = await tables.readWaitingMarks(dst, limits.marksPerFrameMax);
     if (waiting.length === 0) return;
     const bytes = MarksFrame.encode({ marks: waiting.flatMap(toMoved) }).finish();
     const id = freshId();
@@ -80,7 +72,7 @@ export class MarkService {
       const told = this.#told.get(id);
       if (told?.dst !== src) continue;
       this.#told.delete(id);
-      toldMarks(this.#query, src, told.marks).catch(this.#options.failed);
+      this.#options.tables.toldMarks(src, told.marks).catch(this.#options.failed);
     }
   }
 }

@@ -9,22 +9,22 @@ import { AntiEntropy } from '../delivery/anti-entropy.ts';
 import { kinds } from '../delivery/entry.ts';
 import { pairKey, pairOf } from '../delivery/log-state.ts';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
+import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
-import { cellLimits } from '../limits.ts';
-import type { Peers } from '../peers.ts';
-import { headMethod } from '../proof/proof.ts';
-import type { SqlLogStore } from '../store/sql-log-store.ts';
+import { type CellLimits, cellLimits } from '../limits.ts';
+import type { KnownPeers } from '../peers.ts';
+import { headMethod, type Proof } from '../proof/proof.ts';
+import type { CellStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
-import type { SealedLink } from './sealed-link.ts';
 
 export interface PeerRequestsOptions {
   readonly cell: { readonly number: number };
-  readonly store: SqlLogStore;
-  readonly link: SealedLink;
-  readonly peers: Peers;
+  readonly store: CellStore;
+  readonly link: Link;
+  readonly peers: KnownPeers;
   readonly clock: Clock;
-  /** Answers for signed heads. */
-  readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
+  readonly proof?: Proof;
+  readonly limits?: CellLimits;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
@@ -36,12 +36,12 @@ export class PeerRequests {
   readonly #pulls: PullServer;
 
   constructor(options: PeerRequestsOptions) {
-    const { cell, store, link, want, rejected } = options;
+    const { cell, store, link, want, rejected, limits = cellLimits } = options;
     this.#options = options;
     this.#pulls = new PullServer({
       cell: cell.number,
       store,
-      limits: cellLimits,
+      limits,
       toWire,
       chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
@@ -51,10 +51,10 @@ export class PeerRequests {
       link,
       want,
       limits: {
-        buckets: cellLimits.digestBuckets,
-        pageRows: cellLimits.digestPageRows,
-        bucketsPerRequest: cellLimits.digestBucketsPerRequest,
-        headsPerAnswer: cellLimits.digestHeadsPerAnswer,
+        buckets: limits.digestBuckets,
+        pageRows: limits.digestPageRows,
+        bucketsPerRequest: limits.digestBucketsPerRequest,
+        headsPerAnswer: limits.digestHeadsPerAnswer,
       },
     });
   }
@@ -62,7 +62,8 @@ export class PeerRequests {
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
-    if (method === headMethod) return this.#options.heads(src, bytes);
+    const { proof } = this.#options;
+    if (method === headMethod && proof) return proof.answer(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);
   }

@@ -1,17 +1,26 @@
 // The way to other cells: what goes out is sealed for one cell, what comes in is opened, and only what opens is handed
 // on. Cells have numbers in the delivery code and names on the bus.
-import { randomBytes } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
+import type { LinkPublisher } from '@weft/runtime/nats-publisher.ts';
+import type { RequestHandler } from '@weft/runtime/nats-requests.ts';
 import type { Sealer, WhyNotOpen } from '@weft/runtime/seal.ts';
 import type { Link, PublishResult } from '../delivery/ports.ts';
 
+/** The part of the bus that is used. */
+export interface LinkBus extends Pick<FabricBus, 'publishAck' | 'publishSignal' | 'request' | 'subscribeAcks' | 'subscribeSignals'> {
+  publisher(peer: string): Pick<LinkPublisher, 'publish'>;
+  serveRequests(handler: RequestHandler): AsyncDisposable;
+}
+
 export interface SealedLinkOptions {
-  readonly bus: FabricBus;
-  readonly sealer: Sealer;
+  readonly bus: LinkBus;
+  readonly sealer: Pick<Sealer, 'seal' | 'openAt'>;
+  /** A number nobody can guess, for what has no id of its own. */
+  readonly nonce: () => bigint;
   readonly cell: string;
   readonly generation: number;
   readonly requestMsMax: number;
@@ -68,14 +77,18 @@ export class SealedLink implements Link {
   /** The end-to-end acknowledgement; may be lost. The body is encoded by the caller's codec. */
   acknowledge(dst: number, bytes: Uint8Array): void {
     this.#whisper(dst, (name) => {
-      const sealed = this.#options.sealer.seal({ kind: 'ack', dst: name }, { id: nonce(), attempt: 0, p: 0, what: '' }, bytes);
+      const sealed = this.#options.sealer.seal(
+        { kind: 'ack', dst: name },
+        { id: this.#options.nonce(), attempt: 0, p: 0, what: '' },
+        bytes,
+      );
       this.#options.bus.publishAck(name, sealed);
     });
   }
 
   signal(dst: number, what: string, bytes: Uint8Array): void {
     this.#whisper(dst, (name) => {
-      const sealed = this.#options.sealer.seal({ kind: 'signal', dst: name }, { id: nonce(), attempt: 0, p: 0, what }, bytes);
+      const sealed = this.#options.sealer.seal({ kind: 'signal', dst: name }, { id: this.#options.nonce(), attempt: 0, p: 0, what }, bytes);
       this.#options.bus.publishSignal(name, what, sealed);
     });
   }
@@ -92,7 +105,7 @@ export class SealedLink implements Link {
   }
 
   async request(dst: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
-    const { bus, sealer, nameOf, requestMsMax } = this.#options;
+    const { bus, sealer, nameOf, requestMsMax, nonce } = this.#options;
     const name = nameOf(dst);
     if (!name) throw new WeftError('peer_away', `no cell of number ${dst}`);
     const id = nonce();
@@ -106,7 +119,7 @@ export class SealedLink implements Link {
   }
 
   /** Undefined for what does not open: acknowledged to the broker, so that it does not come again, and to nobody else. */
-  open(frame: InboundFrame): OpenedFrame | undefined {
+  open(frame: Pick<InboundFrame, 'src' | 'cls' | 'p' | 'data' | 'ack' | 'nak'>): OpenedFrame | undefined {
     const src = this.#options.numberOf(frame.src);
     const opened = this.#options.sealer.openAt({ kind: 'frame', src: frame.src, cls: frame.cls, p: frame.p }, frame.data);
     if (opened.ok && src !== undefined) {
@@ -169,5 +182,3 @@ export class SealedLink implements Link {
     });
   }
 }
-
-const nonce = (): bigint => randomBytes(8).readBigUInt64BE();

@@ -4,6 +4,7 @@ import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
+import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
@@ -18,7 +19,8 @@ import {
   type Writes,
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
-import { queryOn } from './corked-query.ts';
+import { addToBooks } from './books-table.ts';
+import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
@@ -49,6 +51,9 @@ export interface SqlLogStoreOptions {
   readonly pairsMax: number;
 }
 
+/** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
+export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
+
 interface ReadableLog {
   readonly row: LogRow;
   readonly start: number;
@@ -70,10 +75,10 @@ export class SqlLogStore implements LogStore {
     const failed: unknown[] = [];
     try {
       session = await sessions.get(lane);
-      const query = notingFailures(queryOn(session), failed);
+      const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
-      await this.#writeAll(query, decision.writes);
+      await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
       this.#remember(decision.writes, facts);
       return decision;
     } catch (thrown) {
@@ -85,9 +90,9 @@ export class SqlLogStore implements LogStore {
     }
   }
 
-  async #writeAll(query: Query, writes: Writes): Promise<void> {
+  async #writeAll(query: Query, writes: Writes, counts: readonly BookCount[], lane: number): Promise<void> {
     const now = this.#options.clock.now();
-    const { generation, entries } = this.#options;
+    const { generation, entries, node } = this.#options;
     const sent: Promise<unknown>[] = [];
     if (writes.created.length > 0) {
       const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
@@ -103,12 +108,13 @@ export class SqlLogStore implements LogStore {
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
     if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
-    if (writes.closed.length > 0) sent.push(closeIntake(query, writes.closed));
+    if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
     if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
     if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
-    const committed = query({ text: 'commit' });
+    if (counts.length > 0) sent.push(addToBooks(query, node, counts));
+    const committed = query({ name: 'commit', text: 'commit' });
     await Promise.all([...sent, committed]);
     assertCommitted(await committed);
   }
@@ -261,7 +267,7 @@ export class SqlLogStore implements LogStore {
   }
 
   async acknowledged(dst: number, ids: readonly bigint[]): Promise<void> {
-    await this.#read((query) => deleteOutbox(query, dst, ids));
+    await this.#read((query) => deleteOutbox(query, { dst, node: this.#options.node }, ids));
   }
 
   openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {

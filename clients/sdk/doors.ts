@@ -4,7 +4,7 @@ import { WeftError } from '@weft/proto/faults.ts';
 
 import { problemFrom, toFault } from './faults.ts';
 import { clientLimits as limits } from './limits.ts';
-import type { Http, HttpRequest } from './ports.ts';
+import type { Clock, Http, HttpRequest } from './ports.ts';
 import type { Session } from './session-store.ts';
 
 export interface Home {
@@ -24,10 +24,12 @@ type Ask = Omit<HttpRequest, 'signal' | 'url'> & { readonly path: string };
 
 export class CellDoor {
   readonly #http: Http;
+  readonly #clock: Clock;
   readonly #router: string;
 
-  constructor(options: { http: Http; router: string }) {
+  constructor(options: { http: Http; clock: Clock; router: string }) {
     this.#http = options.http;
+    this.#clock = options.clock;
     this.#router = withoutSlash(options.router);
   }
 
@@ -130,11 +132,14 @@ export class CellDoor {
 
   async #one(base: string, ask: Ask, signal: AbortSignal): Promise<unknown> {
     const { path, ...rest } = ask;
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.restMsMax)]);
+    const late = new AbortController();
+    const cancel = this.#clock.timer(limits.restMsMax, () => late.abort());
     const url = `${withoutSlash(base)}${path}`;
-    const answer = await this.#http({ ...rest, url, signal: bounded }).catch(() => {
-      throw new Silence(base);
-    });
+    const answer = await this.#http({ ...rest, url, signal: AbortSignal.any([signal, late.signal]) })
+      .catch(() => {
+        throw new Silence(base);
+      })
+      .finally(cancel);
     if (answer.status < 300) return answer.body;
     const problem = problemFrom(answer.status, answer.body);
     if (problem.code === 'wrong_home' && problem.url !== undefined) throw new Elsewhere(problem.url);

@@ -51,7 +51,7 @@ export class Weft implements AsyncDisposable {
 
   static async #enter(options: LogInOptions, enter: (door: CellDoor, device: string) => Promise<Session>): Promise<Weft> {
     const ports = withDefaults(options.ports);
-    const door = new CellDoor({ http: ports.http, router: options.router });
+    const door = new CellDoor({ http: ports.http, clock: ports.clock, router: options.router });
     const session = await enter(door, options.device ?? randomDevice(ports.random));
     await ports.session.save(session);
     return Weft.#start(session, ports, options);
@@ -65,7 +65,7 @@ export class Weft implements AsyncDisposable {
 
   private constructor(session: Session, ports: Ports, options: WeftOptions) {
     this.#ports = ports;
-    this.#doors = new CellDoor({ http: ports.http, router: session.router });
+    this.#doors = new CellDoor({ http: ports.http, clock: ports.clock, router: session.router });
     this.#keeper = new SessionKeeper({ session, store: ports.session, doors: this.#doors, clock: ports.clock });
     this.#engine = new Engine({
       ports,
@@ -196,7 +196,12 @@ export class Weft implements AsyncDisposable {
 
   /** Ends the session in the cell too, as far as it can be told, and forgets it here. */
   async logOut(): Promise<void> {
-    await this.#doors.logOut(this.#keeper.session, AbortSignal.timeout(limits.restMsMax)).catch(() => undefined);
+    const late = new AbortController();
+    const cancel = this.#ports.clock.timer(limits.restMsMax, () => late.abort());
+    await this.#doors
+      .logOut(this.#keeper.session, late.signal)
+      .catch(() => undefined)
+      .finally(cancel);
     await this.#keeper.forget();
     await this.close();
   }

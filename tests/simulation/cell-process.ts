@@ -139,7 +139,8 @@ export class CellProcess implements Participant {
       lane,
       store: this.#store,
       clock,
-      freshLog: () => this.#freshLog(lane),
+      freshLog: (target) => this.#freshLog(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell,
         generation: 1,
@@ -147,6 +148,8 @@ export class CellProcess implements Participant {
         homeOf: birthCell,
         birthplace: (pair) => birthCell(pair.low),
         chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: {
           openIntakePerUserMax: 20,

@@ -1,0 +1,31 @@
+// What a node keeps in SQL beside its write transactions: marks, the bound of the outbox, frames nobody understood.
+import { parkFrame } from './cell-tables.ts';
+import type { Query } from './entries-table.ts';
+import { type Mark, mergeMarks, readWaitingMarks, toldMarks, waitMarks } from './marks-table.ts';
+import { countOutbox, dropOldestFrames } from './outbox-table.ts';
+
+export interface SideTables {
+  /** Merges by maximum; resolves to the marks as they are now. */
+  mergeMarks(marks: readonly Mark[]): Promise<Mark[]>;
+  /** Notes marks to be told to other cells. */
+  waitMarks(waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<unknown>;
+  readWaitingMarks(dst: number, limit: number): Promise<Mark[]>;
+  /** A waiting mark goes when what was acknowledged equals it. */
+  toldMarks(dst: number, marks: readonly Mark[]): Promise<unknown>;
+  /** Frames that wait, by destination. */
+  countOutbox(): Promise<Map<number, number>>;
+  /** Drops the oldest frames of entries; resolves to how many. */
+  dropOldestFrames(dst: number, rows: number): Promise<number>;
+  /** Keeps a frame for people to look at (R27). */
+  parkFrame(frame: { src: number; id: bigint; cls: string; bytes: Uint8Array }, why: string, nowMs: number): Promise<unknown>;
+}
+
+export const sideTables = (query: Query): SideTables => ({
+  mergeMarks: (marks) => mergeMarks(query, marks),
+  waitMarks: (waiting) => waitMarks(query, waiting),
+  readWaitingMarks: (dst, limit) => readWaitingMarks(query, dst, limit),
+  toldMarks: (dst, marks) => toldMarks(query, dst, marks),
+  countOutbox: () => countOutbox(query),
+  dropOldestFrames: (dst, rows) => dropOldestFrames(query, dst, rows),
+  parkFrame: (frame, why, nowMs) => parkFrame(query, frame, why, nowMs),
+});

@@ -11,10 +11,9 @@ import { type CellLimits, cellLimits } from './limits.ts';
 import type { BookKeeper } from './link/book-keeper.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
-import type { SealedLink } from './link/sealed-link.ts';
+import type { OpenedFrame, SealedLink } from './link/sealed-link.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
-import type { Proof } from './proof/proof.ts';
 import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
@@ -40,17 +39,18 @@ export interface CellDutiesOptions {
   readonly link: Pick<SealedLink, 'open'>;
   readonly delivery: CellDelivery;
   readonly peers: KnownPeers;
-  readonly proof?: Proof;
   readonly metrics: { readonly outbox: Pick<CellMetrics['outbox'], 'set'>; readonly compared: Pick<CellMetrics['compared'], 'inc'> };
   /** Makes the cell's work queue or brings it up to date. */
   readonly ensureJobs: () => Promise<void>;
   readonly books: Pick<BookKeeper, 'keep' | 'letGo'>;
+  /** Notes when a frame came and when it was committed. */
+  readonly stamped: (frame: OpenedFrame) => OpenedFrame;
   readonly limits?: CellLimits;
 }
 
 /** Sending again and pulling for the whole cell, one lease; applying, one lease per partition. */
 export function openCellDuties(options: CellDutiesOptions): Duties {
-  const { leases, clock, log, store, tables, bus, delivery, peers, proof, metrics, limits = cellLimits } = options;
+  const { leases, clock, log, store, tables, bus, delivery, peers, metrics, limits = cellLimits } = options;
   const duties = new Duties({
     leases,
     clock,
@@ -72,17 +72,17 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'marks',
     everyMs: limits.marksEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.marksShedAbove) return;
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
-  if (proof) {
-    duties.add({ name: 'witness', everyMs: limits.headsWitnessEveryMs, run: () => proof.witness.keep() });
-    duties.add({ name: 'witness/forget', everyMs: limits.headsForgetEveryMs, run: () => proof.witness.forget() });
-  }
+  duties.add({ name: 'witness', everyMs: limits.headsWitnessEveryMs, run: () => delivery.proof.witness.keep() });
+  duties.add({ name: 'witness/forget', everyMs: limits.headsForgetEveryMs, run: () => delivery.proof.witness.forget() });
   duties.add({
     name: 'pull',
     everyMs: limits.pullEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.pullsShedAbove) return;
       for (const { log: behind, src } of await store.behind(limits.earlyMax)) delivery.puller.want(behind, src);
     },
   });
@@ -125,7 +125,8 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery, limits = cellLimits }: CellDutiesOptions): void {
+function addPartition(duties: Duties, p: number, options: CellDutiesOptions): void {
+  const { bus, link, delivery, limits = cellLimits } = options;
   let consumer: ReturnType<InboundBus['consumePartition']> | undefined;
   duties.add({
     name: `apply/${p}`,
@@ -135,7 +136,7 @@ function addPartition(duties: Duties, p: number, { bus, link, delivery, limits =
       if (held) {
         const onFrame = (frame: InboundFrame): void => {
           const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame);
+          if (openedFrame) delivery.applier.take(options.stamped(openedFrame));
         };
         consumer = bus.consumePartition(p, onFrame, { takenOver });
         return;

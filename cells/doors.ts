@@ -9,6 +9,7 @@ import { Edge } from './edge/edge.ts';
 import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
+import { cellLimits } from './limits.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
   readonly config: CellConfig;
@@ -31,12 +32,12 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     redis,
     ids,
     keys,
-    headKeys,
     replica,
     leases,
     createSelfLog,
     sessionsWatch,
     delivery,
+    headKeys,
     failpoints,
   } = options;
   const accounts = opened.use(
@@ -79,7 +80,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
   edge.listenTo(app.server);
   opened.defer(() => app.close());
   opened.use(edge);
-  await app.listen({ host: config.host, port: config.port });
+  await app.listen({ host: config.host, port: config.port, backlog: cellLimits.acceptsWaitingMax });
   return {
     leave: async () => {
       const others = replica.cell(config.cell.name)?.urls.filter((url) => url !== config.publicUrl) ?? [];

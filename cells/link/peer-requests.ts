@@ -13,7 +13,7 @@ import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
 import { type CellLimits, cellLimits } from '../limits.ts';
 import type { KnownPeers } from '../peers.ts';
-import { headMethod, type Proof } from '../proof/proof.ts';
+import { headMethod } from '../proof/proof.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
 
@@ -23,8 +23,9 @@ export interface PeerRequestsOptions {
   readonly link: Link;
   readonly peers: KnownPeers;
   readonly clock: Clock;
-  readonly proof?: Proof;
   readonly limits?: CellLimits;
+  /** Answers for signed heads. */
+  readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
@@ -62,8 +63,7 @@ export class PeerRequests {
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
-    const { proof } = this.#options;
-    if (method === headMethod && proof) return proof.answer(src, bytes);
+    if (method === headMethod) return this.#options.heads(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);
   }

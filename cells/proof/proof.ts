@@ -3,8 +3,8 @@ import { faults, WeftError } from '@weft/proto/faults.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { HeadAnswer, HeadRequest, SignedHeads } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { type LogState, ownerOf } from '../delivery/log-state.ts';
-import type { Link, LogRow, Writes } from '../delivery/ports.ts';
-import { type HeadSigner, headsSignal } from './head-signer.ts';
+import type { Link, LogRow } from '../delivery/ports.ts';
+import type { HeadSigner } from './head-signer.ts';
 import type { Witness } from './witness.ts';
 import { witnessOf } from './witness-of.ts';
 
@@ -21,7 +21,7 @@ export interface ProofOptions {
   readonly tell: (heads: readonly SignedHead[]) => void;
 }
 
-export class Proof implements Disposable {
+export class Proof {
   readonly signer: HeadSigner;
   readonly witness: Witness;
   readonly #options: ProofOptions;
@@ -32,13 +32,9 @@ export class Proof implements Disposable {
     this.witness = options.witness;
   }
 
-  committed(writes: Writes): void {
-    this.signer.committed(writes);
-  }
-
   /** Of another cell: every node hears it and tells its own sockets. */
-  heardSignal(src: number, what: string, bytes: Uint8Array): void {
-    if (what === headsSignal) this.#options.tell(this.witness.hear(src, SignedHeads.decode(bytes).heads));
+  heard(src: number, bytes: Uint8Array): void {
+    this.#options.tell(this.witness.hear(src, SignedHeads.decode(bytes).heads));
   }
 
   heardNode(heads: readonly SignedHead[]): void {
@@ -63,10 +59,6 @@ export class Proof implements Disposable {
 
   async answer(src: number, bytes: Uint8Array): Promise<Uint8Array> {
     return HeadAnswer.encode(await this.#answer(src, HeadRequest.decode(bytes))).finish();
-  }
-
-  [Symbol.dispose](): void {
-    this.signer[Symbol.dispose]();
   }
 
   async #ask(cell: number, request: HeadRequest): Promise<SignedHead> {

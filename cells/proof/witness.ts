@@ -4,13 +4,14 @@ import { sameHash } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
-import type { Query } from '../store/entries-table.ts';
-import { freezeForked, readHeadHashes } from '../store/logs-table.ts';
-import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from '../store/witnessed-heads-table.ts';
+import type { SideTables } from '../store/side-tables.ts';
 
 export interface WitnessOptions {
   readonly clock: Clock;
-  readonly query: Query;
+  readonly tables: Pick<
+    SideTables,
+    'readHeadHashes' | 'freezeForked' | 'readWitnessedHeads' | 'upsertWitnessedHeads' | 'forgetWitnessedHeads'
+  >;
   readonly proves: (head: SignedHead) => boolean;
   /** The owner contradicts itself, or what is kept here. `kept`: the other word, when it is signed too. */
   readonly forked: (src: number, said: SignedHead, kept: SignedHead | undefined) => void;
@@ -44,7 +45,7 @@ export class Witness {
 
   /** Keeps what was heard; one node does it for the cell. What could not be kept waits for the next time. */
   async keep(): Promise<void> {
-    const { query, proves, rejected } = this.#options;
+    const { tables, proves, rejected } = this.#options;
     const heard = [...this.#heard.values()];
     if (heard.length === 0) return;
     const proved = heard.filter((head) => {
@@ -53,27 +54,27 @@ export class Witness {
       return false;
     });
     const logs = proved.map(({ log }) => log);
-    const [kept, replicas] = await Promise.all([readWitnessedHeads(query, logs), readHeadHashes(query, logs)]);
+    const [kept, replicas] = await Promise.all([tables.readWitnessedHeads(logs), tables.readHeadHashes(logs)]);
     for (const head of proved) this.#compare(head, kept.get(head.log));
     const byLog = new Map(replicas.map((each) => [each.log, each]));
     for (const head of proved) {
       const here = byLog.get(head.log);
       if (!here || here.epoch !== head.epoch || here.head !== Number(head.seq) || sameHash(here.hash, head.hash)) continue;
-      if (await freezeForked(query, head)) this.#options.forked(epochParts(head.epoch).cell, head, undefined);
+      if (await tables.freezeForked(head)) this.#options.forked(epochParts(head.epoch).cell, head, undefined);
     }
-    await upsertWitnessedHeads(query, proved);
+    await tables.upsertWitnessedHeads(proved);
     for (const head of heard) if (this.#heard.get(head.log) === head) this.#heard.delete(head.log);
   }
 
   async read(log: bigint): Promise<SignedHead | undefined> {
-    const kept = (await readWitnessedHeads(this.#options.query, [log])).get(log);
+    const kept = (await this.#options.tables.readWitnessedHeads([log])).get(log);
     const heard = this.#heard.get(log);
     return heard && this.#options.proves(heard) && (!kept || isNewer(heard, kept)) ? heard : kept;
   }
 
   async forget(): Promise<void> {
-    const { query, clock, limits } = this.#options;
-    await forgetWitnessedHeads(query, clock.now() - limits.headWitnessedMsMax);
+    const { tables, clock, limits } = this.#options;
+    await tables.forgetWitnessedHeads(clock.now() - limits.headWitnessedMsMax);
   }
 
   #compare(said: SignedHead, kept: SignedHead | undefined): void {

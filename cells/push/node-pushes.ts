@@ -101,7 +101,9 @@ export class NodePushes implements Disposable {
   }
 
   #beat(): void {
-    this.#options.bus.publishPush(0, this.#front(true));
+    const isAway = !this.#options.bus.publishPush(0, this.#front(true));
+    // Nobody can tell, so what the others commit is looked for; our own pushes are missed by them the same way.
+    if (isAway) this.#options.onHole();
     const now = this.#options.clock.monotonic();
     for (const [node, peer] of this.#peers) {
       if (now - peer.heardMs <= vanishedMs) continue;

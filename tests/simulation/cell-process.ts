@@ -45,7 +45,16 @@ const simulated = {
   pullEntriesMax: 3,
 } as const;
 
-const relayLimits = { resendAfterMs: 2_000, resendAfterMsMax: 60_000, resendRowsMax: 64, ackGatherMs: 5, framesRememberedMax: 1_000 };
+const relayLimits = {
+  resendAfterMs: 2_000,
+  resendAfterMsMax: 60_000,
+  resendRowsMax: 64,
+  resendAtOnceMax: 2,
+  resendEntriesMax: 512,
+  resendSkippedMax: 1_000,
+  ackGatherMs: 5,
+  framesRememberedMax: 1_000,
+};
 
 export class CellProcess implements Participant {
   readonly options: CellProcessOptions;
@@ -166,6 +175,7 @@ export class CellProcess implements Participant {
         retryPauseMs: 50,
         lingerMs: 1,
         lingerBelow: 2,
+        sharedLockMsMax: 50,
       },
       turn: () => clock.sleep(0),
       committed: (commit) => this.#committed(commit),
@@ -216,8 +226,7 @@ export class CellProcess implements Participant {
       store: this.#store,
       link: this.#link,
       clock,
-      atOnceMax: 2,
-      waitingMax: 64,
+      limits: { pullsAtOnceMax: 2, earlyMax: 64, pullEntriesPerSecondMax: 4_000 },
       apply: (operation) => this.#applier.apply(operation),
       fromWire,
       pulled: () => undefined,

@@ -13,7 +13,7 @@ import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
-import { Relay } from './delivery/relay.ts';
+import { Relay, type RelayOptions } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
 import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal, lostTails } from './link/beats.ts';
@@ -36,7 +36,7 @@ import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'>, Pick<RelayOptions, 'traced'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
@@ -97,6 +97,7 @@ export class CellDelivery implements AsyncDisposable {
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
       isOff: () => options.failpoints.isOff('resend'),
+      traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -257,7 +258,6 @@ export class CellDelivery implements AsyncDisposable {
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
-      isOff: () => this.#options.failpoints.isOff('pull'),
     });
   }
 
@@ -310,9 +310,7 @@ export class CellDelivery implements AsyncDisposable {
         onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
-        onHole: () => {
-          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
-        },
+        onHole: () => void this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read')),
       }),
     );
   }

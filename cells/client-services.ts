@@ -86,7 +86,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     greet: async (hello: Hello, socket) => {
       const answer = await admission.admit(() => greeter.greet(hello, socket));
       const now = clock.now();
-      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      sessionsWatch.greeted(answer.greeted, socket, now);
       delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },

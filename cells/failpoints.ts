@@ -21,9 +21,9 @@ export type GuardName =
   | 'dedupe'
   | 'commit-before-answer'
   | 'contiguous-apply'
-  /** Frames are sent once and never again. */
-  | 'resend'
   | 'pull'
+  /** Frames without an acknowledgement go out again. */
+  | 'resend'
   | 'attempt-number'
   | 'intake-number'
   | 'author-home'
@@ -49,8 +49,8 @@ const guards: ReadonlySet<string> = new Set<GuardName>([
   'dedupe',
   'commit-before-answer',
   'contiguous-apply',
-  'resend',
   'pull',
+  'resend',
   'attempt-number',
   'intake-number',
   'author-home',

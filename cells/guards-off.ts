@@ -1,5 +1,6 @@
 // Guards switched off in a running node, so that a test can see somebody notice: what stands at the ports of the delivery
 // core lies to it, or what it says is changed on the way out. Made only where WEFT_FAILPOINTS names a guard (failpoints.ts).
+import { WeftError } from '@weft/proto/faults.ts';
 import { IntakeFrame, LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
@@ -77,6 +78,11 @@ export class GuardlessLink extends SealedLink {
 
   override publish(frame: Parameters<SealedLink['publish']>[0]): Promise<PublishResult> {
     return super.publish(this.#off.isOff('attempt-number') ? { ...frame, attempt: 1 } : frame);
+  }
+
+  override async request(dst: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
+    if (method === 'pull' && this.#off.isOff('pull')) throw new WeftError('peer_away', 'pulls are switched off');
+    return super.request(dst, method, bytes);
   }
 
   override signal(dst: number, what: string, bytes: Uint8Array): void {

@@ -147,6 +147,19 @@ export const cellLimits = {
   booksClaimsMax: 16,
   /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
   booksShareMax: 0.05,
+  /** Stamps of frames: held in memory at most, written down this often, kept for a week, read at most for one answer. */
+  stampsMax: 16_384,
+  stampsFlushMs: 5_000,
+  stampsKeptMs: 7 * 86_400_000,
+  stampsForgetEveryMs: 3_600_000,
+  stampRowsMax: 1_024,
+  /** A frame's id is made within this of its entries' time, whatever the clocks of the cell's nodes say. */
+  stampWindowMs: 5_000,
+  stampAnswersMax: 8,
+  /** Newest entries of a self log in which a refusal is looked for. */
+  refusalsLookedAt: 1_000,
+  /** An estimate of another cell's clock is replaced by a worse one after this. */
+  clockKeptMs: 60_000,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,

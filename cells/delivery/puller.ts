@@ -27,8 +27,6 @@ export interface PullerOptions {
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
   readonly failed: (error: unknown) => void;
-  /** True: nothing is pulled. For tests that switch this guard off. */
-  readonly isOff?: () => boolean;
 }
 
 export class Puller {
@@ -46,7 +44,6 @@ export class Puller {
 
   /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
   want(log: bigint, src: number): void {
-    if (this.#options.isOff?.()) return;
     if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.limits.earlyMax) return;
     this.#waiting.set(log, src);
     this.#next();

@@ -23,6 +23,16 @@ export interface RelayLimits {
   readonly framesRememberedMax: number;
 }
 
+export type FrameFate = 'published' | 'stored' | 'acknowledged';
+
+export interface TracedFrame {
+  readonly id: bigint;
+  readonly dst: number;
+  /** With `published`. */
+  readonly row?: OutboxRow;
+  readonly attempt?: number;
+}
+
 export interface RelayOptions {
   readonly store: LogStore;
   readonly link: Link;
@@ -33,6 +43,8 @@ export interface RelayOptions {
   readonly failed: (error: unknown) => void;
   /** The broker has a frame: where a failpoint stands. */
   readonly stored?: () => void;
+  /** What becomes of each frame, for whoever asks later where a message was. */
+  readonly traced?: ((frame: TracedFrame, what: FrameFate) => void) | undefined;
   /** True: nothing is sent again. For tests that switch this guard off. */
   readonly isOff?: () => boolean;
   /** A frame was published (again), or acknowledged end to end. */
@@ -137,6 +149,7 @@ export class Relay {
     for (const id of [...acks.committed, ...acks.rejected]) {
       waiting.push(id);
       this.#sent.delete(id);
+      this.#options.traced?.({ id, dst: src }, 'acknowledged');
       this.#options.counted(src, 'acknowledged');
     }
     this.#acked.set(src, waiting);
@@ -177,7 +190,7 @@ export class Relay {
 
   /** Resolves to whether the broker has it. */
   async #publish(row: OutboxRow, bytes: Uint8Array, attempt: number): Promise<boolean> {
-    const { link, clock, limits, counted } = this.#options;
+    const { link, clock, limits, counted, traced } = this.#options;
     const sent = this.#sent.get(row.id) ?? { dst: row.dst, attempt, stored: false, dueMs: 0, waitMs: limits.resendAfterMs, underWay: true };
     sent.attempt = attempt;
     sent.underWay = true;
@@ -186,10 +199,12 @@ export class Relay {
     this.#forgetOldest();
     this.#inFlight.set(row.dst, this.inFlight(row.dst) + 1);
     counted(row.dst, 'sent');
+    traced?.({ id: row.id, dst: row.dst, row, attempt }, 'published');
     try {
       const result = await link.publish({ dst: row.dst, class: row.class, lane: row.lane, id: row.id, attempt, bytes });
       sent.stored = result === 'stored' || result === 'duplicate';
       if (sent.stored) this.#options.stored?.();
+      if (sent.stored) traced?.(row, 'stored');
       if (result === 'no-responders' || result === 'refused' || result === 'timeout') counted(row.dst, result);
       return sent.stored;
     } finally {

@@ -96,7 +96,6 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
-      isOff: () => options.failpoints.isOff('resend'),
       traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
@@ -335,10 +334,9 @@ export class CellDelivery implements AsyncDisposable {
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { log, store } = this.#options;
-    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => this.#options.store.heads(logs)).then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
-      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+      (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );
   }
 

@@ -38,8 +38,8 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const kept = readJson<Partial<Credentials>>(file) ?? {};
   const credentials: Credentials = {
     ...directoryKeys(kept),
-    ...certificatesOf(kept, [controlPlaneName, ...plan.cells.map(({ name }) => name), ...plan.regions.map(({ name }) => routerName(name))]),
     operatorToken: kept.operatorToken ?? secret(),
+    ...certificatesOf(kept, [controlPlaneName, ...plan.cells.map(({ name }) => name), ...plan.regions.map(({ name }) => routerName(name))]),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };

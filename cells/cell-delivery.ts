@@ -308,9 +308,7 @@ export class CellDelivery implements AsyncDisposable {
         onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
-        onHole: () => {
-          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
-        },
+        onHole: () => void this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read')),
       }),
     );
   }

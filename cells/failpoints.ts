@@ -21,8 +21,6 @@ export type GuardName =
   | 'dedupe'
   | 'commit-before-answer'
   | 'contiguous-apply'
-  /** Frames are sent once and never again. */
-  | 'resend'
   | 'pull'
   /** Frames without an acknowledgement go out again. */
   | 'resend'
@@ -51,7 +49,6 @@ const guards: ReadonlySet<string> = new Set<GuardName>([
   'dedupe',
   'commit-before-answer',
   'contiguous-apply',
-  'resend',
   'pull',
   'resend',
   'attempt-number',

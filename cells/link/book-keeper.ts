@@ -90,7 +90,8 @@ export class BookKeeper {
     const [rows, oldest] = await Promise.all([readBooks(this.#query), oldestInboundMs()]);
     await this.#look.next();
     const nowMs = clock.monotonic();
-    this.#notBeforeMs = nowMs + (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs;
+    this.#notBeforeMs =
+      nowMs + Math.min(cellLimits.booksPauseMsMax, (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs);
     const intake = intakeOf(rows);
     for (const peer of peers) {
       const { sentAt, receivedAt } = heard.get(peer) ?? { sentAt: 0n, receivedAt: 0 };
@@ -139,7 +140,7 @@ export class BookKeeper {
 const limits = {
   unbalancedMs: cellLimits.booksUnbalancedMs,
   claimsMax: cellLimits.booksClaimsMax,
-  silentMs: cellLimits.linkSilentMs,
+  silentMs: cellLimits.booksSilentMs,
 };
 
 type Of = { readonly peer: number; readonly class: BookRow['class']; readonly lane?: number };

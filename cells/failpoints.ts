@@ -21,6 +21,8 @@ export type GuardName =
   | 'dedupe'
   | 'commit-before-answer'
   | 'contiguous-apply'
+  /** Frames are sent once and never again. */
+  | 'resend'
   | 'pull'
   /** Frames without an acknowledgement go out again. */
   | 'resend'
@@ -49,6 +51,7 @@ const guards: ReadonlySet<string> = new Set<GuardName>([
   'dedupe',
   'commit-before-answer',
   'contiguous-apply',
+  'resend',
   'pull',
   'resend',
   'attempt-number',

@@ -26,6 +26,7 @@ const commands = {
   chat: 'clients/terminal/main.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
+  simulate: 'tests/simulation/main.ts',
   check: 'tools/check.ts',
   test: 'tools/test.ts',
   generate: 'tools/generate.ts',

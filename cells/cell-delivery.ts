@@ -13,6 +13,7 @@ import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
+import { selfLogsFirst } from './delivery/self-entries.ts';
 import type { Failpoints } from './failpoints.ts';
 import { type DeliveryLimits, deliveryLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
@@ -168,6 +169,11 @@ export class CellDelivery implements AsyncDisposable {
       },
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
+      // What was committed and never told is found in the heads, here and by the other nodes.
+      unsure: () => {
+        this.hub.doubt();
+        this.pushes.tellDoubt();
+      },
     });
   }
 
@@ -263,6 +269,7 @@ export class CellDelivery implements AsyncDisposable {
       freshId,
       homeOf: peers.homeOf,
       stateOf: (log) => store.state(log),
+      readState: async (log) => (await store.readRow(log))?.state,
       moved: (marks) => {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);
@@ -286,7 +293,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, store, onSessionsEnded } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -299,9 +306,7 @@ export class CellDelivery implements AsyncDisposable {
         },
         onMarks: (marks) => this.#tellMarks(marks),
         onSessionsEnded,
-        onHole: () => {
-          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
-        },
+        onHole: () => this.hub.doubt(),
       }),
     );
   }
@@ -342,9 +347,3 @@ export class CellDelivery implements AsyncDisposable {
 
 /** Room for the seal and the frame's own fields. */
 const frameOverheadBytes = 4_096;
-
-/** A removal is seen before what follows it in any other log (R19). */
-function selfLogsFirst(runs: readonly Run[]): Run[] {
-  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
-}

@@ -15,7 +15,7 @@ import { makeEpoch } from '@weft/proto/positions.ts';
 import { type Random, seededRandom } from '@weft/runtime/random.ts';
 import { MemoryCell } from './simulation/memory-cell.ts';
 import { MemoryLogStore } from './simulation/memory-log-store.ts';
-import { ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
+import { inMacrotask, ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
 import { StoreCell } from './store-cell.ts';
 
 const batches = 150;
@@ -70,16 +70,12 @@ class Model {
     const told = answer.finally(() => {
       done = true;
     });
-    await this.#time.run(this.#time.nowMs + 60_000, () => done);
+    await inMacrotask(() => this.#time.run(this.#time.nowMs + 60_000, () => done));
     return told;
   }
 
   addSelfLog(user: bigint): void {
-    const epoch = makeEpoch({ count: 1, cell: this.cell.number, generation: 1 });
-    const row = { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' as const };
-    const members = new Map([[user, { home: this.cell.number, from: 1 }]]);
-    const state = { log: user, kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
-    this.cell.logs.set(user, { row, state: { ...state, members, cells: new Map() }, start: 0, entries: new Map(), byKey: new Map() });
+    this.cell.addSelfLog(user, makeEpoch({ count: 1, cell: this.cell.number, generation: 1 }));
   }
 }
 

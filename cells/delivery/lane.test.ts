@@ -4,7 +4,7 @@ import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import { Lane, type LaneLimits } from './lane.ts';
 import { pairOf } from './log-state.ts';
 import type { AppendOperation, Outcome } from './operations.ts';
-import { type Facts, type LogStore, RunAgain, type WriteKeys, type Writes } from './ports.ts';
+import { type Facts, type LogStore, MaybeCommitted, RunAgain, type WriteKeys, type Writes } from './ports.ts';
 import { StagedCell, text, userOf } from './staged-cell.ts';
 
 const ana = userOf(1, 1);
@@ -34,6 +34,7 @@ interface Bench {
   /** Client entry ids of each attempted batch. */
   readonly attempts: bigint[][];
   readonly failures: unknown[];
+  readonly doubts: number[];
   submit(operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome>;
 }
 
@@ -42,6 +43,7 @@ function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefi
   const cell = new StagedCell(1, [ana, userOf(1, 2)]);
   const attempts: bigint[][] = [];
   const failures: unknown[] = [];
+  const doubts: number[] = [];
   const store = {
     findPairs: async () => new Map(cell.pairs),
     async write<T extends { readonly writes: Writes }>(_lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
@@ -65,12 +67,13 @@ function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefi
       for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
     },
     failed: (error) => failures.push(error),
+    unsure: () => doubts.push(attempts.length),
   });
   const submit = (operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome> =>
     new Promise((settle) => {
       if (!lane.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
     });
-  return { lane, cell, attempts, failures, submit };
+  return { lane, cell, attempts, failures, doubts, submit };
 }
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
@@ -81,6 +84,15 @@ test('what arrives in one turn of the event loop is one transaction', async () =
   const { submit, attempts } = open(never);
   await Promise.all([submit(append(1n)), submit(append(2n)), submit(append(3n))]);
   assert.deepEqual(attempts, [[1n, 2n, 3n]]);
+});
+
+test('a commit whose answer was lost is doubted once, after the attempt that tells; one that was rolled back is not', async () => {
+  const lost = open((_, attempt) => (attempt === 1 ? new MaybeCommitted('no answer') : undefined));
+  assert.deepEqual(codes([await lost.submit(append(1n))]), ['accepted']);
+  assert.deepEqual(lost.doubts, [2]);
+  const rolledBack = open((_, attempt) => (attempt === 1 ? new RunAgain('40001') : undefined));
+  assert.deepEqual(codes([await rolledBack.submit(append(1n))]), ['accepted']);
+  assert.deepEqual(rolledBack.doubts, []);
 });
 
 test('one id twice in a batch is one append with two waiters', async () => {

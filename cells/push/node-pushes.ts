@@ -59,6 +59,11 @@ export class NodePushes implements Disposable {
     this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
   }
 
+  /** Something may have been committed here that cannot be told: the others find a hole. */
+  tellDoubt(): void {
+    this.#counter += 1n;
+  }
+
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }

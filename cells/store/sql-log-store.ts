@@ -1,6 +1,6 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
 import type { Clock } from '@weft/runtime/clock.ts';
-import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
+import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlState } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
@@ -10,6 +10,7 @@ import {
   KeyTaken,
   type LogRow,
   type LogStore,
+  MaybeCommitted,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -66,11 +67,13 @@ export class SqlLogStore implements LogStore {
     const { sessions } = this.#options;
     let session: pg.Client | undefined;
     const failed: unknown[] = [];
+    let decided = false;
     try {
       session = await sessions.get(lane);
       const query = notingFailures(queryOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
+      decided = true;
       await this.#writeAll(query, decision.writes);
       this.#remember(decision.writes, facts);
       return decision;
@@ -78,6 +81,7 @@ export class SqlLogStore implements LogStore {
       if (session) await this.#rollback(session, lane);
       const error = failed[0] ?? thrown;
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
+      if (decided && (isConnectionLost(error) || sqlState(error) === '40003')) throw new MaybeCommitted(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;
     }

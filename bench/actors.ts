@@ -7,6 +7,7 @@ import { Weft } from '@weft/client/weft.ts';
 import type { FabricFile } from '@weft/local/fabric-file.ts';
 import { WebSocket } from 'ws';
 import type { Person } from './cast.ts';
+import { Departures } from './departures.ts';
 import { benchLimits } from './limits.ts';
 import { inParallel } from './load-client.ts';
 import { post, type Session } from './rest.ts';
@@ -16,6 +17,7 @@ export interface Actor {
   readonly person: Person;
   readonly user: bigint;
   readonly weft: Weft;
+  readonly departures: Departures;
 }
 
 /** The package `ws` rather than Node's own WebSocket: a third of the time for each message. */
@@ -74,5 +76,5 @@ async function enter(person: Person, run: string, fabric: FabricFile): Promise<A
     router: region.router,
   };
   const weft = await Weft.resume({ session, agent: 'weft-replay', ports: { socket: sockets } });
-  return { person, user: BigInt(made.user), weft };
+  return { person, user: BigInt(made.user), weft, departures: new Departures(weft) };
 }

@@ -7,6 +7,7 @@ import { dataDirDefault } from '@weft/local/defaults.ts';
 import { Fabric } from '@weft/local/fabric.ts';
 import { type FabricFile, readFabric } from '@weft/local/fabric-file.ts';
 import { freePortBase } from '@weft/local/ports.ts';
+import { collectingOption } from './collected-memory.ts';
 
 export interface BenchCell {
   readonly name: string;
@@ -26,6 +27,8 @@ export interface BenchFabric extends AsyncDisposable {
   readonly dataDir: string;
   /** At least one; scenarios across cells want two. */
   readonly cells: readonly BenchCell[];
+  /** Where nodes answer that were started to collect their garbage when asked. */
+  readonly collectFolder?: string;
   /** Every server process of the fabric as it is now; the supervisor is not among them. */
   servers(): BenchServer[];
 }
@@ -74,7 +77,9 @@ export async function startPrivate(options: PrivateOptions): Promise<BenchFabric
     : join(`${dataDirDefault()}-bench`, [...options.cells, options.nodesPerCell].join('-'));
   if (options.reset) rmSync(dataDir, { recursive: true, force: true });
   mkdirSync(dataDir, { recursive: true, mode: 0o755 });
-  const profiling = options.profiles === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${options.profiles}` };
+  const collectFolder = join(dataDir, 'collected');
+  const profiling = options.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profiles}`];
+  const nodeOptions = [collectingOption(collectFolder), ...profiling].join(' ');
   const fabric = await Fabric.start({
     dataDir,
     cells: options.cells,
@@ -82,11 +87,12 @@ export async function startPrivate(options: PrivateOptions): Promise<BenchFabric
     portBase: options.portBase ?? (await freePortBase()),
     fsync: true,
     say: options.say,
-    env: { 'node-*': { WEFT_APPENDS_PER_SECOND: '20000', ...profiling } },
+    env: { 'node-*': { WEFT_APPENDS_PER_SECOND: '20000', NODE_OPTIONS: nodeOptions } },
   });
   await fabric.settle();
   return {
     dataDir,
+    collectFolder,
     cells: cellsOf(fabric.describe()),
     servers: () => serversOf(fabric.describe()),
     [Symbol.asyncDispose]: async () => {

@@ -37,6 +37,12 @@ export const benchLimits = {
   resumesInFlightMax: 400,
   /** Time after which the memory of idle connections is read: two heartbeats. Milliseconds. */
   idleMs: 22_000,
+  /** A node's full collection and its answer. */
+  collectMsMax: 8_000,
+  /** What is measured holds still so long for memory to be read. Above collectMsMax. */
+  holdMs: 10_000,
+  /** Connections opened and closed before memory is first read, so that compiled code is not counted to those that stay. */
+  idleWarmUpMax: 200,
 } as const;
 
 export const replayLimits = {

@@ -33,6 +33,8 @@ export interface IdleJob {
   readonly kind: 'idle';
   readonly users: readonly LoadUser[];
   readonly idleMs: number;
+  /** How long everything holds still at each mark for the memory to be read. */
+  readonly holdMs: number;
 }
 
 export interface ResumeJob {

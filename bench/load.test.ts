@@ -60,7 +60,7 @@ test('a group’s messages reach every member', async () => {
 });
 
 test('idle connections stay, and are counted', async () => {
-  const { result } = await load((users) => ({ kind: 'idle', users, idleMs: 50 }));
+  const { result } = await load((users) => ({ kind: 'idle', users, idleMs: 50, holdMs: 10 }));
   assert.deepEqual([result.done, result.missing], [12, 0]);
 });
 
@@ -86,5 +86,5 @@ test('readers walk a log backwards without hole or overlap while it grows', asyn
 test('a job that cannot be done ends with its reason', async () => {
   const nowhere = { user: '1', device: 'bench', accessToken: '1', url: 'ws://127.0.0.1:9/v1/socket' };
   const silent = { begin: () => {}, end: () => {} };
-  await assert.rejects(runLoad({ kind: 'idle', users: [nowhere], idleMs: 1 }, silent), /ECONNREFUSED/);
+  await assert.rejects(runLoad({ kind: 'idle', users: [nowhere], idleMs: 1, holdMs: 10 }, silent), /ECONNREFUSED/);
 });

@@ -1,10 +1,11 @@
 // Runs one scenario: makes its users, starts the load process, samples the servers at its marks.
 
+import { type CollectedMemory, collectedMemory } from './collected-memory.ts';
 import type { BenchFabric } from './fabric.ts';
 import { runLoad } from './load.ts';
 import type { ScenarioReport } from './report.ts';
 import type { Crowd, Scenario, Sizes } from './scenarios.ts';
-import { canMeasure, cpuMs, difference, memoryKib } from './server-cost.ts';
+import { canMeasure, cpuMs, difference } from './server-cost.ts';
 import { storeSize } from './stored-bytes.ts';
 import type { BenchUsers } from './users.ts';
 
@@ -41,28 +42,36 @@ async function run(bench: Bench, scenario: Scenario): Promise<Omit<ScenarioRepor
   const crowd = await gather(bench, [scenario]);
   const database = bench.fabric.cells[0]?.database ?? '';
   const pids = bench.fabric.servers();
-  const memoryBefore = memoryKib(pids);
   const sizeBefore = scenario.name === 'stored' ? await storeSize(database) : undefined;
   let cpuBefore = new Map<string, number>();
   let cpuAfter = new Map<string, number>();
-  let memoryAfter = new Map<string, number>();
+  const memory: Promise<CollectedMemory>[] = [];
+  const readMemory = (): void => {
+    if (scenario.name !== 'idle') return;
+    const reading = collectedMemory(pids, bench.fabric.collectFolder);
+    // Met below, when the load is done.
+    reading.catch(() => undefined);
+    memory.push(reading);
+  };
   const result = await runLoad(scenario.job(crowd, bench.sizes), {
     begin: () => {
       cpuBefore = cpuMs(pids);
+      readMemory();
     },
     end: () => {
       cpuAfter = cpuMs(pids);
-      if (scenario.name === 'idle') memoryAfter = memoryKib(pids);
+      readMemory();
     },
   });
+  const { kib, heapKib } = growth(await Promise.all(memory));
   const sizeAfter = sizeBefore === undefined ? undefined : await storeSize(database);
   const cpu = difference(cpuBefore, cpuAfter);
-  const memory = difference(memoryBefore, memoryAfter);
   const size = difference(new Map(Object.entries(sizeBefore?.byTable ?? {})), new Map(Object.entries(sizeAfter?.byTable ?? {})));
   const figures = scenario.figures({
     result,
     serverCpuMs: canMeasure ? cpu.sum : Number.NaN,
-    memoryKib: canMeasure ? memory.sum : Number.NaN,
+    memoryKib: canMeasure ? kib.sum : Number.NaN,
+    heapKib: heapKib.sum,
     storedBytes: size.sum,
   });
   const wrong = [
@@ -79,7 +88,18 @@ async function run(bench: Bench, scenario: Scenario): Promise<Omit<ScenarioRepor
     notes,
     result,
     serverCpuMs: cpu.byServer,
-    ...(scenario.name === 'idle' ? { memoryKib: memory.byServer } : {}),
+    ...(scenario.name === 'idle' ? { memoryKib: kib.byServer, heapKib: heapKib.byServer } : {}),
     ...(sizeAfter === undefined ? {} : { storedBytes: size.byServer }),
+  };
+}
+
+/** From the first to the last reading; nothing grew where nothing was read. */
+function growth(readings: readonly CollectedMemory[]): Record<'kib' | 'heapKib', ReturnType<typeof difference>> {
+  const none = { kib: new Map<string, number>(), heapKib: new Map<string, number>() };
+  const [before, after] = [readings[0] ?? none, readings.at(-1) ?? none];
+  const heapKib = difference(before.heapKib, after.heapKib);
+  return {
+    kib: difference(before.kib, after.kib),
+    heapKib: after.heapKib.size === 0 ? { ...heapKib, sum: Number.NaN } : heapKib,
   };
 }

@@ -32,7 +32,7 @@ async function replay(mischief: Mischief = {}): Promise<{ score: Score; verdict:
     cells: cells.map((name) => ({ name, region: 'eu', urls: [url] })),
   } as unknown as FabricFile;
   await using troupe = await Troupe.gather(cast.people, fabric, () => undefined);
-  const score: Score = { shown: new Latency(), links: new Map(), messages: 0, twice: 0 };
+  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), messages: 0, twice: 0 };
   const played: Played[] = [];
   for (const thread of cast.threads) played.push(await play(thread, troupe, score));
   return { score, verdict: await readBack(played, troupe, () => undefined) };
@@ -42,6 +42,8 @@ test('talks are played in their order and read back whole from both sides', { ti
   const { score, verdict } = await replay();
   assert.equal(score.messages, 461);
   assert.equal(score.shown.table().count, 461);
+  assert.equal(score.carried.table().count, 461);
+  assert(score.carried.table().max <= score.shown.table().max);
   const onLinks = [...score.links.values()].reduce((sum, n) => sum + n, 0);
   assert.equal(onLinks, 461);
   assert.deepEqual({ ...verdict }, { missing: 0, doubled: 0, reordered: 0, read: 4, differences: [] });

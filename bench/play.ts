@@ -14,7 +14,10 @@ export interface Played {
 
 /** What all threads of a replay add to. */
 export interface Score {
+  /** From the moment it was written, the wait in the writer's own outbox included. */
   readonly shown: Latency;
+  /** From the moment it first left the writer's outbox. */
+  readonly carried: Latency;
   /** Messages by directed link, such as "eu-1 → us-2". */
   readonly links: Map<string, number>;
   messages: number;
@@ -26,7 +29,7 @@ export interface Score {
 class Side {
   readonly actor: Actor;
   readonly conversation: Conversation;
-  readonly #waiting = new Map<bigint, number>();
+  readonly #waiting = new Map<bigint, { readonly writer: Actor; readonly writtenMs: number }>();
   readonly #seen = new Set<number>();
   readonly #score: Score;
   #allShown: (() => void) | undefined;
@@ -48,15 +51,17 @@ class Side {
   }
 
   /** The other has just sent this. */
-  expect(id: bigint): void {
-    this.#waiting.set(id, performance.now());
+  expect(id: bigint, writer: Actor): void {
+    this.#waiting.set(id, { writer, writtenMs: performance.now() });
   }
 
   #shown(id: bigint): void {
-    const sentAt = this.#waiting.get(id);
-    if (sentAt === undefined) return;
+    const expected = this.#waiting.get(id);
+    if (expected === undefined) return;
     this.#waiting.delete(id);
-    this.#score.shown.add(performance.now() - sentAt);
+    const now = performance.now();
+    this.#score.shown.add(now - expected.writtenMs);
+    this.#score.carried.add(now - (expected.writer.departures.take(id) ?? expected.writtenMs));
     if (this.#waiting.size === 0) this.#allShown?.();
   }
 
@@ -100,7 +105,7 @@ async function playTurn(turn: readonly Line[], [a, b]: readonly [Side, Side], sc
   const link = `${writer.actor.person.cell} → ${reader.actor.person.cell}`;
   const decided = turn.map(({ text }) => {
     const sent = writer.conversation.send(text);
-    reader.expect(sent.id);
+    reader.expect(sent.id, writer.actor);
     return sent.accepted;
   });
   // Refused means that nobody will ever be shown it: no need to wait for that.

@@ -2,9 +2,10 @@
 
 import { dataDirDefault } from '@weft/local/defaults.ts';
 import { readFabric } from '@weft/local/fabric-file.ts';
+import { limits } from '@weft/proto/limits.ts';
 import { Command } from 'commander';
 import { Troupe } from './actors.ts';
-import { type Cast, castTalks, isSilent } from './cast.ts';
+import { type Cast, castTalks, isSilent, turnsOf } from './cast.ts';
 import { Chaos } from './chaos.ts';
 import { fetchDataSet, readDataSet } from './data-set.ts';
 import { Latency } from './latency.ts';
@@ -57,12 +58,28 @@ async function enact(cast: Cast, troupe: Troupe, score: Score): Promise<Played[]
   });
   const played = await inParallel(cast.threads, replayLimits.pairsActiveMax, (thread) => play(thread, troupe, score));
   const ms = performance.now() - start;
-  const { p50, p95, p99, max } = score.shown.table();
   say(`replayed ${count(score.messages)} messages in ${seconds(ms)} s: ${count(Math.round((score.messages / ms) * 1_000))} messages/s`);
-  say(`send → shown: p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(0)} ms`);
+  say(`send → shown: ${quantiles(score.shown)}`);
+  say(`of that after leaving the writer’s outbox: ${quantiles(score.carried)}`);
+  sayMonologues(cast);
   for (const [link, messages] of [...score.links].sort(([a], [b]) => (a < b ? -1 : 1)))
     say(`  ${link.padEnd(16)} ${count(messages).padStart(9)}`);
   return played;
+}
+
+function quantiles(latency: Latency): string {
+  const { p50, p95, p99, max } = latency.table();
+  return `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(0)} ms`;
+}
+
+/** What one person writes without waiting for an answer, beyond what may be unanswered, waits in the outbox of its writer. */
+function sayMonologues(cast: Cast): void {
+  const turns = cast.threads.flatMap(({ lines }) => turnsOf(lines).map(({ length }) => length));
+  const long = turns.filter((length) => length > limits.appendsInFlightMax);
+  const share = (100 * long.reduce((sum, length) => sum + length, 0)) / turns.reduce((sum, length) => sum + length, 0);
+  say(
+    `  ${share.toFixed(1)} % of the messages are in ${count(long.length)} monologues of more than ${limits.appendsInFlightMax}; the longest has ${count(Math.max(0, ...turns))}`,
+  );
 }
 
 function conclude(verdict: Verdict, score: Score): number {
@@ -85,7 +102,7 @@ async function run(options: Options): Promise<number> {
     ready += 1;
   }).finally(() => gathering[Symbol.dispose]());
   say(`${count(ready)} people signed up and connected in ${seconds(performance.now() - start)} s`);
-  const score: Score = { shown: new Latency(), links: new Map(), messages: 0, twice: 0 };
+  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), messages: 0, twice: 0 };
   const chaos = new Chaos(options.data, say);
   const killing = options.kill ? chaos.run() : Promise.resolve();
   // Rejections are met below; until then they must not end the process.

@@ -18,8 +18,10 @@ export interface Measured {
   readonly result: LoadResult;
   /** CPU of all servers in the measured time, milliseconds; NaN where it cannot be had. */
   readonly serverCpuMs: number;
-  /** Growth of the servers' memory, KiB. */
+  /** Growth of the servers' memory, the nodes' garbage collected before and after, KiB. */
   readonly memoryKib: number;
+  /** Growth of what the nodes' JavaScript holds, KiB; NaN where the nodes cannot be asked. */
+  readonly heapKib: number;
   /** Growth of the first cell's SQL store, bytes. */
   readonly storedBytes: number;
 }
@@ -161,9 +163,11 @@ const connections: Scenario[] = [
       kind: 'idle',
       users: crowd.here.slice(0, scaled(5_000, sizes, 20)),
       idleMs: sizes.scale === 1 ? benchLimits.idleMs : 500,
+      holdMs: sizes.scale === 1 ? benchLimits.holdMs : 2_000,
     }),
-    figures: ({ result, memoryKib }) => [
+    figures: ({ result, memoryKib, heapKib }) => [
       { name: 'server memory each', value: memoryKib / result.done, unit: 'KiB', must: 16, better: 'less' },
+      ...(Number.isNaN(heapKib) ? [] : [{ name: 'live heap each', value: heapKib / result.done, unit: 'KiB', better: 'less' as const }]),
       { name: 'connect p95', value: result.latency.p95, unit: 'ms', better: 'less' },
     ],
   },

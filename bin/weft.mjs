@@ -27,6 +27,8 @@ const commands = {
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
   simulate: 'tests/simulation/main.ts',
+  faults: 'tests/faults/main.ts',
+  powercut: 'tests/powercut/main.ts',
   check: 'tools/check.ts',
   test: 'tools/test.ts',
   generate: 'tools/generate.ts',

@@ -1,11 +1,12 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
+import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
 import { type Entry, kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
@@ -13,25 +14,25 @@ import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
-import { selfLogsFirst } from './delivery/self-entries.ts';
 import type { Failpoints } from './failpoints.ts';
 import { type DeliveryLimits, deliveryLimits } from './limits.ts';
-import { Beats, beatSignal } from './link/beats.ts';
+import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import type { SealedLink } from './link/sealed-link.ts';
+import type { Waiting } from './link/waiting.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes } from './push/node-pushes.ts';
+import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
 import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf } from './wire/frames.ts';
+import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
@@ -39,13 +40,13 @@ export interface CellDeliveryOptions {
   readonly tables: SideTables;
   readonly store: CellStore;
   readonly link: SealedLink;
-  readonly cellBus: Pick<CellBus, 'publishPush' | 'subscribePush'>;
+  readonly cellBus: PushBus;
   readonly peers: KnownPeers;
+  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
   readonly metrics: () => DeliveryMetrics;
   readonly freshId: () => bigint;
   readonly limits?: DeliveryLimits;
   readonly failpoints: Failpoints;
-  readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
 }
 
 export class CellDelivery implements AsyncDisposable {
@@ -77,6 +78,7 @@ export class CellDelivery implements AsyncDisposable {
       heldRunsMax: limits.heldRunsMax,
       pushBytesMax: limits.pushBytesMax,
       dropsPush: () => options.failpoints.reach('drop-push'),
+      pushesAtOnce: options.failpoints.isOff('push-order'),
     });
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
@@ -88,6 +90,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
+      isOff: () => options.failpoints.isArmed('no-resend'),
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -137,19 +140,24 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
-    const { store, clock, cell, peers, freshId, log } = this.#options;
+    const { store, clock, cell, peers, waiting, freshId, log } = this.#options;
     const limits = this.#limits;
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store,
       clock,
-      freshLog: () => this.#freshIdOf(lane),
+      freshLog: (target) => this.#freshIdOf(laneOfTarget(target)),
+      together: () => this.#lanes,
       context: () => ({
         cell: cell.number,
         generation: cell.generation,
         nowMs: clock.now(),
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
+        chain,
+        hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
+        hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
         limits: {
           openIntakePerUserMax: limits.openIntakePerUserMax,
@@ -169,11 +177,7 @@ export class CellDelivery implements AsyncDisposable {
       },
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
-      // What was committed and never told is found in the heads, here and by the other nodes.
-      unsure: () => {
-        this.hub.doubt();
-        this.pushes.tellDoubt();
-      },
+      unsure: () => this.pushes.tellDoubt(),
     });
   }
 
@@ -202,6 +206,7 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
@@ -213,12 +218,11 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
-    for (const run of runs) for (const entry of run.entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
+    for (const { entries } of runs) for (const entry of entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
   }
 
   #tellRefused(entry: Entry): void {
-    const refused = Refused.decode(entry.body);
-    this.hub.tellUser(entry.log, { $case: 'refused', value: refused });
+    this.hub.tellUser(entry.log, { $case: 'refused', value: Refused.decode(entry.body) });
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
@@ -255,6 +259,7 @@ export class CellDelivery implements AsyncDisposable {
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
+      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 
@@ -293,7 +298,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, store, onSessionsEnded } = this.#options;
+    const { cellBus, clock, node, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -306,6 +311,7 @@ export class CellDelivery implements AsyncDisposable {
         },
         onMarks: (marks) => this.#tellMarks(marks),
         onSessionsEnded,
+        onSessionsOpened,
         onHole: () => this.hub.doubt(),
       }),
     );
@@ -323,19 +329,14 @@ export class CellDelivery implements AsyncDisposable {
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
   }
 
-  /** Heads older than two seconds that are not here were lost on the way. */
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { heads } = LinkBeat.decode(bytes);
-    if (heads.length === 0) return;
-    this.#options.store
-      .heads(heads.map((h) => h.log))
-      .then((found) => {
-        const mine = new Map(found.map((h) => [h.log, h.head]));
-        for (const head of heads) if ((mine.get(head.log) ?? 0) < Number(head.seq)) this.puller.want(head.log, src);
-      })
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'));
+    const { log, store } = this.#options;
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+      (logs) => logs.forEach((each) => void this.puller.want(each, src)),
+      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+    );
   }
 
   #rejected(src: number, what: string, why: string): void {

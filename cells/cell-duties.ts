@@ -8,6 +8,7 @@ import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import { type CellLimits, cellLimits } from './limits.ts';
+import type { BookKeeper } from './link/book-keeper.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
 import type { SealedLink } from './link/sealed-link.ts';
@@ -18,7 +19,11 @@ import type { CellStore } from './store/sql-log-store.ts';
 
 /** The part of the bus that is used. */
 export interface InboundBus extends Pick<FabricBus, 'ensureInbound'> {
-  consumePartition(p: number, onFrame: (frame: InboundFrame) => void): { [Symbol.asyncDispose](): Promise<void> };
+  consumePartition(
+    p: number,
+    onFrame: (frame: InboundFrame) => void,
+    options: { readonly takenOver: boolean },
+  ): { [Symbol.asyncDispose](): Promise<void> };
 }
 
 export interface CellDutiesOptions {
@@ -26,13 +31,18 @@ export interface CellDutiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly inboundBytesMax: number;
+  /** Frames that may wait for a destination, and how often they are counted. */
+  readonly outbox: { readonly rowsMax: number; readonly countMs: number };
   readonly store: Pick<CellStore, 'behind'>;
   readonly tables: SideTables;
   readonly bus: InboundBus;
   readonly link: Pick<SealedLink, 'open'>;
   readonly delivery: CellDelivery;
   readonly peers: KnownPeers;
-  readonly metrics: { readonly outbox: Pick<CellMetrics['outbox'], 'set'> };
+  readonly metrics: { readonly outbox: Pick<CellMetrics['outbox'], 'set'>; readonly compared: Pick<CellMetrics['compared'], 'inc'> };
+  /** Makes the cell's work queue or brings it up to date. */
+  readonly ensureJobs: () => Promise<void>;
+  readonly books: Pick<BookKeeper, 'keep' | 'letGo'>;
   readonly limits?: CellLimits;
 }
 
@@ -72,16 +82,24 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   });
   duties.add({
     name: 'outbox',
-    everyMs: limits.outboxCountEveryMs,
+    everyMs: options.outbox.countMs,
     run: () =>
       boundOutbox({
         tables,
-        rowsMax: limits.outboxRowsMax,
+        rowsMax: options.outbox.rowsMax,
         log,
         nameOf: peers.nameOf,
         counted: (dst, rows) => metrics.outbox.set({ dst }, rows),
       }),
   });
+  duties.add({
+    name: 'books',
+    everyMs: limits.booksEveryMs,
+    run: () => options.books.keep(peers.others().map(({ number }) => number)),
+    held: (held) => (held ? undefined : options.books.letGo()),
+  });
+  // Nobody works from it yet: media and moderation will. Made again should the broker lose it.
+  duties.add({ name: 'jobs', everyMs: limits.jobsEnsureEveryMs, run: options.ensureJobs });
   duties.add({
     name: 'digest',
     everyMs: limits.pullEveryMs,
@@ -89,6 +107,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
       for (const src of delivery.links.due()) {
         const behind = await delivery.requests.antiEntropy.compare(src);
         delivery.links.compared(src);
+        metrics.compared.inc({ src: peers.nameOf(src) ?? String(src) });
         if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');
       }
     },
@@ -106,12 +125,13 @@ function addPartition(duties: Duties, p: number, { bus, link, delivery, limits =
     name: `apply/${p}`,
     everyMs: limits.leaseEveryMs,
     run: async () => undefined,
-    held: (held) => {
+    held: (held, takenOver) => {
       if (held) {
-        consumer = bus.consumePartition(p, (frame) => {
+        const onFrame = (frame: InboundFrame): void => {
           const openedFrame = link.open(frame);
           if (openedFrame) delivery.applier.take(openedFrame);
-        });
+        };
+        consumer = bus.consumePartition(p, onFrame, { takenOver });
         return;
       }
       consumer?.[Symbol.asyncDispose]().catch(() => undefined);

@@ -18,7 +18,7 @@ import type { SessionsWatch } from './sessions-watch.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
 export interface ClientServicesOptions {
-  readonly config: Pick<CellConfig, 'node' | 'heartbeatMs' | 'appendsPerSecond'>;
+  readonly config: Pick<CellConfig, 'node' | 'heartbeatMs' | 'appendsPerSecond' | 'logsPerUserMax'>;
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly clock: Clock;
   readonly random: Random;
@@ -58,6 +58,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     cell: cell.number,
     store,
     homeOf: peers.homeOf,
+    logsPerUserMax: config.logsPerUserMax,
     exists: options.userExists,
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
@@ -76,7 +77,9 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     metrics,
     greet: async (hello: Hello, socket) => {
       const answer = await greeter.greet(hello, socket);
-      sessionsWatch.greeted(answer.greeted.session, socket);
+      const now = clock.now();
+      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },
     redirectOf,

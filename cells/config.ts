@@ -16,6 +16,7 @@ import {
   wholeNumber,
 } from '@weft/runtime/config.ts';
 import { z } from 'zod';
+import { cellLimits } from './limits.ts';
 
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lower-case letters, digits and -');
 
@@ -55,6 +56,11 @@ const schema = z.object({
   WEFT_HEARTBEAT_MS: wholeNumber(1_000, 60_000).default(limits.heartbeatMs),
   WEFT_SOCKETS_PER_ADDRESS: wholeNumber(1, 1_000_000).default(limits.socketsPerAddressMax),
   WEFT_INBOUND_BYTES_MAX: wholeNumber(1_048_576, 1_000_000_000_000).default(2_147_483_648),
+  /** What may wait for one other cell: bytes of intake, frames of the outbox, and how often the latter are counted. */
+  WEFT_INTAKE_BYTES_MAX: wholeNumber(1_024, 1_000_000_000_000).default(cellLimits.intakeBytesMax),
+  WEFT_OUTBOX_ROWS_MAX: wholeNumber(1, 1_000_000_000).default(cellLimits.outboxRowsMax),
+  WEFT_OUTBOX_COUNT_MS: wholeNumber(100, 3_600_000).default(cellLimits.outboxCountEveryMs),
+  WEFT_LOGS_PER_USER: wholeNumber(1, 1_000_000).default(limits.logsPerUserMax),
   /** Origins of pages that may call, comma separated; none by default. */
   WEFT_ORIGINS: z.string().default(''),
   WEFT_FAILPOINTS: z.string().default(''),
@@ -81,6 +87,8 @@ export interface CellConfig {
   readonly heartbeatMs: number;
   readonly socketsPerAddressMax: number;
   readonly inboundBytesMax: number;
+  readonly waiting: { readonly intakeBytesMax: number; readonly outboxRowsMax: number; readonly outboxCountMs: number };
+  readonly logsPerUserMax: number;
   readonly origins: readonly string[];
   readonly failpoints: readonly string[];
 }
@@ -109,6 +117,12 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     heartbeatMs: read.WEFT_HEARTBEAT_MS,
     socketsPerAddressMax: read.WEFT_SOCKETS_PER_ADDRESS,
     inboundBytesMax: read.WEFT_INBOUND_BYTES_MAX,
+    waiting: {
+      intakeBytesMax: read.WEFT_INTAKE_BYTES_MAX,
+      outboxRowsMax: read.WEFT_OUTBOX_ROWS_MAX,
+      outboxCountMs: read.WEFT_OUTBOX_COUNT_MS,
+    },
+    logsPerUserMax: read.WEFT_LOGS_PER_USER,
     origins: read.WEFT_ORIGINS.split(',').filter(Boolean),
     failpoints: read.WEFT_FAILPOINTS.split(',').filter(Boolean),
   };

@@ -1,5 +1,5 @@
-// Named points in the code where a test makes a node fail. Armed only through the environment, refused in production,
-// and nothing but a look at an empty map otherwise.
+// Named points in the code where a test makes a node fail, and guards that a test switches off. Armed only through the
+// environment, refused in production, and nothing but a look at an empty map otherwise.
 
 export type FailpointName =
   /** The transaction is committed, nobody has been told. */
@@ -8,18 +8,63 @@ export type FailpointName =
   | 'after-publish-before-acknowledgement'
   /** A push to sockets is left out. */
   | 'drop-push'
+  /** For as long as the node runs: frames are sent once and never again; nothing is pulled. */
+  | 'no-resend'
+  | 'no-pull'
+  /** What is told to the other nodes of the cell is kept back until the next has overtaken it. */
+  | 'hold-node-push'
+  /** A frame of entries or intake is acknowledged to the broker and forgotten, as by a node that dies in between. */
+  | 'swallow-frame'
   | 'signup-after-intention'
   | 'signup-after-reserve'
   | 'signup-before-activate';
+
+/** Guards, off for the whole life of the process: "no-dedupe" and so on. What is done instead is in guards-off.ts. */
+export type GuardName =
+  | 'dedupe'
+  | 'commit-before-answer'
+  | 'contiguous-apply'
+  | 'pull'
+  | 'attempt-number'
+  | 'intake-number'
+  | 'author-home'
+  | 'permission'
+  | 'limit'
+  /** A socket gets a log's entries in seq order only. */
+  | 'push-order'
+  /** The heads that each beat of a link carries. */
+  | 'beat-heads';
 
 const names: ReadonlySet<string> = new Set<FailpointName>([
   'after-commit-before-tell',
   'after-publish-before-acknowledgement',
   'drop-push',
+  'no-resend',
+  'no-pull',
+  'hold-node-push',
+  'swallow-frame',
   'signup-after-intention',
   'signup-after-reserve',
   'signup-before-activate',
 ]);
+
+const guards: ReadonlySet<string> = new Set<GuardName>([
+  'dedupe',
+  'commit-before-answer',
+  'contiguous-apply',
+  'pull',
+  'attempt-number',
+  'intake-number',
+  'author-home',
+  'permission',
+  'limit',
+  'push-order',
+  'beat-heads',
+]);
+const offPrefix = 'no-';
+
+/** These only say that they act; every other point ends the process. */
+const harmless: ReadonlySet<FailpointName> = new Set<FailpointName>(['drop-push', 'hold-node-push', 'swallow-frame']);
 
 /** How the process ends at a point: as by kill -9, so that nothing is flushed. */
 export type Die = (name: FailpointName) => void;
@@ -27,20 +72,31 @@ export type Die = (name: FailpointName) => void;
 export class Failpoints {
   /** How many times the point is passed before it acts; it acts once. */
   readonly #armed = new Map<string, number>();
+  readonly #off = new Set<string>();
   readonly #die: Die;
+  /** Whether anything was named at all. */
+  readonly any: boolean;
 
-  /** `text`: WEFT_FAILPOINTS, such as "drop-push" or "after-commit-before-tell:100" (at the hundredth pass). Throws on an unknown name. */
+  /**
+   * `text`: WEFT_FAILPOINTS, such as "drop-push", "after-commit-before-tell:100" (at the hundredth pass) or "no-dedupe". Throws
+   * on an unknown name.
+   */
   constructor(text: readonly string[], die: Die) {
     this.#die = die;
+    this.any = text.length > 0;
     for (const each of text) {
-      const [name = '', at = '1'] = each.split(':');
-      if (!names.has(name) || !/^[1-9]\d{0,8}$/.test(at))
-        throw new Error(`WEFT_FAILPOINTS: no failpoint ${each}; there are ${[...names].join(', ')}`);
-      this.#armed.set(name, Number(at));
+      const guard = each.startsWith(offPrefix) ? each.slice(offPrefix.length) : '';
+      if (guards.has(guard)) this.#off.add(guard);
+      else this.#arm(each);
     }
   }
 
-  /** True when an armed point acts: `drop-push` only says so, every other point ends the process. */
+  /** Whether a duty is left out for good, so that what makes good for it cannot hide what went wrong. */
+  isArmed(name: 'no-resend' | 'no-pull'): boolean {
+    return this.#armed.has(name);
+  }
+
+  /** True when an armed point acts. */
   reach(name: FailpointName): boolean {
     if (this.#armed.size === 0) return false;
     const left = this.#armed.get(name);
@@ -50,7 +106,19 @@ export class Failpoints {
       return false;
     }
     this.#armed.delete(name);
-    if (name !== 'drop-push') this.#die(name);
+    if (!harmless.has(name)) this.#die(name);
     return true;
+  }
+
+  isOff(guard: GuardName): boolean {
+    return this.#off.has(guard);
+  }
+
+  #arm(text: string): void {
+    const [name = '', at = '1'] = text.split(':');
+    const all = [...names, ...[...guards].map((guard) => offPrefix + guard)];
+    if (!names.has(name) || !/^[1-9]\d{0,8}$/.test(at))
+      throw new Error(`WEFT_FAILPOINTS: no failpoint ${text}; there are ${all.join(', ')}`);
+    this.#armed.set(name, Number(at));
   }
 }

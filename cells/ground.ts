@@ -1,5 +1,7 @@
 // What a node stands on: its store, whose store it is, its number, its keys, and the directory as far as it is known.
+
 import { fileURLToPath } from 'node:url';
+import { Chain } from '@weft/proto/chain.ts';
 import { lanes } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
@@ -10,17 +12,19 @@ import type { Log } from '@weft/runtime/log.ts';
 import { migrate } from '@weft/runtime/migrate.ts';
 import { NodeNumber } from '@weft/runtime/node-number.ts';
 import { systemRandom } from '@weft/runtime/random.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { isRetryable, openPool } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { CellKeys } from './accounts/cell-keys.ts';
 import type { CellConfig } from './config.ts';
 import { Failpoints } from './failpoints.ts';
+import { GuardlessStore } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
 import { type CellRow, openCell, openLanes } from './store/cell-tables.ts';
 import { EntriesTable } from './store/entries-table.ts';
 import { EntryFold } from './store/entry-key.ts';
 import { insertSelfLog } from './store/logs-table.ts';
-import { SqlLogStore } from './store/sql-log-store.ts';
+import { SqlLogStore, type SqlLogStoreOptions } from './store/sql-log-store.ts';
 import { StateCache } from './store/state-cache.ts';
 import { insertSelfUserLog } from './store/user-logs-table.ts';
 import { WriteSessions } from './store/write-sessions.ts';
@@ -76,7 +80,7 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
     number.number,
     Array.from({ length: lanes }, (_, lane) => lane),
   );
-  const store = openLogStore(url, { clock, log, opened, cell, node: number.number });
+  const store = openLogStore(url, { clock, log, opened, cell, node: number.number, failpoints });
   const secret = Buffer.from(config.keySecret.reveal(), 'base64url');
   const keys = opened.use(await CellKeys.open({ pool, secret, clock, cell: cell.name, log }));
   const { address, token, key } = config.directory;
@@ -111,20 +115,25 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   };
 }
 
-function openLogStore(url: string, of: Opening & { readonly cell: CellRow; readonly node: number }): SqlLogStore {
-  const { clock, log, opened, cell, node } = of;
-  return new SqlLogStore({
+function openLogStore(
+  url: string,
+  of: Opening & { readonly cell: CellRow; readonly node: number; readonly failpoints: Failpoints },
+): SqlLogStore {
+  const { clock, log, opened, cell, node, failpoints } = of;
+  const options: SqlLogStoreOptions = {
     sessions: opened.use(new WriteSessions(url, log)),
     reads: opened.use(new WriteSessions(url, log, 'read')),
     readSessions: cellLimits.readSessions,
     states: new StateCache(cellLimits.statesMax),
     entries: new EntriesTable(new EntryFold(cell.foldSecret)),
+    chain: new Chain(sha256),
     clock,
     cell: cell.number,
     node,
     generation: cell.generation,
     pairsMax: cellLimits.pairsMax,
-  });
+  };
+  return failpoints.any ? new GuardlessStore(options, failpoints) : new SqlLogStore(options);
 }
 
 /** Waits for a database that is away or starting; anything else is told at once. */

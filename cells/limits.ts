@@ -58,6 +58,11 @@ export const cellLimits = {
   /** Frames one destination may have waiting, and how often they are counted. */
   outboxRowsMax: 1_000_000,
   outboxCountEveryMs: 60_000,
+  /** Bytes of open intake for one destination: days of a cell that is away, and no full disk. */
+  intakeBytesMax: 1024 * 1024 * 1024,
+  /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
+  waitingCountEveryMs: 5_000,
+  waitingCountShare: 20,
   /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
   ackGatherMs: 10,
   /** Inbound frames being applied. */
@@ -81,6 +86,8 @@ export const cellLimits = {
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
+  /** How often the cell's work queue is looked after. */
+  jobsEnsureEveryMs: 60_000,
   /** Digest comparison of all shared logs. */
   digestBuckets: 1_024,
   digestEveryMs: 600_000,
@@ -93,6 +100,16 @@ export const cellLimits = {
   marksEveryMs: 1_000,
   marksMembersMax: 200,
   marksPerFrameMax: 256,
+  /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
+  booksEveryMs: 1_000,
+  booksLookLogs: 32,
+  booksLookNewest: 256,
+  /** A difference that lasts this long is an alarm: repair by sending again, beat and pull takes 2 to 5 s. */
+  booksUnbalancedMs: 10_000,
+  /** Claims that may wait for their answer. */
+  booksClaimsMax: 16,
+  /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
+  booksShareMax: 0.05,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,

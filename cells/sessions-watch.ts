@@ -1,9 +1,23 @@
-// The live sockets by session: a session that ends closes its socket, and a device that connects anew replaces its old one.
+// The live sockets by session: a session that ends closes its socket, and a device that connects anew, at whichever node of
+// the cell, replaces its old one.
+import type { SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Connection } from './edge/greeted.ts';
 
+interface Live {
+  readonly socket: Connection;
+  /** Unix ms by this node's clock. */
+  readonly openedAt: number;
+}
+
 export class SessionsWatch {
-  readonly #sockets = new Map<bigint, Connection>();
+  readonly #node: number;
+  readonly #live = new Map<bigint, Live>();
   #count: () => number = () => 0;
+
+  /** Of the node with this number. */
+  constructor(node: number) {
+    this.#node = node;
+  }
 
   /** How many sockets are open, greeted or not. */
   sockets = (): number => this.#count();
@@ -12,17 +26,26 @@ export class SessionsWatch {
     this.#count = count;
   }
 
-  greeted(session: bigint, socket: Connection): void {
-    const before = this.#sockets.get(session);
-    this.#sockets.set(session, socket);
-    if (before && before !== socket) before.close('replaced');
+  greeted(session: bigint, socket: Connection, openedAt: number): void {
+    const before = this.#live.get(session);
+    this.#live.set(session, { socket, openedAt });
+    if (before && before.socket !== socket) before.socket.close('replaced');
   }
 
   left(session: bigint, socket: Connection): void {
-    if (this.#sockets.get(session) === socket) this.#sockets.delete(session);
+    if (this.#live.get(session)?.socket === socket) this.#live.delete(session);
   }
 
   end(sessions: readonly bigint[]): void {
-    for (const session of sessions) this.#sockets.get(session)?.close('sessionEnded');
+    for (const session of sessions) this.#live.get(session)?.socket.close('sessionEnded');
+  }
+
+  /** The newer of two sockets stays, by the clocks of both nodes; at the same moment that of the higher node, so that never both go. */
+  openedElsewhere(sessions: readonly SessionOpened[], node: number): void {
+    for (const { session, openedAt } of sessions) {
+      const live = this.#live.get(session);
+      const newer = Number(openedAt) - (live?.openedAt ?? 0);
+      if (live && (newer > 0 || (newer === 0 && node > this.#node))) live.socket.close('replaced');
+    }
   }
 }

@@ -7,6 +7,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** First port of the fabric; it uses the 600 ports from here. */
 export const portBaseDefault = 21_000;
+/** Where everything listens unless its processes are placed elsewhere. */
+export const loopback = '127.0.0.1';
 /** Ports from the base on that belong to one fabric. */
 export const portsPerFabric = 600;
 

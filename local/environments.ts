@@ -13,15 +13,15 @@ export interface Wiring {
 
 type Settings = Record<string, string>;
 
-export const postgresUrl = (port: number): string => `postgres://postgres@127.0.0.1:${port}/postgres`;
-export const valkeyUrl = (port: number): string => `redis://127.0.0.1:${port}`;
-export const natsUrl = (port: number): string => `nats://127.0.0.1:${port}`;
+export const postgresUrl = (host: string, port: number): string => `postgres://postgres@${host}:${port}/postgres`;
+export const valkeyUrl = (host: string, port: number): string => `redis://${host}:${port}`;
+export const natsUrl = (host: string, port: number): string => `nats://${host}:${port}`;
 
 /** Environment of a control plane, router or node; throws for a server. */
 export function processSettings(process: PlannedProcess, wiring: Wiring): Settings {
   const [port = 0, metricsPort = 0] = process.ports;
   const common = {
-    WEFT_HOST: '127.0.0.1',
+    WEFT_HOST: process.host,
     WEFT_PORT: String(port),
     WEFT_METRICS_PORT: String(metricsPort),
     WEFT_DATA_DIR: join(wiring.dataDir, process.name),
@@ -30,26 +30,26 @@ export function processSettings(process: PlannedProcess, wiring: Wiring): Settin
   if (process.kind === 'router') return { ...common, ...routerSettings(process.of ?? '', wiring) };
   const cell = wiring.plan.cells.find(({ name }) => name === process.of);
   if (process.kind !== 'node' || cell === undefined) throw new Error(`${process.name} is not one of our own processes`);
-  return { ...common, WEFT_NODE: process.node ?? '', WEFT_PUBLIC_URL: `http://127.0.0.1:${port}`, ...cellSettings(cell, wiring) };
+  return { ...common, WEFT_NODE: process.node ?? '', WEFT_PUBLIC_URL: `http://${process.host}:${port}`, ...cellSettings(cell, wiring) };
 }
 
 function controlPlaneSettings({ plan, credentials, nats }: Wiring): Settings {
   return {
-    WEFT_PG_URL: postgresUrl(plan.directoryPostgresPort),
+    WEFT_PG_URL: postgresUrl(plan.controlPlane.host, plan.directoryPostgresPort),
     WEFT_SERVICE_TOKENS: serviceTokenDigests(credentials),
     WEFT_CELL_PLAN: JSON.stringify(plan.cells.map(({ name, number, region, weight }) => ({ name, number, region, weight }))),
-    WEFT_HUB_URLS: plan.regions.map(({ hub }) => natsUrl(hub.client)).join(','),
+    WEFT_HUB_URLS: plan.regions.map(({ hub }) => natsUrl(hub.host, hub.client)).join(','),
     WEFT_DIRECTORY_NKEY: nats.directory.seed,
     WEFT_DIRECTORY_SIGN_KEY: credentials.directorySignKey,
   };
 }
 
 const directorySettings = ({ plan, credentials }: Wiring): Settings => ({
-  WEFT_DIRECTORY_ADDR: `127.0.0.1:${plan.controlPlane.port}`,
+  WEFT_DIRECTORY_ADDR: `${plan.controlPlane.host}:${plan.controlPlane.port}`,
   WEFT_DIRECTORY_KEY: credentials.directoryKey,
 });
 
-// Everybody here comes from one address, 127.0.0.1.
+// Everybody here comes from one address.
 const sharedAddress: Settings = { WEFT_REQUESTS_PER_SECOND: '5000' };
 
 function routerSettings(region: string, wiring: Wiring): Settings {
@@ -70,9 +70,9 @@ function cellSettings(cell: CellPlan, wiring: Wiring): Settings {
     WEFT_CELL: cell.name,
     WEFT_CELL_NUMBER: String(cell.number),
     WEFT_REGION: cell.region,
-    WEFT_PG_URL: postgresUrl(cell.postgresPort),
-    WEFT_REDIS_URL: valkeyUrl(cell.valkeyPort),
-    WEFT_NATS_URL: natsUrl(cell.nats.client),
+    WEFT_PG_URL: postgresUrl(cell.storeHost, cell.postgresPort),
+    WEFT_REDIS_URL: valkeyUrl(cell.storeHost, cell.valkeyPort),
+    WEFT_NATS_URL: natsUrl(cell.storeHost, cell.nats.client),
     WEFT_NATS_FABRIC_PASSWORD: nats.fabric,
     WEFT_NATS_CELL_PASSWORD: nats.cell,
     WEFT_SERVICE_TOKEN: own.serviceToken,

@@ -38,31 +38,31 @@ export const credentialsPath = (dataDir: string): string => join(dataDir, 'crede
 const natsCredentialsPath = (dataDir: string): string => join(dataDir, 'nats-credentials.json');
 
 export function describeFabric(plan: FabricPlan, dataDir: string, startedMs: number): Omit<FabricFile, 'processes'> {
-  const monitor = (port: number): string => `http://127.0.0.1:${port}`;
+  const monitor = (host: string, port: number): string => `http://${host}:${port}`;
   return {
     pid: process.pid,
     startedMs,
     dataDir,
     portBase: plan.portBase,
-    regions: plan.regions.map(({ name, routerPort, hub }) => ({
+    regions: plan.regions.map(({ name, routerHost, routerPort, hub }) => ({
       name,
-      router: `http://127.0.0.1:${routerPort}`,
-      hub: natsUrl(hub.client),
-      hubMonitor: monitor(hub.monitor),
+      router: `http://${routerHost}:${routerPort}`,
+      hub: natsUrl(hub.host, hub.client),
+      hubMonitor: monitor(hub.host, hub.monitor),
     })),
-    cells: plan.cells.map(({ name, number, region, nodes, postgresPort, valkeyPort, nats }) => ({
+    cells: plan.cells.map(({ name, number, region, host, storeHost, nodes, postgresPort, valkeyPort, nats }) => ({
       name,
       number,
       region,
       urls: nodes.map(({ url }) => url),
-      nodes: nodes.map((node) => ({ name: `node-${name}-${node.name}`, url: node.url, metrics: monitor(node.metricsPort) })),
-      database: postgresUrl(postgresPort),
-      redis: valkeyUrl(valkeyPort),
-      nats: natsUrl(nats.client),
-      natsMonitor: monitor(nats.monitor),
+      nodes: nodes.map((node) => ({ name: `node-${name}-${node.name}`, url: node.url, metrics: monitor(host, node.metricsPort) })),
+      database: postgresUrl(storeHost, postgresPort),
+      redis: valkeyUrl(storeHost, valkeyPort),
+      nats: natsUrl(storeHost, nats.client),
+      natsMonitor: monitor(storeHost, nats.monitor),
     })),
-    controlPlane: `127.0.0.1:${plan.controlPlane.port}`,
-    directoryDatabase: postgresUrl(plan.directoryPostgresPort),
+    controlPlane: `${plan.controlPlane.host}:${plan.controlPlane.port}`,
+    directoryDatabase: postgresUrl(plan.controlPlane.host, plan.directoryPostgresPort),
     credentialsFile: credentialsPath(dataDir),
     natsCredentialsFile: natsCredentialsPath(dataDir),
   };

@@ -8,7 +8,7 @@ import { credentialsPath, describeFabric, type FabricFile, fabricFilePath } from
 import { fetchServers, type Servers } from './fetch-servers.ts';
 import { Launcher } from './launcher.ts';
 import { type NatsCredentials, natsCredentials } from './nats-credentials.ts';
-import { type FabricPlan, type PlannedProcess, type ProcessKind, planFabric, plannedProcesses } from './plan.ts';
+import { type FabricPlan, type Place, type PlannedProcess, type ProcessKind, planFabric, plannedProcesses } from './plan.ts';
 import { checkDisk, checkPorts, claimData, type DataClaim } from './preflight.ts';
 import { fabricServers } from './server-pins.ts';
 import { writeJson } from './state-file.ts';
@@ -26,6 +26,10 @@ export interface FabricOptions {
   readonly nodesPerCell?: number | Readonly<Record<string, number>>;
   /** Settings over the planned ones, by process name or by a prefix that ends in `*` ("node-*"). */
   readonly env?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Where the parts run; all on loopback when absent. */
+  readonly placeOf?: (part: string) => Place;
+  /** Names of processes that somebody else runs where they are planned. */
+  readonly outside?: readonly string[];
   /** Only processes of these kinds; all when absent. */
   readonly kinds?: readonly ProcessKind[];
   /** False: PostgreSQL without fsync and synchronous_commit, for tests whose subject is not durability. */
@@ -43,6 +47,7 @@ export interface FabricProcess {
   readonly kind: ProcessKind;
   readonly state: SupervisedState;
   readonly pid: number | undefined;
+  readonly host: string;
   readonly ports: readonly number[];
   readonly restarts: number;
 }
@@ -71,7 +76,9 @@ export class Fabric implements AsyncDisposable {
   static async start(options: FabricOptions = {}): Promise<Fabric> {
     const dataDir = options.dataDir ?? dataDirDefault();
     const plan = planFabric({ ...options, portBase: options.portBase ?? portBaseDefault });
-    const processes = plannedProcesses(plan).filter(({ kind }) => options.kinds?.includes(kind) ?? true);
+    const processes = plannedProcesses(plan).filter(
+      ({ kind, name }) => (options.kinds?.includes(kind) ?? true) && !options.outside?.includes(name),
+    );
     const claim = claimData(dataDir);
     try {
       checkDisk(dataDir);
@@ -106,7 +113,13 @@ export class Fabric implements AsyncDisposable {
       parts.plan.cells.map(({ name }) => name),
     );
     const wiring: Wiring = { plan: parts.plan, credentials: this.credentials, nats: this.natsCredentials, dataDir: parts.dataDir };
-    this.#launcher = new Launcher({ wiring, servers: parts.servers, env: parts.options.env ?? {}, fsync: parts.options.fsync ?? true });
+    this.#launcher = new Launcher({
+      wiring,
+      servers: parts.servers,
+      env: parts.options.env ?? {},
+      fsync: parts.options.fsync ?? true,
+      ...(parts.options.placeOf ? { placeOf: parts.options.placeOf } : {}),
+    });
     for (const process of parts.processes) {
       const supervised = new Supervised(
         process.name,
@@ -201,12 +214,17 @@ export class Fabric implements AsyncDisposable {
   url(name: string): string {
     const process = this.#planned(name);
     const port = process.ports[0] ?? 0;
-    return process.kind === 'control-plane' ? `127.0.0.1:${port}` : `http://127.0.0.1:${port}`;
+    const at = `${process.host}:${port}`;
+    return process.kind === 'control-plane' ? at : `http://${at}`;
   }
 
   /** URL of the PostgreSQL of a cell, or of "directory". */
   databaseUrl(cell: string): string {
-    return postgresUrl(this.#planned(`postgres-${cell}`).ports[0] ?? 0);
+    const { plan } = this;
+    if (cell === 'directory') return postgresUrl(plan.controlPlane.host, plan.directoryPostgresPort);
+    const planned = plan.cells.find(({ name }) => name === cell);
+    if (planned === undefined) throw new Error(`there is no cell ${cell}`);
+    return postgresUrl(planned.storeHost, planned.postgresPort);
   }
 
   /** Removes all files of a cell's JetStream; its server is down meanwhile, and afterwards as it was before. */
@@ -220,9 +238,9 @@ export class Fabric implements AsyncDisposable {
   }
 
   servers(): FabricProcess[] {
-    return this.#processes.map(({ name, kind, ports }) => {
+    return this.#processes.map(({ name, kind, host, ports }) => {
       const { state, pid, restarts } = this.#of(name);
-      return { name, kind, ports, state, pid, restarts };
+      return { name, kind, host, ports, state, pid, restarts };
     });
   }
 

@@ -8,7 +8,7 @@ import { processSettings, type Wiring } from './environments.ts';
 import type { Servers } from './fetch-servers.ts';
 import { limits } from './limits.ts';
 import { type NatsServerConfig, natsTopology } from './nats-topology.ts';
-import type { PlannedProcess } from './plan.ts';
+import { type Place, type PlannedProcess, partOf } from './plan.ts';
 import type { ProcessPlan } from './processes.ts';
 import { natsPlan, postgresPlan, type ServerPlace, valkeyPlan } from './servers.ts';
 
@@ -21,6 +21,9 @@ export interface LauncherParts {
   /** Settings over the planned ones, by process name or by a prefix that ends in `*`. */
   readonly env: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly fsync: boolean;
+  /** How often the cells' NATS servers flush, if not as the topology says. */
+  readonly brokerSync?: string;
+  readonly placeOf?: (part: string) => Place;
 }
 
 export class Launcher {
@@ -31,7 +34,11 @@ export class Launcher {
 
   constructor(parts: LauncherParts) {
     this.#parts = parts;
-    this.#nats = natsTopology({ plan: parts.wiring.plan, credentials: parts.wiring.nats });
+    this.#nats = natsTopology({
+      plan: parts.wiring.plan,
+      credentials: parts.wiring.nats,
+      ...(parts.brokerSync === undefined ? {} : { syncInterval: parts.brokerSync }),
+    });
   }
 
   configure(name: string, settings: Readonly<Record<string, string>>): void {
@@ -39,10 +46,16 @@ export class Launcher {
   }
 
   async plan(process: PlannedProcess): Promise<ProcessPlan> {
+    const netns = this.#parts.placeOf?.(partOf(process)).netns;
+    return { ...(await this.#planHere(process)), host: process.host, ...(netns === undefined ? {} : { netns }) };
+  }
+
+  async #planHere(process: PlannedProcess): Promise<ProcessPlan> {
     const place: ServerPlace = {
       servers: this.#parts.servers,
       dataDir: this.#parts.wiring.dataDir,
       name: process.name,
+      host: process.host,
       port: process.ports[0] ?? 0,
     };
     if (process.kind === 'postgres') return postgresPlan(place, { fast: !this.#parts.fsync });
@@ -73,7 +86,7 @@ export class Launcher {
       logFile: join(wiring.dataDir, 'logs', `${process.name}.log`),
       ports: process.ports,
       env,
-      ready: () => answersReady(process.ports[1] ?? 0),
+      ready: () => answersReady(process.host, process.ports[1] ?? 0),
     };
   }
 
@@ -88,9 +101,9 @@ export class Launcher {
 }
 
 /** Does the process say on its metrics port that it can really serve? */
-const answersReady = (port: number): Promise<boolean> =>
+const answersReady = (host: string, port: number): Promise<boolean> =>
   new Promise((resolve) => {
-    const request = get({ host: '127.0.0.1', port, path: '/ready', timeout: limits.healthMsMax, agent: false }, (response) => {
+    const request = get({ host, port, path: '/ready', timeout: limits.healthMsMax, agent: false }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);
     });

@@ -19,7 +19,6 @@ export interface NatsServerConfig {
 export interface NatsTopologyOptions {
   readonly plan: Pick<FabricPlan, 'regions' | 'cells'>;
   readonly credentials: NatsCredentials;
-  readonly host?: string;
   /** How often a cell's server flushes its streams to disk. The durable copy of a frame is its source's. */
   readonly syncInterval?: string;
 }
@@ -43,12 +42,10 @@ lame_duck_grace_period: "5s"`;
 const list = (names: readonly string[]): string => `[${names.map((name) => JSON.stringify(name)).join(', ')}]`;
 // The server parses what a variable holds like a piece of its file, so values are quoted there.
 const quoted = JSON.stringify;
-const hostOf = (options: NatsTopologyOptions): string => options.host ?? '127.0.0.1';
 
 function hub(options: NatsTopologyOptions, region: RegionPlan): NatsServerConfig {
   const { plan, credentials } = options;
-  const host = hostOf(options);
-  const { client, leaf: leafPort, gateway, monitor } = region.hub;
+  const { host, client, leaf: leafPort, gateway, monitor } = region.hub;
   const others = plan.regions.filter((other) => other.name !== region.name);
   const cells = plan.cells.filter((cell) => cell.region === region.name);
   const text = `server_name: hub-${region.name}
@@ -83,7 +80,7 @@ ${others.map((other) => `    { name: ${other.name}, urls: [ $${gatewayName(other
 }
 `;
   const urls = others.map(
-    (other) => [gatewayName(other), quoted(`nats://hub:${credentials.hubLink}@${host}:${other.hub.gateway}`)] as const,
+    (other) => [gatewayName(other), quoted(`nats://hub:${credentials.hubLink}@${other.hub.host}:${other.hub.gateway}`)] as const,
   );
   const env = { WEFT_HUB_SYS: quoted(credentials.hubSys), WEFT_HUB_LINK: quoted(credentials.hubLink), ...Object.fromEntries(urls) };
   return { name: `hub-${region.name}`, ports: [client, leafPort, gateway, monitor], text, env };
@@ -107,7 +104,7 @@ function directoryUser(credentials: NatsCredentials): string {
 
 function leaf(options: NatsTopologyOptions, cell: CellPlan): NatsServerConfig {
   const { plan, credentials } = options;
-  const host = hostOf(options);
+  const host = cell.storeHost;
   const region = plan.regions.find((each) => each.name === cell.region);
   if (region === undefined) throw new Error(`cell ${cell.name} lies in region ${cell.region}, which the plan does not have`);
   const { client, monitor } = cell.nats;
@@ -134,7 +131,7 @@ leafnodes {
   reconnect: "1s"
   write_deadline: "5s"
   remotes: [
-    { urls: ["nats-leaf://${host}:${region.hub.leaf}"]
+    { urls: ["nats-leaf://${region.hub.host}:${region.hub.leaf}"]
       account: FABRIC
       nkey: $WEFT_LEAF_SEED
       compression: off

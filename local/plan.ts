@@ -1,7 +1,16 @@
 // Pure: from a few options to every process of the fabric, its ports and what must run before it.
-import { portsPerFabric } from './defaults.ts';
+import { loopback, portsPerFabric } from './defaults.ts';
+
+/** Where the processes of one part of the fabric run. */
+export interface Place {
+  /** Address they listen on and are reached at. */
+  readonly host: string;
+  /** Name of the network namespace they run in (Linux, root); ours when absent. */
+  readonly netns?: string;
+}
 
 export interface HubPorts {
+  readonly host: string;
   readonly client: number;
   readonly leaf: number;
   readonly gateway: number;
@@ -10,6 +19,7 @@ export interface HubPorts {
 
 export interface RegionPlan {
   readonly name: string;
+  readonly routerHost: string;
   readonly routerPort: number;
   readonly routerMetricsPort: number;
   readonly hub: HubPorts;
@@ -27,6 +37,10 @@ export interface CellPlan {
   readonly name: string;
   readonly number: number;
   readonly region: string;
+  /** Of its nodes. */
+  readonly host: string;
+  /** Of its PostgreSQL, Valkey and NATS server. */
+  readonly storeHost: string;
   /** Share of new accounts, relative to the other cells. */
   readonly weight: number;
   readonly postgresPort: number;
@@ -37,7 +51,8 @@ export interface CellPlan {
 
 export interface FabricPlan {
   readonly portBase: number;
-  readonly controlPlane: { readonly port: number; readonly metricsPort: number };
+  /** The directory's PostgreSQL runs beside it. */
+  readonly controlPlane: { readonly host: string; readonly port: number; readonly metricsPort: number };
   readonly directoryPostgresPort: number;
   readonly regions: readonly RegionPlan[];
   readonly cells: readonly CellPlan[];
@@ -49,7 +64,12 @@ export interface PlanOptions {
   readonly cells?: readonly string[];
   /** Nodes of every cell, or of each by name; by default two in the first cell of a region and one in the others. */
   readonly nodesPerCell?: number | Readonly<Record<string, number>>;
+  /** Where the parts run ("eu-1", "store-eu-1", "hub-eu", "router-eu", "control-plane"); all here on loopback when absent. */
+  readonly placeOf?: (part: string) => Place;
 }
+
+const here: Place = { host: loopback };
+const placeOf = (options: PlanOptions, part: string): Place => options.placeOf?.(part) ?? here;
 
 const knownRegions = ['eu', 'us'] as const;
 const knownCells = [
@@ -72,18 +92,21 @@ export function planFabric(options: PlanOptions): FabricPlan {
     throw new Error(`unknown cell ${unknown.join(', ') || '""'}; the cells are ${knownCells.map((cell) => cell.name).join(', ')}`);
   }
   const cells = knownCells.flatMap((cell, at) => (names.includes(cell.name) ? [planCell(options, at)] : []));
-  const regions = knownRegions.flatMap((name, at) => (cells.some((cell) => cell.region === name) ? [planRegion(name, base, at)] : []));
-  return { portBase: base, controlPlane: { port: base, metricsPort: base + 1 }, directoryPostgresPort: base + 200, regions, cells };
+  const regions = knownRegions.flatMap((name, at) => (cells.some((cell) => cell.region === name) ? [planRegion(options, name, at)] : []));
+  const controlPlane = { host: placeOf(options, 'control-plane').host, port: base, metricsPort: base + 1 };
+  return { portBase: base, controlPlane, directoryPostgresPort: base + 200, regions, cells };
 }
 
-function planRegion(name: string, base: number, at: number): RegionPlan {
+function planRegion(options: PlanOptions, name: string, at: number): RegionPlan {
+  const base = options.portBase;
   const hub = base + 100 + 10 * at;
   const router = base + 10 + 2 * at;
   return {
     name,
+    routerHost: placeOf(options, `router-${name}`).host,
     routerPort: router,
     routerMetricsPort: router + 1,
-    hub: { client: hub, leaf: hub + 1, gateway: hub + 2, monitor: hub + 3 },
+    hub: { host: placeOf(options, `hub-${name}`).host, client: hub, leaf: hub + 1, gateway: hub + 2, monitor: hub + 3 },
   };
 }
 
@@ -96,15 +119,18 @@ function planCell(options: PlanOptions, at: number): CellPlan {
   if (!Number.isInteger(count) || count < 1 || count > nodeNames.length) {
     throw new Error(`a cell has 1 to ${nodeNames.length} nodes here, not ${count}`);
   }
+  const { host } = placeOf(options, known.name);
   const nodes = nodeNames.slice(0, count).map((name, n) => {
     const port = base + 500 + 10 * at + 2 * n;
-    return { name, port, metricsPort: port + 1, url: `http://127.0.0.1:${port}` };
+    return { name, port, metricsPort: port + 1, url: `http://${host}:${port}` };
   });
   const nats = base + 400 + 10 * at;
   return {
     name: known.name,
     number: at + 1,
     region: known.region,
+    host,
+    storeHost: placeOf(options, `store-${known.name}`).host,
     weight: 100,
     postgresPort: base + 201 + at,
     valkeyPort: base + 300 + at,
@@ -121,6 +147,7 @@ export interface PlannedProcess {
   /** Cell or region it belongs to; absent for what is global. */
   readonly of?: string;
   readonly node?: string;
+  readonly host: string;
   /** All ports it listens on, the client's one first. */
   readonly ports: readonly number[];
   /** Names of the processes that must be ready before it starts for the first time. */
@@ -130,20 +157,44 @@ export interface PlannedProcess {
 /** Every process of the plan, in the order in which it may start; stopping goes the other way. */
 export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
   const directory = 'postgres-directory';
-  const servers: PlannedProcess[] = [{ name: directory, kind: 'postgres', ports: [plan.directoryPostgresPort], needs: [] }];
+  const servers: PlannedProcess[] = [
+    { name: directory, kind: 'postgres', host: plan.controlPlane.host, ports: [plan.directoryPostgresPort], needs: [] },
+  ];
   for (const cell of plan.cells) {
-    servers.push({ name: `postgres-${cell.name}`, kind: 'postgres', of: cell.name, ports: [cell.postgresPort], needs: [] });
-    servers.push({ name: `valkey-${cell.name}`, kind: 'valkey', of: cell.name, ports: [cell.valkeyPort], needs: [] });
+    servers.push({
+      name: `postgres-${cell.name}`,
+      kind: 'postgres',
+      of: cell.name,
+      host: cell.storeHost,
+      ports: [cell.postgresPort],
+      needs: [],
+    });
+    servers.push({ name: `valkey-${cell.name}`, kind: 'valkey', of: cell.name, host: cell.storeHost, ports: [cell.valkeyPort], needs: [] });
   }
   for (const { name, hub } of plan.regions) {
-    servers.push({ name: `hub-${name}`, kind: 'hub', of: name, ports: [hub.client, hub.leaf, hub.gateway, hub.monitor], needs: [] });
+    servers.push({
+      name: `hub-${name}`,
+      kind: 'hub',
+      of: name,
+      host: hub.host,
+      ports: [hub.client, hub.leaf, hub.gateway, hub.monitor],
+      needs: [],
+    });
   }
   for (const cell of plan.cells) {
-    servers.push({ name: `nats-${cell.name}`, kind: 'nats', of: cell.name, ports: [cell.nats.client, cell.nats.monitor], needs: [] });
+    servers.push({
+      name: `nats-${cell.name}`,
+      kind: 'nats',
+      of: cell.name,
+      host: cell.storeHost,
+      ports: [cell.nats.client, cell.nats.monitor],
+      needs: [],
+    });
   }
   const control = {
     name: 'control-plane',
     kind: 'control-plane',
+    host: plan.controlPlane.host,
     ports: [plan.controlPlane.port, plan.controlPlane.metricsPort],
     needs: [directory],
   } as const;
@@ -152,6 +203,7 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
       name: `router-${region.name}`,
       kind: 'router',
       of: region.name,
+      host: region.routerHost,
       ports: [region.routerPort, region.routerMetricsPort],
       needs: [control.name],
     };
@@ -163,6 +215,7 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
         name: `node-${cell.name}-${node.name}`,
         kind: 'node',
         of: cell.name,
+        host: cell.host,
         node: node.name,
         ports: [node.port, node.metricsPort],
         needs,
@@ -170,6 +223,13 @@ export function plannedProcesses(plan: FabricPlan): PlannedProcess[] {
     }),
   );
   return [...servers, control, ...routers, ...nodes];
+}
+
+/** The part of the fabric a process belongs to: what is placed together. */
+export function partOf({ kind, of }: PlannedProcess): string {
+  if (of === undefined) return 'control-plane';
+  if (kind === 'node') return of;
+  return kind === 'hub' || kind === 'router' ? `${kind}-${of}` : `store-${of}`;
 }
 
 /** Every directed pair of cells. */

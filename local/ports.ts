@@ -3,17 +3,17 @@ import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { portBaseDefault, portsPerFabric } from './defaults.ts';
+import { loopback, portBaseDefault, portsPerFabric } from './defaults.ts';
 import { limits } from './limits.ts';
 
 // All below 32768, where Linux begins to take ports for outgoing connections.
 const singles = { from: 10_000, to: 12_999 } as const;
 const ranges = { from: 13_000, to: 32_000 } as const;
 
-/** Does anything listen on this port of 127.0.0.1? */
-export const portAnswers = (port: number): Promise<boolean> =>
+/** Does anything listen on this port? */
+export const portAnswers = (port: number, host = loopback): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket = createConnection({ host: '127.0.0.1', port }, () => {
+    const socket = createConnection({ host, port }, () => {
       socket.destroy();
       resolve(true);
     });
@@ -24,7 +24,7 @@ const portIsFree = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const server = createServer()
       .once('error', () => resolve(false))
-      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+      .listen(port, loopback, () => server.close(() => resolve(true)));
   });
 
 /** A port nobody listens on. Somebody may take it before you do: start again on another one then. */

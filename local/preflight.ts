@@ -103,12 +103,12 @@ export function checkDisk(dir: string): void {
 export async function checkPorts(processes: readonly PlannedProcess[], afterCrash: boolean): Promise<void> {
   const deadline = performance.now() + (afterCrash ? limits.leftoverMsMax : 0);
   for (;;) {
-    const wanted = processes.flatMap(({ name, ports }) => ports.map((port) => ({ name, port })));
-    const answers = await Promise.all(wanted.map(async (one) => ({ ...one, taken: await portAnswers(one.port) })));
+    const wanted = processes.flatMap(({ name, host, ports }) => ports.map((port) => ({ name, host, port })));
+    const answers = await Promise.all(wanted.map(async (one) => ({ ...one, taken: await portAnswers(one.port, one.host) })));
     const taken = answers.filter((one) => one.taken);
     if (taken.length === 0) return;
     if (performance.now() > deadline) {
-      const list = taken.slice(0, 5).map(({ name, port }) => `  port ${port} on 127.0.0.1 is taken, and ${name} wants it`);
+      const list = taken.slice(0, 5).map(({ name, host, port }) => `  port ${port} on ${host} is taken, and ${name} wants it`);
       const more = taken.length > 5 ? `\n  and ${taken.length - 5} more` : '';
       throw new StartRefused(
         `${taken.length === 1 ? 'a port is' : 'ports are'} taken:\n${list.join('\n')}${more}\n  Find who has it (ss -ltnp, or lsof -i :PORT) and stop it, or use other ports: npm start -- --port-base N`,

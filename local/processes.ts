@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { childEnvironment } from './defaults.ts';
+import { childEnvironment, loopback } from './defaults.ts';
 import { limits } from './limits.ts';
 import { portAnswers } from './ports.ts';
 
@@ -32,7 +32,11 @@ export interface ProcessPlan {
   readonly dir: string;
   /** Standard output and error are appended here. */
   readonly logFile: string;
-  /** Ports it will listen on, all on 127.0.0.1; the first is waited for, none may be taken. */
+  /** Where it will listen; loopback when absent. */
+  readonly host?: string;
+  /** Network namespace to run in (Linux, root). */
+  readonly netns?: string;
+  /** Ports it will listen on; the first is waited for, none may be taken. */
   readonly ports: readonly number[];
   readonly env?: Readonly<Record<string, string>>;
   /** Run as this user (needs root). */
@@ -52,8 +56,8 @@ class PortTaken extends Error {
   override readonly name = 'PortTaken';
   readonly port: number;
 
-  constructor(process: string, port: number) {
-    super(`port ${port} on 127.0.0.1 is taken, and ${process} wants it`);
+  constructor({ name, host = loopback }: ProcessPlan, port: number) {
+    super(`port ${port} on ${host} is taken, and ${name} wants it`);
     this.port = port;
   }
 }
@@ -122,7 +126,7 @@ export class RunningProcess implements AsyncDisposable {
 export async function startProcess(plan: ProcessPlan, signal?: AbortSignal): Promise<RunningProcess> {
   const startedMs = performance.now();
   // Without this somebody else's server would answer the readiness check.
-  for (const port of plan.ports) if (await portAnswers(port)) throw new PortTaken(plan.name, port);
+  for (const port of plan.ports) if (await portAnswers(port, plan.host)) throw new PortTaken(plan, port);
   signal?.throwIfAborted();
   const child = spawnChild(plan);
   const ended = new Promise<Ending>((resolve) => {
@@ -151,8 +155,11 @@ function spawnChild(plan: ProcessPlan): ChildProcess {
   const keeper = keeperProgram();
   const drop = plan.user ? [`--reuid=${plan.user.uid}`, `--regid=${plan.user.gid}`, '--clear-groups'] : [];
   const kept = ['--pdeathsig', (plan.stopSignal ?? 'SIGTERM').slice(3), ...drop, '--', plan.program, ...plan.args];
+  // Entering the namespace replaces itself by what follows, so the process id stays.
+  const entered = plan.netns === undefined ? [] : ['nsenter', `--net=/run/netns/${plan.netns}`, '--'];
+  const [program = plan.program, ...args] = [...entered, ...(keeper === undefined ? [plan.program, ...plan.args] : [keeper, ...kept])];
   try {
-    return spawn(keeper ?? plan.program, keeper === undefined ? plan.args : kept, {
+    return spawn(program, args, {
       cwd: plan.dir,
       stdio: ['ignore', log, log],
       // A group of its own: the terminal's Ctrl-C reaches only the supervisor, which stops its children in order.
@@ -173,7 +180,7 @@ async function untilReady(plan: ProcessPlan, child: ChildProcess, signal?: Abort
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
       throw new Error(`it ended with ${child.signalCode ?? `code ${child.exitCode ?? 127}`}`);
     }
-    listening ||= await portAnswers(plan.ports[0] ?? 0);
+    listening ||= await portAnswers(plan.ports[0] ?? 0, plan.host);
     if (listening && (plan.ready === undefined || (await plan.ready(child.pid)))) return;
     if (performance.now() > deadline)
       throw new Error(`it was not ${listening ? 'ready' : 'listening'} after ${limits.readyMsMax / 1_000} s`);

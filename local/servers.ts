@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { cacheDirDefault, childEnvironment, isRoot } from './defaults.ts';
+import { cacheDirDefault, childEnvironment, isRoot, loopback } from './defaults.ts';
 import type { ServerName, Servers } from './fetch-servers.ts';
 import { limits } from './limits.ts';
 import type { ProcessPlan, ProcessUser } from './processes.ts';
@@ -16,6 +16,8 @@ export interface ServerPlace {
   readonly servers: Servers;
   readonly dataDir: string;
   readonly name: string;
+  /** Address to listen on; loopback when absent. */
+  readonly host?: string;
   readonly port: number;
 }
 
@@ -47,7 +49,6 @@ export function postgresUser(): ProcessUser | undefined {
 
 // Many small clusters on one machine: no workers nobody needs, no compiler, and room for bursts of WAL.
 const postgresSettings: Readonly<Record<string, string>> = {
-  listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
   max_connections: '100',
   shared_buffers: '128MB',
@@ -77,15 +78,22 @@ export async function postgresPlan(place: ServerPlace, options: PostgresOptions 
   const { name, dir, logFile } = placed(place);
   const user = postgresUser();
   if (!existsSync(join(dir, 'PG_VERSION'))) await makeCluster(program, dir, options.fast ?? false);
-  const settings = { ...postgresSettings, ...(options.fast ? fast : durable), port: String(place.port), ...options.settings };
+  const where = { listen_addresses: place.host ?? loopback };
+  const settings = { ...postgresSettings, ...where, ...(options.fast ? fast : durable), port: String(place.port), ...options.settings };
   // As pg_ctl does: line 1 of postmaster.pid is the process, line 8 its state. An open port may still answer 57P03.
   const ready = async (pid: number): Promise<boolean> => {
     const file = join(dir, 'postmaster.pid');
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
     return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
   };
+  if (place.host !== undefined && place.host !== loopback) trustTheNetwork(dir);
   const args = ['-D', dir, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])];
   return { name, dir, logFile, program, args, ready, ports: [place.port], stopSignal: 'SIGINT', ...(user ? { user } : {}) };
+}
+
+/** In a network namespace of its own the only neighbours are processes of the same fabric. */
+function trustTheNetwork(dir: string): void {
+  writeFileSync(join(dir, 'pg_hba.conf'), 'host all all samenet trust\nhost all all samehost trust\n');
 }
 
 /** Copies the template beside the final folder and renames it, so that a killed start leaves no half cluster. */
@@ -138,7 +146,9 @@ async function initdb(program: string, args: readonly string[], user: ProcessUse
 export function valkeyPlan(place: ServerPlace): ProcessPlan {
   const keepNothing = ['--save', '', '--appendonly', 'no', '--daemonize', 'no'];
   const small = ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru', '--hz', '5'];
-  const args = ['--port', String(place.port), '--bind', '127.0.0.1', ...keepNothing, ...small];
+  const host = place.host ?? loopback;
+  const open = host === loopback ? [] : ['--protected-mode', 'no'];
+  const args = ['--port', String(place.port), '--bind', host, ...open, ...keepNothing, ...small];
   return { ...placed(place), program: programOf(place, 'valkey-server'), args, ports: [place.port] };
 }
 

@@ -10,7 +10,7 @@ import { InboundStream } from './nats-inbound.ts';
 import { LinkPublisher } from './nats-publisher.ts';
 import { ask, type RequestAddress, type RequestHandler, type RequestOutcome, RequestServer } from './nats-requests.ts';
 import { guarded, SourceSubscriptions } from './nats-sources.ts';
-import type { StreamSize } from './nats-streams.ts';
+import { oldestInboundMs, type StreamSize } from './nats-streams.ts';
 import { type BusCounters, BusWatch } from './nats-watch.ts';
 
 export interface FabricBusOptions {
@@ -99,8 +99,16 @@ export class FabricBus implements AsyncDisposable {
     return this.#inbound.ensure();
   }
 
-  /** Consumes one partition until it, or the bus, is disposed. Needs ensureInbound called before. */
-  consumePartition(p: number, onFrame: (frame: InboundFrame) => void): PartitionConsumer {
+  /** Age of the oldest frame in the inbound stream in ms, 0 when it is empty; undefined while the server does not tell. */
+  oldestInboundMs(): Promise<number | undefined> {
+    return oldestInboundMs({ nc: this.#nc, cell: this.cell }).catch(() => undefined);
+  }
+
+  /**
+   * Consumes one partition until it, or the bus, is disposed. Needs ensureInbound called before. `takenOver`: what another node
+   * was handed and did not acknowledge comes here at once, instead of after its 30 s.
+   */
+  consumePartition(p: number, onFrame: (frame: InboundFrame) => void, options: { readonly takenOver?: boolean } = {}): PartitionConsumer {
     const inbound = this.#inbound;
     if (inbound === undefined) throw new Error('ensureInbound comes before consumePartition');
     const ensure = (): Promise<void> => inbound.ensure();
@@ -110,6 +118,7 @@ export class FabricBus implements AsyncDisposable {
       p,
       onFrame,
       ensure,
+      takenOver: options.takenOver ?? false,
       signal: this.#closing.signal,
       log: this.#log,
     });

@@ -65,6 +65,12 @@ export async function ensureInbound(
   }
 }
 
+/** Age of the oldest frame in the inbound stream by its broker's clock, 0 when it holds none. Rejects while the server is away. */
+export async function oldestInboundMs(at: { readonly nc: NatsConnection; readonly cell: string }): Promise<number> {
+  const { state, ts } = await (await streamsOf(at.nc, at.cell)).streams.info(streams.inbound(at.cell));
+  return state.messages === 0 ? 0 : Math.max(1, Date.parse(ts ?? '') - Date.parse(state.first_ts));
+}
+
 /** The cell's own work queue, in account CELL. */
 export async function ensureJobs(at: { readonly nc: NatsConnection; readonly cell: string }, size: StreamSize): Promise<void> {
   const api = await streamsOf(at.nc, at.cell);
@@ -95,4 +101,5 @@ async function ensureStream(
 
 const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && new Set([...a, ...b]).size === a.length;
 
-const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;
+/** Whether the broker says that there is no such stream or consumer. */
+export const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;

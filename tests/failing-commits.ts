@@ -95,6 +95,8 @@ const withQuery = (session: Session, query: (statement: Statement | string) => P
   new Proxy(session, {
     get(target, name) {
       if (name === 'query') return query;
+      // As if nothing were parsed, so that every statement comes by itself.
+      if (name === 'connection') return Object.create(target.connection, { parsedStatements: { value: {} } });
       const value: unknown = Reflect.get(target, name);
       return typeof value === 'function' ? value.bind(target) : value;
     },

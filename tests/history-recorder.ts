@@ -15,7 +15,8 @@ export interface Wanted {
 /** Without device and time, which the recorder knows. */
 type Told = { [W in HistoryEvent['what']]: Omit<EventOf<W>, 'at' | 'device'> }[HistoryEvent['what']];
 
-const bodyText = (body: Entry['body']): string => {
+/** A body as the checker compares it. */
+export const bodyText = (body: Entry['body']): string => {
   if (body === undefined) return '';
   if (body.$case === 'text') return body.value;
   if (body.$case === 'data') return Buffer.from(body.value).toString('base64');

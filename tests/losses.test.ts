@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { inboundFrames, Scene, stealInbound } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import type { RecordedDevice } from './recorded-device.ts';
+import type { Answer, RecordedDevice } from './recorded-device.ts';
 import { until } from './until.ts';
 
 const mebibyte = 1_048_576;
 let fabric: TestFabric;
+
+const seqOf = (answer: Answer): number => (answer.how === 'accepted' ? answer.seq : assert.fail(answer.how));
 
 before(async () => {
   fabric = await startFabric({ cells: ['eu-1', 'us-1'], env: { 'node-us-1-a': { WEFT_INBOUND_BYTES_MAX: String(mebibyte) } } });
@@ -50,15 +52,16 @@ test('a frame that was acknowledged away by somebody else, inside the dedupe win
   await using scene = await open('stolen');
   const [ana, bo] = [scene.one('eu-1'), scene.one('us-1')];
   const { log } = await scene.group([ana, bo]);
+  let seq = 0;
   await fabric.fabric.stop('node-us-1-a');
   try {
-    await ana.append({ log }, 'stolen');
+    seq = seqOf(await ana.append({ log }, 'stolen'));
     await stealInbound(fabric, 'us-1', (subjects) => subjects.some((subject) => subject.includes('.e.')));
   } finally {
     await fabric.fabric.start('node-us-1-a');
   }
   const startMs = performance.now();
-  await until('it is shown', () => bo.isLive && bo.recorder.head(log) === ana.recorder.head(log), 5_000);
+  await until('it is shown', () => bo.isLive && bo.recorder.head(log) >= seq, 5_000);
   t.diagnostic(`shown ${Math.round(performance.now() - startMs)} ms after the cell was back`);
   await scene.judge(t);
 });
@@ -106,6 +109,38 @@ test('a refusal whose frame was lost comes again within five seconds, and stays 
   await bo.append({ log }, 'after');
   await scene.judge(t, { repairMsMax: 10_000 });
   assert.deepEqual(await textsOf(scene, log), ['before', 'after']);
+});
+
+test('a mark whose frame was lost waits until it is acknowledged, and is told again', async () => {
+  const [ana, bo] = [await fabric.client('marks-ana', 'eu-1'), await fabric.client('marks-bo', 'us-1')];
+  const log = await ana.createGroup([bo.user]);
+  await bo.toldUpTo(log, 1);
+  const { seq, epoch } = await ana.accepted({ log }, 'to be seen');
+  await bo.toldUpTo(log, Number(seq));
+  const waiting = async (): Promise<number> => Number((await fabric.sql('us-1', 'select count(*) as n from marks_out'))[0]?.n);
+  await until('nothing waits', async () => (await waiting()) === 0);
+  await fabric.fabric.stop('node-eu-1-a');
+  try {
+    await bo.ask({ $case: 'setMark', value: { log, kind: 'MARK_KIND_SEEN', epoch, seq } }, 'done');
+    await stealInbound(fabric, 'eu-1', (subjects) => subjects.some((subject) => subject.includes('.m.')));
+    assert.equal(await waiting(), 1);
+  } finally {
+    await fabric.fabric.start('node-eu-1-a');
+  }
+  const seen = async (): Promise<boolean> =>
+    (await fabric.sql('eu-1', 'select seen_seq from marks where log_id = $1 and user_id = $2', [log, bo.user]))[0]?.seen_seq === seq;
+  await until('the other cell knows', seen);
+  await until('it is acknowledged', async () => (await waiting()) === 0);
+});
+
+test('a log that is not a cell’s to have is asked for once and forgotten', async () => {
+  const [ana, ben] = [await fabric.client('own-ana', 'eu-1'), await fabric.client('own-ben', 'eu-1')];
+  const log = await ana.createGroup([ben.user]);
+  const refusedBefore = await fabric.metric('node-eu-1-a', 'cells_rejected_total');
+  await fabric.sql('us-1', 'insert into behind (log_id, known_seq, src) values ($1, 5, 1)', [log]);
+  await until('it is forgotten', async () => (await fabric.sql('us-1', 'select 1 from behind where log_id = $1', [log])).length === 0);
+  assert.equal((await fabric.metric('node-eu-1-a', 'cells_rejected_total')) - refusedBefore, 1);
+  assert.deepEqual(await fabric.sql('us-1', 'select 1 from logs where log_id = $1', [log]), []);
 });
 
 const decidedBy = async (scene: Scene, log: bigint): Promise<number> =>

@@ -1,6 +1,7 @@
 // What links between cells do over real servers: across the gateway, over full streams, lost stores and restarts.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
@@ -155,6 +156,29 @@ test('a frame that was not taken comes again, and says so', async () => {
   await until(() => seen.length === 3, 'it comes three times');
   // The first may be marked too: a consumer that just left had asked for it.
   assert.deepEqual(seen.slice(1), [true, true]);
+});
+
+test('what a node was handed and never acknowledged goes at once to the node that takes over, and to nobody else for 30 s', async () => {
+  const sent = linkLimits.unackedPerPartitionMax + 40;
+  const hands: string[] = [];
+  await using _frozen = us1.consumePartition(3, (frame) => hands.push(textOf(frame.data)));
+  for (let i = 0; i < sent; i++)
+    assert.equal(await eu1.publisher('us-1').publish({ cls: 'i', p: 3, msgId: newId() }, bytesOf(`held ${i}`)), 'stored');
+  await until(() => hands.length === linkLimits.unackedPerPartitionMax, 'its hands are full');
+  const other = await fabric.bus('us-1');
+  await other.ensureInbound(size);
+  const seen = new Set<string>();
+  const take = (frame: InboundFrame): void => {
+    seen.add(textOf(frame.data));
+    frame.ack();
+  };
+  await using beside = other.consumePartition(3, take);
+  await sends(eu1, 'us-1', 'beside');
+  await until(() => count('beside') === 1, 'another partition goes on');
+  assert.equal(seen.size, 0, 'a second node without taking over gets nothing');
+  await beside[Symbol.asyncDispose]();
+  await using _successor = other.consumePartition(3, take, { takenOver: true });
+  await until(() => seen.size === sent, 'everything comes to the successor', 5_000);
 });
 
 test('a cell that joins later is admitted by setPeers, one that leaves is not heard any more', async () => {

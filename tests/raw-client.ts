@@ -22,6 +22,8 @@ export interface ConnectOptions {
   readonly encoding?: Encoding;
   /** Over the subprotocol of the encoding. */
   readonly subprotocol?: string;
+  /** Of the upgrade. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface HelloOptions {
@@ -62,7 +64,10 @@ export class RawClient implements AsyncDisposable {
   static async connect(options: ConnectOptions): Promise<RawClient> {
     const encoding = options.encoding ?? 'proto';
     const url = `${options.url.replace(/^http/, 'ws')}/v1/socket`;
-    const ws = new WebSocket(url, options.subprotocol ?? `weft.v1.${encoding}`, { perMessageDeflate: false });
+    const ws = new WebSocket(url, options.subprotocol ?? `weft.v1.${encoding}`, {
+      perMessageDeflate: false,
+      headers: options.headers ?? {},
+    });
     const client = new RawClient(ws, encoding);
     await once(ws, 'open');
     return client;

@@ -1,4 +1,5 @@
 // The log store of a cell as its nodes use it: real PostgreSQL, the real lanes and the real decision, no bus and no sockets.
+
 import { join } from 'node:path';
 import { laneOfTarget } from '@weft/cells/delivery/applier.ts';
 import { kinds } from '@weft/cells/delivery/entry.ts';
@@ -14,6 +15,7 @@ import { StateCache } from '@weft/cells/store/state-cache.ts';
 import { insertSelfUserLog } from '@weft/cells/store/user-logs-table.ts';
 import { WriteSessions } from '@weft/cells/store/write-sessions.ts';
 import type { TestServer } from '@weft/local/test-servers.ts';
+import { Chain } from '@weft/proto/chain.ts';
 import { birthCell, laneOf, lanes, makeClientEntryId, makeId } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
@@ -21,6 +23,7 @@ import { IdMaker } from '@weft/runtime/id-maker.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import { migrate } from '@weft/runtime/migrate.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { openPool } from '@weft/runtime/sql.ts';
 
 const cell = 1;
@@ -176,6 +179,7 @@ export class StoreNode implements AsyncDisposable {
       reads,
       states,
       entries: new EntriesTable(new EntryFold(1n)),
+      chain: new Chain(sha256),
       clock: systemClock,
       cell,
       node: number,
@@ -186,18 +190,23 @@ export class StoreNode implements AsyncDisposable {
   }
 
   #openLane(lane: number): Lane {
+    const chain = new Chain(sha256);
     return new Lane({
       lane,
       store: this.store,
       clock: systemClock,
       limits,
-      freshLog: () => this.#freshId(lane),
+      freshLog: (target) => this.#freshId(laneOfTarget(target)),
+      together: () => this.lanes,
       context: () => ({
         cell,
         generation,
         nowMs: Date.now(),
         homeOf: birthCell,
         birthplace: () => cell,
+        chain,
+        hasIntakeRoom: () => true,
+        hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),
         limits: { openIntakePerUserMax: 1_000, frameEntriesMax: 256, frameBytesMax: 250 * 1024 },
       }),

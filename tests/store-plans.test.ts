@@ -1,15 +1,18 @@
 // The hot statements of a cell's store go by an index although nothing was ever analysed: at the size the tables have, and
 // also in the plan that a session made while they were empty and keeps.
+
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EntriesTable, type Query } from '@weft/cells/store/entries-table.ts';
 import { EntryFold } from '@weft/cells/store/entry-key.ts';
 import { closeIntake, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, readPendingOf } from '@weft/cells/store/intake-tables.ts';
+import { readCheckPoint } from '@weft/cells/store/log-hashes-table.ts';
 import { lockLogs, readLog, readStateRows, updateLogs } from '@weft/cells/store/logs-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
 import { listUserLogs, readHeads, readUserHeads, readUserLogs } from '@weft/cells/store/user-logs-table.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
+import { chainStart } from '@weft/proto/chain.ts';
 import { StoreCell } from './store-cell.ts';
 
 interface Statement {
@@ -20,14 +23,15 @@ interface Statement {
 
 /** What fills each table with rows of numbers $1 … $2. */
 const fillings = [
-  'insert into logs select g, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, g, g + 1, 1 from generate_series($1::bigint, $2) g',
+  "insert into logs select g, 1, 0, 1, 0, 1, 1, 1, '\\x00', 1, 1, 0, g, g + 1, 1 from generate_series($1::bigint, $2) g",
   "insert into groups select g, 'a title', 2, 1 from generate_series($1::bigint, $2) g",
   "insert into entries select 1 + g % 1000, g, g, g, g, g, 9, 'text' from generate_series($1::bigint, $2) g",
+  "insert into log_hashes select g, g, '\\x00' from generate_series($1::bigint, $2) g",
   'insert into user_logs select 1 + g % 5000, g, 1, 0 from generate_series($1::bigint, $2) g',
   'insert into members select g, g, 1, 1 from generate_series($1::bigint, $2) g',
   'insert into log_cells select g, 1, 1, 0 from generate_series($1::bigint, $2) g',
   'insert into pairs select g, g + 1, g from generate_series($1::bigint, $2) g',
-  "insert into outbox select 2, g, 1, 1, 'ranges' from generate_series($1::bigint, $2) g",
+  "insert into outbox select 2, g, 1, 1, 1, 'ranges' from generate_series($1::bigint, $2) g",
   "insert into intake select g, 0, 1, g, g, 2, g % 1000, g, 9, 'text', g from generate_series($1::bigint, $2) g",
   'insert into intake_streams select g, 0, 1, 1 from generate_series($1::bigint, $2) g',
   'insert into decided select g, 0, 1, 1, 1 from generate_series($1::bigint, $2) g',
@@ -58,7 +62,7 @@ async function hotStatements(count: number): Promise<Statement[]> {
   await lockLogs(query, ids);
   await updateLogs(
     query,
-    ids.map((log) => ({ log, epoch: 1n, head: 1, ts: 1, ord: 1, version: 1, status: 'open' })),
+    ids.map((log) => ({ log, epoch: 1n, head: 1, ts: 1, ord: 1, hash: chainStart, version: 1, status: 'open' })),
     1,
   );
   await readStateRows(query, ids);
@@ -75,6 +79,7 @@ async function hotStatements(count: number): Promise<Statement[]> {
   );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
   await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await readCheckPoint(query, 1n, 100);
   await readUserHeads(query, ids);
   await readHeads(query, ids);
   await listUserLogs(query, 1n, { after: 0n, limit: 100 });
@@ -86,14 +91,17 @@ async function hotStatements(count: number): Promise<Statement[]> {
     ids.map((low) => ({ low, high: low + 1n })),
   );
   await readOutbox(query, 2, Date.now(), 64);
-  await deleteOutbox(query, 2, ids);
+  await deleteOutbox(query, { dst: 2, node: 0 }, ids);
   await findWaitingIntake(
     query,
     ids.map((author) => ({ author, clientEntryId: 1n })),
   );
-  await closeIntake(
-    query,
-    streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n })),
+  await Promise.all(
+    closeIntake(
+      query,
+      streams.map((stream) => ({ stream, author: 1n, clientEntryId: 1n, refused: false })),
+      { node: 0, lane: 0 },
+    ),
   );
   await readPendingOf(query, { a: 1n, b: 0n }, 1n, 100);
   await readDecidedNumbers(

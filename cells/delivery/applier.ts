@@ -17,6 +17,7 @@ import type { Entry } from './entry.ts';
 import type { Submission } from './lane.ts';
 import { type Stream, streamKey, streamOfPair } from './log-state.ts';
 import type { ApplyOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
+import { Poison } from './poison.ts';
 import type { Link } from './ports.ts';
 
 export interface ArrivedFrame {
@@ -56,12 +57,12 @@ export class Applier {
   readonly #early: Early<EarlyThing>;
   readonly #acks = new Map<number, { committed: bigint[]; rejected: bigint[] }>();
   #gathering: Disposable | undefined;
-  /** How often the same operation failed for no reason of its own. */
-  readonly #failures = new Map<string, number>();
+  readonly #poison: Poison;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
     const { clock, limits } = options;
+    this.#poison = new Poison(limits.earlyMax);
     this.#early = new Early({
       clock,
       keepMs: limits.earlyMs,
@@ -80,22 +81,17 @@ export class Applier {
       this.#park(frame, String(error));
       return;
     }
-    let waiting = operations.length;
-    let worst: Finished = 'committed';
-    const finish = (finished: Finished): void => {
-      if (finished !== 'committed') worst = worst === 'again' ? worst : finished;
-      waiting -= 1;
-      if (waiting <= 0) this.#finish(frame, worst);
-    };
-    if (waiting === 0) finish('committed');
-    for (const operation of operations) this.#submit(operation, finish);
+    this.#submitAll(operations, (finished) => this.#finish(frame, finished));
   }
 
   /** A pulled page goes the same way as a frame. */
   apply(operation: ApplyOperation): Promise<Outcome> {
     return new Promise((resolve) => {
-      const taken = this.#options.submit(laneOf(operation.log), { operation, settle: resolve });
-      if (!taken) resolve({ type: 'fault', code: 'busy' });
+      const settle = (outcome: Outcome): void => {
+        if (isFailure(outcome)) this.#failed(operation, () => undefined);
+        resolve(outcome);
+      };
+      if (!this.#options.submit(laneOf(operation.log), { operation, settle })) resolve({ type: 'fault', code: 'busy' });
     });
   }
 
@@ -120,15 +116,30 @@ export class Applier {
     });
   }
 
+  /** Finishes once, with the worst of what became of them. */
+  #submitAll(operations: readonly Operation[], finish: (finished: Finished) => void): void {
+    let waiting = operations.length;
+    let worst: Finished = 'committed';
+    if (waiting === 0) return finish(worst);
+    for (const operation of operations) {
+      this.#submit(operation, (finished) => {
+        if (finished !== 'committed') worst = worst === 'again' ? worst : finished;
+        waiting -= 1;
+        if (waiting === 0) finish(worst);
+      });
+    }
+  }
+
   #submit(operation: Operation, finish: (finished: Finished) => void): void {
-    const settle = (outcome: Outcome): void => finish(this.#settled(operation, outcome));
+    const settle = (outcome: Outcome): void =>
+      isFailure(outcome) ? this.#failed(operation, finish) : finish(this.#settled(operation, outcome));
     if (!this.#options.submit(laneOfOperation(operation), { operation, settle })) finish('again');
   }
 
   #settled(operation: Operation, outcome: Outcome): Finished {
     switch (outcome.type) {
       case 'fault':
-        return outcome.code === 'internal' ? this.#failed(operation) : 'again';
+        return 'again';
       case 'rejected':
         this.#options.rejected('src' in operation ? operation.src : 0, outcome.why);
         if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
@@ -147,18 +158,13 @@ export class Applier {
     }
   }
 
-  /** What failed three times will fail again (R27): a run is left to the pull, an intake is refused so that its stream goes on. */
-  #failed(operation: Operation): Finished {
-    const key = `${earlyKey(operation)}:${operation.type === 'apply' ? position(operation) : 'n' in operation ? operation.n : 0}`;
-    const times = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, times);
-    if (this.#failures.size > this.#options.limits.earlyMax) this.#failures.delete(this.#failures.keys().next().value as string);
-    if (times < poisonAfter) return 'again';
-    this.#failures.delete(key);
+  /** It comes again, or something else is done in its place (R27). */
+  #failed(operation: Operation, finish: (finished: Finished) => void): void {
+    const instead = this.#poison.instead(operation);
+    if (instead === undefined) return finish('again');
     this.#options.rejected('src' in operation ? operation.src : 0, 'poison');
-    if (operation.type === 'intake' && !operation.poisoned) this.#submit({ ...operation, poisoned: true }, () => undefined);
-    if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
-    return 'rejected';
+    if (instead.length === 0) return finish('rejected');
+    this.#submitAll(instead, finish);
   }
 
   #keepBeyond(operation: ApplyOperation): void {
@@ -221,8 +227,8 @@ export class Applier {
   }
 }
 
-/** Times an operation may fail before it counts as poison. */
-const poisonAfter = 3;
+/** For no reason of its own: the transaction was given up. */
+const isFailure = (outcome: Outcome): boolean => outcome.type === 'fault' && outcome.code === 'internal';
 
 const position = (thing: EarlyThing): number => (thing.type === 'intake' ? thing.n : (thing.entries[0]?.seq ?? 0));
 

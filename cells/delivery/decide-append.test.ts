@@ -160,6 +160,16 @@ describe('away from the owner', () => {
     assert.deepEqual(outcomes.map(codeOf), ['pending', 'pending', 'pending', 'intake_full', 'earlier_faulted']);
   });
 
+  test('a destination for which too much waits already is told to come later, and what waits goes on waiting', () => {
+    const { cell, log } = replica();
+    cell.decide(text({ log }, bo, 1n));
+    cell.full.add(1);
+    const outcomes = cell.decide(text({ log }, bo, 1n), text({ log }, bo, 2n), text({ log }, bo, 3n));
+    assert.deepEqual(outcomes.map(codeOf), ['pending', 'intake_full', 'earlier_faulted']);
+    cell.full.clear();
+    assert.deepEqual(cell.decide(text({ log }, bo, 2n)).map(codeOf), ['pending']);
+  });
+
   test('what waits goes on waiting although its author was removed: the owner decides', () => {
     const { cell, log, owner } = replica();
     cell.decide(text({ log }, bo, 5n));

@@ -1,4 +1,5 @@
 // A person's append. At the owner it gets its seq, or a final fault; elsewhere it becomes numbered intake (R9).
+import { chainStart } from '@weft/proto/chain.ts';
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
@@ -76,11 +77,12 @@ export function createHere(operation: AppendOperation | IntakeOperation, work: W
     kind: kinds.created,
     flags: 0,
     body,
+    prev: chainStart,
   };
   const state = stateAfterCreation(first);
   if (!state?.members.has(operation.author)) return { type: 'fault', code: 'bad_request' };
   if (state.members.size > state.membersMax) return { type: 'fault', code: 'group_full' };
-  const row: LogRow = { log: first.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' };
+  const row: LogRow = { log: first.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' };
   work.create(row, state, 0);
   if (pair) work.addPair(pair, first.log);
   work.push(first);
@@ -116,6 +118,7 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
     kind: operation.kind,
     flags: 0,
     body: change ? change.body : operation.body,
+    prev: row.hash,
   };
   const after = change ? stateAfter(state, entry) : undefined;
   if (change && !after) return { type: 'fault', code: 'bad_request' };
@@ -179,7 +182,8 @@ function asIntake(
   to: { log: bigint; dst: number; stream: { a: bigint; b: bigint } },
 ): Outcome {
   if (work.isWaiting(operation.author, operation.clientEntryId, to.stream)) return { type: 'pending', log: to.log };
-  if (work.openIntake(operation.author) >= work.context.limits.openIntakePerUserMax)
+  const { context } = work;
+  if (work.openIntake(operation.author) >= context.limits.openIntakePerUserMax || !context.hasIntakeRoom(to.dst))
     return { type: 'fault', code: 'intake_full', afterMs: 1_000 };
   work.takeIntakeNumber({
     stream: to.stream,
@@ -189,7 +193,7 @@ function asIntake(
     clientEntryId: operation.clientEntryId,
     kind: operation.kind,
     body: operation.body,
-    createdMs: work.context.nowMs,
+    createdMs: context.nowMs,
   });
   return { type: 'pending', log: to.log };
 }
@@ -216,5 +220,6 @@ export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: num
     kind: what.kind,
     flags: 0,
     body: what.body,
+    prev: row.hash,
   });
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { Chain } from '@weft/proto/chain.ts';
 import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { hashOf } from './chain-of.ts';
 import { type Entry, kinds } from './entry.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import { foldState } from './snapshot.ts';
@@ -101,6 +104,31 @@ test('another entry at a stored place is a fork: the log is frozen', () => {
   assert.equal(cell.rows.get(log)?.status, 'frozen');
 });
 
+test('an entry whose prev is not the hash of the head is a fork: the log is frozen, and nothing of it is stored', () => {
+  write(2n, 3n);
+  const rewritten = run(2, 2).entries.map((entry) => ({ ...entry, body: Buffer.from('other words') }));
+  assert.deepEqual(cell.decide(run(2, 2, { entries: rewritten })), [{ type: 'applied', head: 2, behind: false }], 'nothing tells yet');
+  assert.deepEqual(cell.decide(run(3)), [{ type: 'rejected', why: 'fork' }]);
+  assert.deepEqual([cell.rows.get(log)?.status, heads()], ['frozen', 2]);
+});
+
+test('an entry that comes without its prev is not stored, and says nothing about what is', () => {
+  write(2n);
+  const bare = run(2).entries.map(({ prev: _, ...entry }) => entry);
+  assert.deepEqual(cell.decide(run(2, 2, { entries: bare })), [{ type: 'rejected', why: 'unusable' }]);
+  assert.deepEqual([cell.rows.get(log)?.status, heads()], ['open', 1]);
+  assert.deepEqual(cell.decide(run(2)), [{ type: 'applied', head: 2, behind: false }]);
+});
+
+test('replica and owner come to the same hash, and keep the same check points', () => {
+  write(...Array.from({ length: 70 }, (_, i) => BigInt(2 + i)));
+  cell.decide(run(2));
+  assert.deepEqual(cell.rows.get(log)?.hash, owner.rows.get(log)?.hash);
+  const [point, ...more] = cell.writes?.checkPoints ?? [];
+  assert.deepEqual([point?.seq, more.length], [64, 0]);
+  assert.deepEqual(point?.hash, run(65, 65).entries[0]?.prev);
+});
+
 test("a stranger's entries are nothing at all: no store, no fork, no answer to what waits here", () => {
   write(2n);
   cell.decide(run(1));
@@ -138,7 +166,9 @@ const snapshotBefore = (seq: number): NonNullable<ApplyOperation['snapshot']> =>
   const state = foldState(before);
   const last = before.at(-1);
   assert.ok(state && last);
-  return { state, start: last.seq, ts: last.ts, ord: last.ord, floor: 0 };
+  const hash = hashOf(new Chain(sha256), last);
+  assert.ok(hash);
+  return { state, start: last.seq, ts: last.ts, ord: last.ord, hash, floor: 0 };
 };
 
 test('a snapshot opens a replica in the middle of a log', () => {
@@ -172,4 +202,22 @@ test('a snapshot that brings nothing new changes nothing', () => {
   cell.decide(run(2, 2, { snapshot: snapshotBefore(2) }));
   assert.deepEqual(cell.writes?.reopened, []);
   assert.equal(heads(), 2);
+});
+
+test('poison content keeps its place as an unreadable entry, and the same run again is nothing new', () => {
+  write(2n, 3n);
+  assert.deepEqual(cell.decide(run(2, 2, { poisoned: true })), [{ type: 'applied', head: 2, behind: false }]);
+  const [sent, stored] = [owner.logEntries(log)[1] as Entry, cell.logEntries(log)[1]];
+  assert.deepEqual(stored, { ...sent, flags: 3, body: new Uint8Array(), bodyHash: sha256(sent.body) });
+  assert.deepEqual(cell.decide(run(2)), [{ type: 'applied', head: 3, behind: false }]);
+  assert.equal(cell.rows.get(log)?.status, 'open');
+});
+
+test('a poison state entry freezes the log; one that would open it opens nothing', () => {
+  members(2n, { add: bea });
+  assert.deepEqual(cell.decide(run(2, 2, { poisoned: true })), [{ type: 'rejected', why: 'unusable' }]);
+  assert.deepEqual([cell.rows.get(log)?.status, heads()], ['frozen', 1]);
+  const other = new StagedCell(2, [bo]);
+  assert.deepEqual(other.decide(run(1, 1, { poisoned: true })), [{ type: 'rejected', why: 'unusable' }]);
+  assert.equal(other.rows.has(log), false);
 });

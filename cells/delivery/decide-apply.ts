@@ -1,11 +1,13 @@
 // A run of entries from the log's owner at a cell that keeps a replica (R16). A replica is one unbroken run: what
 // continues it is stored, what lies beyond is only noted, to be pulled.
+import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
+import { unreadable } from './poison.ts';
 import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
@@ -43,13 +45,15 @@ function inOrder(operation: ApplyOperation): ApplyOperation {
 
 /** First sight of a log: its first entry or a pulled snapshot opens it; anything else makes a row to be pulled (R18). */
 function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
-  const { snapshot } = operation;
+  const { snapshot, poisoned } = operation;
   const first = operation.entries[0];
+  // Nothing is known of the log, so there is nothing to freeze.
+  if (poisoned && first && isState(first.kind)) return { type: 'rejected', why: 'unusable' };
   if (snapshot) {
     if (ownerOf(snapshot.state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
     const { epoch, version } = snapshot.state;
     work.create(
-      { log: operation.log, epoch, head: snapshot.start, ts: snapshot.ts, ord: snapshot.ord, version, status: 'open' },
+      { log: operation.log, epoch, head: snapshot.start, ts: snapshot.ts, ord: snapshot.ord, hash: snapshot.hash, version, status: 'open' },
       snapshot.state,
       snapshot.start,
     );
@@ -64,7 +68,7 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
   const epoch = epochParts(first.epoch);
   if (!state || epoch.cell !== operation.src) return { type: 'rejected', why: 'not-owner' };
   if (epoch.count === 1 && birthCell(operation.log) !== operation.src) return { type: 'rejected', why: 'not-owner' };
-  work.create({ log: operation.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' }, state, 0);
+  work.create({ log: operation.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' }, state, 0);
   if (state.kind === 'direct') work.addPair({ low: state.low, high: state.high }, operation.log);
   return undefined;
 }
@@ -94,20 +98,22 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
     if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
     if (!stored || sameHeader(stored, entry)) return undefined;
-    row.status = 'frozen';
-    work.touch(row.log);
-    return { type: 'rejected', why: 'fork' };
+    return forked(row, work);
   }
   if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
   const state = work.state(operation.log) as LogState;
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
-  const after = isState(entry.kind) && entry.kind !== kinds.created ? stateAfter(state, entry) : state;
+  // Its sender could not prove it: it will be pulled again.
+  if (!entry.prev) return { type: 'rejected', why: 'unusable' };
+  if (!sameHash(entry.prev, row.hash)) return forked(row, work);
+  const poisoned = operation.poisoned === true;
+  const after = isState(entry.kind) ? (poisoned ? undefined : entry.kind === kinds.created ? state : stateAfter(state, entry)) : state;
   if (!after) {
     row.status = 'frozen';
     work.touch(row.log);
     return { type: 'rejected', why: 'unusable' };
   }
-  work.push(entry);
+  work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
   if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
   else if (after !== state) {
     work.changeState(after);
@@ -116,10 +122,18 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   return undefined;
 }
 
+/** What the owner says now and what is kept here are two histories: people must look (R16). */
+function forked(row: LogRow, work: WorkingSet): Outcome {
+  row.status = 'frozen';
+  work.touch(row.log);
+  return { type: 'rejected', why: 'fork' };
+}
+
 /** The entry is the owner's answer to the intake it came from (R12). */
 function closeIntake(entry: Entry, work: WorkingSet): void {
   if (work.context.homeOf(entry.author) !== work.context.cell) return;
-  work.close(streamOf(work.state(entry.log) as LogState), entry.author, entry.clientEntryId);
+  const { author, clientEntryId } = entry;
+  work.close({ stream: streamOf(work.state(entry.log) as LogState), author, clientEntryId, refused: false });
 }
 
 const noBody = new Uint8Array();

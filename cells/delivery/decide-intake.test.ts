@@ -51,6 +51,17 @@ test('a number decided before is answered again with its entry, else with its re
   assert.deepEqual(refusals(cell), ['not_allowed']);
 });
 
+test('a refusal that cannot be kept for its cell is not decided: the number comes again', () => {
+  const cell = new StagedCell(1, [ana]);
+  cell.full.add(2);
+  const refused = intake(1, { kind: kinds.created });
+  assert.deepEqual(typesOf(cell.decide(refused, intake(2))), ['early', 'early']);
+  assert.deepEqual([refusals(cell), cell.writes?.decided], [[], []]);
+  cell.full.clear();
+  assert.deepEqual(typesOf(cell.decide(refused, intake(2))), ['decided', 'decided']);
+  assert.deepEqual(refusals(cell), ['bad_request']);
+});
+
 test('numbers below the lowest open one count as decided', () => {
   const cell = new StagedCell(1, [ana]);
   assert.deepEqual(typesOf(cell.decide(intake(5, { lowestOpen: 5 }), intake(6))), ['decided', 'decided']);

@@ -20,8 +20,8 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (operation.n > decided + 1) return { type: 'early' };
   const outcome = decideFresh(operation, work, log);
   if (outcome.type === 'fault') {
-    // A fault that may pass decides nothing: the number stays open and comes again.
-    if (faults[outcome.code].retry !== 'never') return { type: 'early' };
+    // A fault that may pass decides nothing: the number stays open and comes again. So does one whose refusal cannot be kept.
+    if (faults[outcome.code].retry !== 'never' || !work.context.hasOutboxRoom(operation.src)) return { type: 'early' };
     refuse(operation, work, { log, code: outcome.code, text: outcome.text ?? '' });
   }
   if (outcome.type === 'accepted') answer(operation, work, outcome);
@@ -58,7 +58,7 @@ function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint |
 function answerAgain(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
   const known = log === undefined ? undefined : work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) answer(operation, work, { entry: known, fresh: false });
-  else refuse(operation, work, { log, code: 'not_allowed', text: 'refused before' });
+  else if (work.context.hasOutboxRoom(operation.src)) refuse(operation, work, { log, code: 'not_allowed', text: 'refused before' });
   return { type: 'decided' };
 }
 
@@ -99,7 +99,7 @@ export function decideRefused(operation: RefusedOperation, work: WorkingSet): Ou
   if (decidesFor(operation, work) !== operation.src) return { type: 'rejected', why: 'not-owner' };
   const { author, stream, target } = operation;
   if (!work.facts.waiting(author, operation.clientEntryId, stream)) return { type: 'decided' };
-  work.close(stream, author, operation.clientEntryId);
+  work.close({ stream, author, clientEntryId: operation.clientEntryId, refused: true });
   const clientEntryId = refusalId(target, operation.clientEntryId);
   if (work.known({ log: author, author, clientEntryId })) return { type: 'decided' };
   const pair = 'pair' in operation.target ? operation.target.pair : undefined;

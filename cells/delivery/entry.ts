@@ -13,10 +13,17 @@ export interface Entry {
   readonly ord: number;
   /** Field number of the body in the Entry message. */
   readonly kind: number;
-  /** Bit 0: unreadable. */
+  /** Bit 0: unreadable. Bit 1: emptied. */
   readonly flags: number;
   readonly body: Uint8Array;
+  /** Hash of the entry before. Pending entries and bare headers have none. */
+  readonly prev?: Uint8Array;
+  /** Hash of the body that was there, where it was emptied. */
+  readonly bodyHash?: Uint8Array;
 }
+
+/** Bits of `flags`. */
+export const flagBits = { unreadable: 1, emptied: 2 } as const;
 
 /** Field numbers of `Entry.body` in client.proto. */
 export const kinds = {

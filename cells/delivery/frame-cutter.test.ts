@@ -22,7 +22,7 @@ const entry = (log: bigint, seq: number, bytes = 10): Entry => ({
 
 function cut(fill: (cutter: FrameCutter) => void): OutboxRow[] {
   let ids = 0n;
-  const cutter = new FrameCutter({ freshId: () => ++ids, limits: { frameEntriesMax, frameBytesMax } }, 3);
+  const cutter = new FrameCutter({ freshId: () => ++ids, limits: { frameEntriesMax, frameBytesMax } });
   fill(cutter);
   return cutter.rows();
 }
@@ -81,18 +81,31 @@ test('runs of logs that take turns stay runs; a gap begins another', () => {
   const [row] = cut((cutter) => {
     for (const [log, seq] of [
       [7n, 1],
-      [8n, 5],
+      [11n, 5],
       [7n, 2],
-      [8n, 6],
+      [11n, 6],
       [7n, 4],
     ] as const)
       cutter.add(2, entry(log, seq));
   });
   assert.deepEqual(row?.ranges, [
     { log: 7n, first: 1, last: 2 },
-    { log: 8n, first: 5, last: 6 },
+    { log: 11n, first: 5, last: 6 },
     { log: 7n, first: 4, last: 4 },
   ]);
+});
+
+test('logs of two partitions do not share a frame', () => {
+  const rows = cut((cutter) => {
+    for (const log of [7n, 8n, 11n]) cutter.add(2, entry(log, 1));
+  });
+  assert.deepEqual(
+    rows.map(({ lane, ranges }) => [lane, ranges.map(({ log }) => log)]),
+    [
+      [3, [7n, 11n]],
+      [0, [8n]],
+    ],
+  );
 });
 
 test('nothing to send is no frame', () => {

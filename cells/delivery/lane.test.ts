@@ -30,16 +30,27 @@ class ImpatientClock extends ManualClock {
 
 interface Bench {
   readonly lane: Lane;
+  /** Another lane of the same node. */
+  readonly other: Lane;
   readonly cell: StagedCell;
   /** Client entry ids of each attempted batch. */
   readonly attempts: bigint[][];
   readonly failures: unknown[];
   readonly doubts: number[];
-  submit(operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome>;
+  submit(operation: AppendOperation, mayRun?: () => boolean, into?: Lane): Promise<Outcome>;
 }
 
+/** Lets everything happen that waits for nothing but its turn. */
+const idle = async (): Promise<void> => {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
 /** A lane over a staged cell; `fails` throws instead of the transaction it is asked about. */
-function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefined, more: Partial<LaneLimits> = {}): Bench {
+function open(
+  fails: (ids: readonly bigint[], attempt: number) => Error | undefined,
+  more: Partial<LaneLimits> = {},
+  held: Promise<void> = Promise.resolve(),
+): Bench {
   const cell = new StagedCell(1, [ana, userOf(1, 2)]);
   const attempts: bigint[][] = [];
   const failures: unknown[] = [];
@@ -49,6 +60,7 @@ function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefi
     async write<T extends { readonly writes: Writes }>(_lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
       const ids = keys.intakes.map(({ clientEntryId }) => clientEntryId);
       attempts.push(ids);
+      await held;
       const error = fails(ids, attempts.length);
       if (error) throw error;
       const decision = decide(cell.facts(keys));
@@ -56,24 +68,28 @@ function open(fails: (ids: readonly bigint[], attempt: number) => Error | undefi
       return decision;
     },
   } as unknown as LogStore;
-  const lane = new Lane({
-    lane: 0,
-    store,
-    clock: new ImpatientClock(cell.nowMs),
-    freshLog: () => cell.freshId(),
-    context: () => cell.context(),
-    limits: { ...limits, ...more },
-    committed: ({ submissions, decision }) => {
-      for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
-    },
-    failed: (error) => failures.push(error),
-    unsure: () => doubts.push(attempts.length),
-  });
-  const submit = (operation: AppendOperation, mayRun?: () => boolean): Promise<Outcome> =>
-    new Promise((settle) => {
-      if (!lane.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
+  const make = (): Lane =>
+    new Lane({
+      lane: 0,
+      store,
+      clock: new ImpatientClock(cell.nowMs),
+      freshLog: () => cell.freshId(),
+      context: () => cell.context(),
+      limits: { ...limits, ...more },
+      committed: ({ submissions, decision }) => {
+        for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
+      },
+      failed: (error) => failures.push(error),
+      unsure: () => doubts.push(attempts.length),
+      together: () => both,
     });
-  return { lane, cell, attempts, failures, doubts, submit };
+  const both: readonly Lane[] = [make(), make()];
+  const [lane, other] = both as readonly [Lane, Lane];
+  const submit = (operation: AppendOperation, mayRun?: () => boolean, into = lane): Promise<Outcome> =>
+    new Promise((settle) => {
+      if (!into.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
+    });
+  return { lane, other, cell, attempts, failures, doubts, submit };
 }
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
@@ -167,6 +183,26 @@ test('a batch is cut at its entries', async () => {
     attempts.map((ids) => ids.length),
     [2, 1],
   );
+});
+
+test('what waits in two lanes shares a transaction, and neither runs another meanwhile', async () => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const { other, attempts, submit } = open(never, {}, held);
+  const first = [submit(append(1n)), submit(append(2n), undefined, other)];
+  await idle();
+  const later = [submit(append(3n), undefined, other), submit(append(4n))];
+  await idle();
+  assert.deepEqual(attempts, [[1n, 2n]]);
+  release();
+  assert.deepEqual(codes(await Promise.all([...first, ...later])), ['accepted', 'accepted', 'accepted', 'accepted']);
+  assert.deepEqual(new Set(attempts[1]), new Set([3n, 4n]));
+});
+
+test('lanes whose batches do not fit together run side by side', async () => {
+  const { other, attempts, submit } = open(never, { batchEntriesMax: 2 });
+  await submit(append(9n));
+  await Promise.all([submit(append(1n)), submit(append(2n)), submit(append(3n), undefined, other)]);
+  assert.deepEqual(new Set(attempts.map((ids) => ids.join())), new Set(['9', '1,2', '3']));
 });
 
 test('a lane that is drained takes nothing more, and is empty', async () => {

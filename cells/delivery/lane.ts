@@ -1,7 +1,8 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
 // 1. Whatever waits is taken, up to 256 entries and 256 KiB. An idle lane takes one append at once; a lane that has just
-//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many.
+//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many. What
+//    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
@@ -9,7 +10,7 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { type Decision, decide } from './decide.ts';
 import { keysOf } from './keys-of.ts';
 import { pairKey } from './log-state.ts';
-import { bytesOf, type Operation, type Outcome, weightOf } from './operations.ts';
+import { bytesOf, type Operation, type Outcome, type Target, weightOf } from './operations.ts';
 import { KeyTaken, type LogStore, MaybeCommitted, RunAgain } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
@@ -47,8 +48,10 @@ export interface LaneOptions {
   readonly lane: number;
   readonly store: LogStore;
   readonly context: () => DecideContext;
-  /** An id of this lane for a log that is about to be born. */
-  readonly freshLog: () => bigint;
+  /** An id, of the target's lane, for a log that is about to be born. */
+  readonly freshLog: (target: Target) => bigint;
+  /** The node's lanes, whose small batches may share a transaction. This one alone, if not given. */
+  readonly together?: () => readonly Lane[];
   readonly clock: Clock;
   readonly limits: LaneLimits;
   /** Resolves once what arrived in one piece is here; the next microtask, if not given. */
@@ -63,8 +66,12 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   #queue: Submission[] = [];
+  #queueEntries = 0;
   #queueBytes = 0;
   #running: Promise<void> | undefined;
+  #isCommitting = false;
+  /** Another lane's transaction has what waited here; until it is over nothing else of this lane runs, so that order holds. */
+  #lent: Promise<void> | undefined;
   #stopped = false;
   #lastMs = Number.NEGATIVE_INFINITY;
   /** Transactions and operations so far. */
@@ -84,6 +91,7 @@ export class Lane {
     const { queueMax, queueBytesMax } = this.#options.limits;
     if (this.#stopped || this.#queue.length >= queueMax || this.#queueBytes + bytes > queueBytesMax) return false;
     this.#queue.push(submission);
+    this.#queueEntries += weightOf(submission.operation);
     this.#queueBytes += bytes;
     this.#running ??= this.#run();
     return true;
@@ -100,8 +108,9 @@ export class Lane {
     await (this.#options.turn ?? nextTurn)();
     while (this.#queue.length > 0) {
       if (this.#isBusy()) await this.#options.clock.sleep(this.#options.limits.lingerMs);
-      await this.#commitAll(this.#take());
-      this.#lastMs = this.#options.clock.monotonic();
+      while (this.#lent !== undefined) await this.#lent;
+      // Another lane may have taken it.
+      if (this.#queue.length > 0) await this.#commitGathered();
     }
     this.#running = undefined;
   }
@@ -109,7 +118,41 @@ export class Lane {
   /** Work keeps coming, but not enough of it to fill a batch. */
   #isBusy(): boolean {
     const { clock, limits } = this.#options;
-    return this.#queue.length < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
+    const waiting = this.#others().reduce((sum, lane) => sum + lane.#queue.length, this.#queue.length);
+    return waiting < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
+  }
+
+  /** Lanes that have no transaction under way. */
+  #others(): Lane[] {
+    const all = this.#options.together?.() ?? [];
+    return all.filter((lane) => lane !== this && !lane.#isCommitting && lane.#lent === undefined);
+  }
+
+  async #commitGathered(): Promise<void> {
+    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#isCommitting = true;
+    const lenders = [];
+    let entries = this.#queueEntries;
+    let bytes = this.#queueBytes;
+    const batch = this.#take();
+    for (const lane of this.#others()) {
+      const fits = entries + lane.#queueEntries <= batchEntriesMax && bytes + lane.#queueBytes <= batchBytesMax;
+      if (lane.#queue.length === 0 || !fits) continue;
+      entries += lane.#queueEntries;
+      bytes += lane.#queueBytes;
+      lane.#lent = promise;
+      lenders.push(lane);
+      batch.push(...lane.#take());
+    }
+    await this.#commitAll(batch);
+    this.#isCommitting = false;
+    this.#lastMs = this.#options.clock.monotonic();
+    for (const lane of lenders) {
+      lane.#lent = undefined;
+      lane.#lastMs = this.#lastMs;
+    }
+    resolve();
   }
 
   #take(): Submission[] {
@@ -123,6 +166,7 @@ export class Lane {
       const weight = weightOf(submission.operation);
       if (batch.length > 0 && (entries + weight > batchEntriesMax || bytes + size > batchBytesMax)) break;
       taken += 1;
+      this.#queueEntries -= weight;
       this.#queueBytes -= size;
       if (!mayStillRun(submission)) continue;
       entries += weight;
@@ -194,7 +238,7 @@ export class Lane {
     return operations.map((o) => {
       if (!('target' in o) || !('pair' in o.target) || o.type === 'refused') return o;
       const log = logs.get(pairKey(o.target.pair));
-      return log === undefined ? { ...o, freshLog: this.#options.freshLog() } : { ...o, target: { log } };
+      return log === undefined ? { ...o, freshLog: this.#options.freshLog(o.target) } : { ...o, target: { log } };
     });
   }
 }

@@ -42,10 +42,11 @@ export interface IntakeOperation {
 /** What came with a pulled snapshot: the state just before the first entry. */
 export interface Snapshot {
   readonly state: LogState;
-  /** Seq, ts and ord before the first entry of the run. */
+  /** Seq, ts, ord and hash before the first entry of the run. */
   readonly start: number;
   readonly ts: number;
   readonly ord: number;
+  readonly hash: Uint8Array;
   readonly floor: number;
 }
 
@@ -58,6 +59,10 @@ export interface ApplyOperation {
   readonly snapshot?: Snapshot;
   /** Own people who were members when the run broke off: the snapshot may show that they left. */
   readonly leaving?: readonly bigint[];
+  /** One entry of a run that failed again and again. */
+  readonly alone?: boolean;
+  /** It failed alone as well: content is stored as unreadable, a state entry freezes the log (R27). */
+  readonly poisoned?: boolean;
 }
 
 /** The owner's final refusal of one of our users' appends (R12). */

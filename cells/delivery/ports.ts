@@ -12,6 +12,8 @@ export interface LogRow {
   head: number;
   ts: number;
   ord: number;
+  /** Hash of the head: what the next entry's prev is. */
+  hash: Uint8Array;
   /** Version of the state that belongs to this row. */
   version: number;
   status: LogStatus;
@@ -78,6 +80,21 @@ export interface IntakeRow {
   readonly createdMs: number;
 }
 
+/** The chain at one entry. */
+export interface CheckPoint {
+  readonly log: bigint;
+  readonly seq: number;
+  readonly hash: Uint8Array;
+}
+
+export interface ClosedIntake {
+  readonly stream: Stream;
+  readonly author: bigint;
+  readonly clientEntryId: bigint;
+  /** The owner has refused it; else it came back as an entry. */
+  readonly refused: boolean;
+}
+
 export interface UserLogRow {
   readonly user: bigint;
   readonly log: bigint;
@@ -89,6 +106,8 @@ export interface UserLogRow {
 /** Everything one transaction writes. */
 export interface Writes {
   readonly entries: readonly Entry[];
+  /** Hashes kept, so that a page can be proved from the nearest one below it. */
+  readonly checkPoints: readonly CheckPoint[];
   /** Rows whose head, version or status changed; `created` ones are inserted. */
   readonly rows: readonly LogRow[];
   readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];
@@ -100,7 +119,7 @@ export interface Writes {
   readonly pairs: readonly { readonly pair: Pair; readonly log: bigint }[];
   readonly intake: readonly IntakeRow[];
   /** Own users' appends the owner has decided: their intake rows go. */
-  readonly closed: readonly { readonly stream: Stream; readonly author: bigint; readonly clientEntryId: bigint }[];
+  readonly closed: readonly ClosedIntake[];
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
   readonly outbox: readonly OutboxRow[];
   readonly behind: readonly { readonly log: bigint; readonly known: number; readonly src: number }[];
@@ -116,6 +135,8 @@ export interface OutboxRow {
   readonly lane: number;
   readonly ranges: readonly LogRange[];
   readonly envelopes: readonly Uint8Array[];
+  /** Places in logs that this frame brings the destination for the first time; what is sent again counts none. */
+  readonly due?: number;
   /** What the ranges name, while it is in memory. Not stored. */
   readonly entries?: readonly Entry[];
 }

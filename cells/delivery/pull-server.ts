@@ -1,8 +1,10 @@
 // Answers other cells' pulls (R17): only a cell that keeps the log, only its interval, only from the owner.
 
+import { type Chain, chainStart } from '@weft/proto/chain.ts';
 import { faults } from '@weft/proto/faults.ts';
 import type { Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
 import { type CellInterval, type LogState, ownerOf } from './log-state.ts';
 import type { LogRow, LogStore } from './ports.ts';
@@ -13,6 +15,7 @@ export interface PullServerOptions {
   readonly store: LogStore & { readStateEntries(log: bigint, upTo: number): Promise<Entry[]> };
   readonly limits: { readonly pullEntriesMax: number; readonly pullBytesMax: number };
   readonly toWire: (entry: Entry) => WireEntry;
+  readonly chain: Chain;
   readonly refused: (src: number, log: bigint) => void;
 }
 
@@ -55,10 +58,12 @@ export class PullServer {
   }
 
   async #snapshot(log: bigint, before: number) {
-    const { store } = this.#options;
+    const { store, chain } = this.#options;
     const state = foldState(await store.readStateEntries(log, before));
     const [last] = await store.readRange(log, before, before, 1);
-    return state && encodeSnapshot(state, last);
+    const hash = last ? hashOf(chain, last) : chainStart;
+    // Without a proved start the other cell could prove nothing it is given: it asks again.
+    return state && hash && encodeSnapshot(state, last, hash);
   }
 }
 
@@ -70,7 +75,7 @@ const refusal = (code: 'unknown_log' | 'not_allowed'): PullAnswer => ({
 function withinBytes(entries: readonly Entry[], bytesMax: number): Entry[] {
   let bytes = 0;
   const fits = entries.findIndex((entry, i) => {
-    bytes += entry.body.length + 96;
+    bytes += entry.body.length + 164;
     return bytes > bytesMax && i > 0;
   });
   return entries.slice(0, fits < 0 ? entries.length : fits);

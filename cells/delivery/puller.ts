@@ -22,6 +22,8 @@ export interface PullerOptions {
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
   readonly failed: (error: unknown) => void;
+  /** True: nothing is pulled. For tests that switch this guard off. */
+  readonly isOff?: () => boolean;
 }
 
 export class Puller {
@@ -36,6 +38,7 @@ export class Puller {
 
   /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
   want(log: bigint, src: number): void {
+    if (this.#options.isOff?.()) return;
     if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.waitingMax) return;
     this.#waiting.set(log, src);
     this.#next();

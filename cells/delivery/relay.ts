@@ -30,6 +30,8 @@ export interface RelayOptions {
   readonly failed: (error: unknown) => void;
   /** The broker has a frame: where a failpoint stands. */
   readonly stored?: () => void;
+  /** True: nothing is sent again. For tests that switch this guard off. */
+  readonly isOff?: () => boolean;
   /** A frame was published (again), or acknowledged end to end. */
   readonly counted: (dst: number, what: 'sent' | 'resent' | 'acknowledged' | 'no-responders' | 'refused' | 'timeout') => void;
 }
@@ -63,6 +65,11 @@ export class Relay {
     return this.#inFlight.get(dst) ?? 0;
   }
 
+  /** Whether the broker has a frame; undefined when another node sent it or it was long ago. */
+  brokerHas(id: bigint): boolean | undefined {
+    return this.#sent.get(id)?.stored;
+  }
+
   /** Frames of a transaction that has just committed, with the entries still in memory. */
   publishCommitted(rows: readonly OutboxRow[]): void {
     for (const row of rows) {
@@ -81,6 +88,7 @@ export class Relay {
   /** Sends again what is due for one destination. Called often by the lease's holder. */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
+    if (this.#options.isOff?.()) return;
     const room = limits.framesInFlightMax - this.inFlight(dst);
     if (room <= 0) return;
     const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#sentTo(dst));

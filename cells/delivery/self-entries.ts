@@ -1,6 +1,6 @@
 // Entries that a cell writes into its people's self logs: bodies, and ids that the same cause makes again.
 import { LogJoined, LogLeft, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { type Entry, kinds } from './entry.ts';
+import { kinds } from './entry.ts';
 import type { LogState } from './log-state.ts';
 import { mix64 } from './mix.ts';
 import type { Target } from './operations.ts';
@@ -19,9 +19,3 @@ export const refusedBody = (refused: Refused): Uint8Array => Refused.encode(refu
 /** Id, in its author's self log, of the entry that says that this append was refused: one for each log and append. */
 export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
   mix64(mix64(clientEntryId) ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;
-
-/** A removal is seen before what follows it in any other log (R19). */
-export function selfLogsFirst<R extends { readonly entries: readonly Entry[] }>(runs: readonly R[]): R[] {
-  const isSelf = (run: R): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
-  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
-}

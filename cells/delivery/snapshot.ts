@@ -1,4 +1,5 @@
 // The state of a log just before a seq, as it travels to a cell that begins to keep the log there (R18).
+import { hashBytes } from '@weft/proto/chain.ts';
 import type { LogSnapshot } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
@@ -16,8 +17,8 @@ export function foldState(entries: readonly Entry[]): LogState | undefined {
   return state;
 }
 
-/** `before` is the header of the last entry before the snapshot's run; undefined at the log's beginning. */
-export function encodeSnapshot(state: LogState, before: Entry | undefined): LogSnapshot {
+/** `before` is the last entry before the snapshot's run, with its hash; undefined at the log's beginning. */
+export function encodeSnapshot(state: LogState, before: Entry | undefined, hashBefore: Uint8Array): LogSnapshot {
   return {
     log: state.log,
     kind: protoKindOf(state.kind),
@@ -32,6 +33,7 @@ export function encodeSnapshot(state: LogState, before: Entry | undefined): LogS
     ordBefore: BigInt(before?.ord ?? 0),
     tsBefore: BigInt(before?.ts ?? 0),
     version: BigInt(state.version),
+    hashBefore,
   };
 }
 
@@ -40,7 +42,7 @@ const kindOf: Readonly<Record<string, LogKind>> = { LOG_KIND_DIRECT: 'direct', L
 export function decodeSnapshot(wire: LogSnapshot): Snapshot | undefined {
   const kind = kindOf[wire.kind];
   const epoch = wire.epochs.at(-1)?.epoch;
-  if (!kind || epoch === undefined) return undefined;
+  if (!kind || epoch === undefined || wire.hashBefore.length !== hashBytes) return undefined;
   const start = Number(wire.start);
   const state: LogState = {
     log: wire.log,
@@ -55,5 +57,5 @@ export function decodeSnapshot(wire: LogSnapshot): Snapshot | undefined {
     members: new Map(wire.members.map((m) => [m.user, { home: m.home, from: Number(m.from) }])),
     cells: new Map(),
   };
-  return { state, start, ts: Number(wire.tsBefore), ord: Number(wire.ordBefore), floor: Number(wire.floor) };
+  return { state, start, ts: Number(wire.tsBefore), ord: Number(wire.ordBefore), hash: wire.hashBefore, floor: Number(wire.floor) };
 }

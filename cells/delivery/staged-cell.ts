@@ -1,8 +1,10 @@
 // A cell's facts as plain values, for the tests beside the decisions: operations are decided one batch after another, and
 // what each writes is there for the next. No locks, no time, no faults; tests/simulation has those.
+import { Chain, chainStart } from '@weft/proto/chain.ts';
 import { Created } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { birthCell, idEpochMs, makeId } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { decide } from './decide.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
@@ -11,6 +13,8 @@ import { groupPair, type LogState, pairKey, streamKey } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
 import type { Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
+
+const chain = new Chain(sha256);
 
 /** The n-th user born in a cell. */
 export const userOf = (cell: number, n: number): bigint => makeId(idEpochMs + n, cell, 0, 0);
@@ -29,6 +33,8 @@ export class StagedCell {
   writes: Writes | undefined;
   nowMs = 1_800_000_000_000;
   openIntakePerUserMax = 3;
+  /** Cells for which no more may wait here. */
+  readonly full = new Set<number>();
   #ids = 1;
 
   constructor(number: number, users: readonly bigint[]) {
@@ -52,6 +58,9 @@ export class StagedCell {
       nowMs: this.nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      chain,
+      hasIntakeRoom: (dst) => !this.full.has(dst),
+      hasOutboxRoom: (dst) => !this.full.has(dst),
       freshId: () => this.freshId(),
       limits: { openIntakePerUserMax: this.openIntakePerUserMax, frameEntriesMax: 256, frameBytesMax: 256 * 1024 },
     };
@@ -111,7 +120,7 @@ export class StagedCell {
 
   #addSelfLog(user: bigint): void {
     const epoch = makeEpoch({ count: 1, cell: this.number, generation: 1 });
-    this.rows.set(user, { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' });
+    this.rows.set(user, { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' });
     this.states.set(user, {
       log: user,
       kind: 'self',

@@ -1,11 +1,15 @@
 // One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
+import type { Chain } from '@weft/proto/chain.ts';
+import { checkPointEvery } from './chain-of.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import {
   type AppendKey,
+  type CheckPoint,
+  type ClosedIntake,
   type DecidedKey,
   type Facts,
   type IntakeRow,
@@ -25,9 +29,21 @@ export interface DecideContext {
   homeOf(user: bigint): number;
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace(pair: Pair): number;
+  readonly chain: Chain;
+  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
+  hasIntakeRoom(dst: number): boolean;
+  hasOutboxRoom(dst: number): boolean;
   /** A new outbox id. */
   freshId(): bigint;
   readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
+}
+
+/** Where a replica begins: what the header of its first entry continues from. */
+interface RunStart {
+  readonly start: number;
+  readonly ts: number;
+  readonly ord: number;
+  readonly hash: Uint8Array;
 }
 
 export class WorkingSet {
@@ -49,9 +65,10 @@ export class WorkingSet {
   readonly #intake: IntakeRow[] = [];
   readonly #nextIntake = new Map<string, number>();
   readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
-  readonly #closed: { stream: Stream; author: bigint; clientEntryId: bigint }[] = [];
+  readonly #closed: ClosedIntake[] = [];
   readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
+  readonly #checkPoints: CheckPoint[] = [];
 
   constructor(facts: Facts, context: DecideContext) {
     this.facts = facts;
@@ -89,6 +106,7 @@ export class WorkingSet {
     this.#rows.set(row.log, row);
     this.#states.set(row.log, state);
     this.#created.set(row.log, { row, state, start });
+    if (start > 0) this.#checkPoints.push({ log: row.log, seq: start, hash: row.hash });
   }
 
   addPair(pair: Pair, log: bigint): void {
@@ -103,12 +121,14 @@ export class WorkingSet {
     return undefined;
   }
 
-  /** Adds an entry to the end of its log's run. The caller has made its seq the row's head + 1. */
+  /** Adds an entry to the end of its log's run. The caller has made its seq the row's head + 1 and its prev the row's hash. */
   push(entry: Entry): void {
     const row = this.row(entry.log) as LogRow;
     row.head = entry.seq;
     row.ts = entry.ts;
     row.ord = entry.ord;
+    row.hash = this.context.chain.next(entry, row.hash);
+    if (entry.seq % checkPointEvery === 0) this.#checkPoints.push({ log: entry.log, seq: entry.seq, hash: row.hash });
     this.#touched.add(entry.log);
     this.#keep(entry);
   }
@@ -136,11 +156,13 @@ export class WorkingSet {
   }
 
   /** The replica goes on after a gap that is not its cell's to know. */
-  reopen(after: LogState, from: { readonly start: number; readonly ts: number; readonly ord: number }): void {
+  reopen(after: LogState, from: RunStart): void {
     const row = this.row(after.log) as LogRow;
     row.head = from.start;
     row.ts = from.ts;
     row.ord = from.ord;
+    row.hash = from.hash;
+    this.#checkPoints.push({ log: after.log, seq: from.start, hash: from.hash });
     this.#reopened.push({ log: after.log, start: from.start });
     this.changeState(after);
   }
@@ -176,8 +198,8 @@ export class WorkingSet {
     this.#decided.set(decidedKey(key), { key, n });
   }
 
-  close(stream: Stream, author: bigint, clientEntryId: bigint): void {
-    this.#closed.push({ stream, author, clientEntryId });
+  close(closed: ClosedIntake): void {
+    this.#closed.push(closed);
   }
 
   caughtUp(log: bigint, head: number): void {
@@ -193,6 +215,7 @@ export class WorkingSet {
       .map((after) => ({ before: this.facts.states.get(after.log) as LogState, after }));
     return {
       entries: this.entries,
+      checkPoints: this.#checkPoints,
       rows,
       created,
       states,
@@ -202,24 +225,31 @@ export class WorkingSet {
       intake: this.#intake,
       closed: this.#closed,
       decided: [...this.#decided.values()],
-      outbox: [...this.#entryFrames(lane), ...this.#envelopeFrames(lane)],
+      outbox: [...this.#entryFrames(), ...this.#envelopeFrames(lane)],
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
   }
 
-  #entryFrames(lane: number): OutboxRow[] {
-    const frames = new FrameCutter(this.context, lane);
+  #entryFrames(): OutboxRow[] {
+    const frames = new FrameCutter(this.context);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
       if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
       for (const [cell, interval] of state.cells) {
         if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
-        frames.add(cell, entry);
+        frames.add(cell, entry, entry.seq === interval.from ? this.#passed(entry, cell) : 0);
       }
     }
     for (const { dst, log, seq } of this.resend) frames.addStored(dst, log, seq);
     return frames.rows();
+  }
+
+  /** Places between what a cell got of a log before it was out of it and its first entry now. */
+  #passed({ log, seq }: Entry, cell: number): number {
+    const before = this.facts.states.get(log)?.cells.get(cell);
+    if (!before || before.from === seq) return 0;
+    return seq - 1 - (before.until || (this.facts.rows.get(log)?.head ?? seq - 1));
   }
 
   #envelopeFrames(lane: number): OutboxRow[] {

@@ -31,6 +31,7 @@ export interface RequestsOptions {
   readonly cell: number;
   readonly store: CellStore;
   readonly homeOf: (user: bigint) => number;
+  readonly logsPerUserMax: number;
   /** Whether the directory knows the user; throws directory_away when nobody can tell. */
   readonly exists: (user: bigint) => Promise<boolean>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
@@ -137,8 +138,8 @@ export class Requests {
   }
 
   async #checkRoom(user: bigint): Promise<void> {
-    if ((await this.#options.store.countLogs(user)) >= limits.logsPerUserMax)
-      throw new WeftError('too_many_logs', `${limits.logsPerUserMax} allowed`);
+    const { store, logsPerUserMax } = this.#options;
+    if ((await store.countLogs(user)) >= logsPerUserMax) throw new WeftError('too_many_logs', `${logsPerUserMax} allowed`);
   }
 
   async #checkUsers(users: readonly bigint[]): Promise<void> {

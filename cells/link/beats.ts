@@ -59,3 +59,13 @@ export class Beats {
 }
 
 export const beatSignal = 'beat';
+
+/** Logs of which a beat tells a head that is not here: heads older than two seconds whose frames were lost on the way. */
+export async function lostTails(
+  heads: readonly Head[],
+  read: (logs: readonly bigint[]) => Promise<readonly { readonly log: bigint; readonly head: number }[]>,
+): Promise<bigint[]> {
+  if (heads.length === 0) return [];
+  const found = new Map((await read(heads.map(({ log }) => log))).map(({ log, head }) => [log, head]));
+  return heads.flatMap(({ log, seq }) => ((found.get(log) ?? 0) < Number(seq) ? [log] : []));
+}

@@ -7,8 +7,8 @@ export interface Duty {
   readonly name: string;
   readonly everyMs: number;
   readonly run: () => Promise<void>;
-  /** Called when the lease comes and when it goes. */
-  readonly held?: (held: boolean) => void;
+  /** Called when the lease comes and when it goes. `takenOver`: from a holder that did not live to give it back, or is frozen. */
+  readonly held?: (held: boolean, takenOver: boolean) => void;
 }
 
 export interface DutiesOptions {
@@ -48,9 +48,10 @@ export class Duties implements AsyncDisposable {
       try {
         if (clock.monotonic() >= renewAt) {
           const had: boolean = held;
-          held = (await leases.tryHold(duty.name, leaseMs)) !== undefined;
+          const lease = await leases.tryHold(duty.name, leaseMs);
+          held = lease !== undefined;
           renewAt = clock.monotonic() + leaseEveryMs;
-          if (held !== had) duty.held?.(held);
+          if (held !== had) duty.held?.(held, (lease?.takenAfterMs ?? 0) > 0);
         }
         if (held && clock.monotonic() >= runAt) {
           runAt = clock.monotonic() + duty.everyMs;

@@ -1,8 +1,10 @@
 // What cells ask each other and get an answer to at once: a range of a log, the digests of what they share, the opening
 // of a direct conversation.
+import { Chain } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import { DigestRequest, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import { AntiEntropy } from '../delivery/anti-entropy.ts';
 import { kinds } from '../delivery/entry.ts';
 import { pairKey, pairOf } from '../delivery/log-state.ts';
@@ -39,6 +41,7 @@ export class PeerRequests {
       store,
       limits,
       toWire,
+      chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
     });
     this.antiEntropy = new AntiEntropy({

@@ -66,6 +66,8 @@ export interface HubOptions {
   readonly pushBytesMax: number;
   /** A failpoint: true leaves a push out, while the digest still counts it. */
   readonly dropsPush?: () => boolean;
+  /** A guard switched off: what lies beyond the head is told as if it continued it. */
+  readonly pushesAtOnce?: boolean;
 }
 
 export class Hub {
@@ -236,7 +238,7 @@ export class Hub {
     const last = entries.at(-1);
     if (!first || !last) return;
     if (!watched || last.seq <= watched.head) return acceptAll(entries, origins);
-    if (first.seq > watched.head + 1) return this.#hold(watched, { entries, origins });
+    if (first.seq > watched.head + 1 && this.#options.pushesAtOnce !== true) return this.#hold(watched, { entries, origins });
     this.#emit(watched, { entries: entries.filter((e) => e.seq > watched.head), origins, runs });
     acceptAll(entries, origins);
     this.#releaseHeld(watched);

@@ -2,7 +2,7 @@
 // second: a hole, a restarted or a vanished node makes the others read the heads they watch.
 
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { NodePush } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { NodePush, type SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
@@ -10,8 +10,10 @@ import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
 /** NodePush.runs = 4. */
 const runsTag = 4 * 8 + 2;
 
+export type PushBus = Pick<CellBus, 'publishPush' | 'subscribePush'>;
+
 export interface NodePushesOptions {
-  readonly bus: Pick<CellBus, 'publishPush' | 'subscribePush'>;
+  readonly bus: PushBus;
   readonly clock: Clock;
   /** Number of this node, and when it started (Unix ms). */
   readonly node: number;
@@ -19,6 +21,8 @@ export interface NodePushesOptions {
   readonly onRuns: (runs: readonly Run[]) => void;
   readonly onMarks: (marks: readonly MarkMoved[]) => void;
   readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
+  /** Devices connected at another node, of that number. May be lost: whoever is not told keeps an old socket. */
+  readonly onSessionsOpened: (sessions: readonly SessionOpened[], node: number) => void;
   /** Commits of another node were missed. */
   readonly onHole: () => void;
 }
@@ -34,6 +38,8 @@ export class NodePushes implements Disposable {
   readonly #peers = new Map<number, Peer>();
   readonly #owned = new DisposableStack();
   #counter = 0n;
+  readonly #opened: SessionOpened[] = [];
+  #gathering: Disposable | undefined;
 
   constructor(options: NodePushesOptions) {
     this.#options = options;
@@ -59,12 +65,27 @@ export class NodePushes implements Disposable {
     this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
   }
 
-  /** Something may have been committed here that cannot be told: the others find a hole. */
+  /** Something may have been committed here that cannot be told: the others find a hole, and this node takes it for one. */
   tellDoubt(): void {
     this.#counter += 1n;
+    this.#options.onHole();
+  }
+
+  /** Gathered for a moment: a thousand devices that come back at once are a few messages. Nobody is told where nobody listens. */
+  tellSessionOpened(session: bigint, openedAt: number): void {
+    if (this.#peers.size === 0) return;
+    this.#opened.push({ session, openedAt: BigInt(openedAt) });
+    this.#gathering ??= this.#options.clock.timer(gatherMs, () => this.#tellOpened());
+  }
+
+  #tellOpened(): void {
+    this.#gathering = undefined;
+    const sessionsOpened = this.#opened.splice(0);
+    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsOpened })).finish()]));
   }
 
   [Symbol.dispose](): void {
+    this.#gathering?.[Symbol.dispose]();
     this.#owned.dispose();
   }
 
@@ -98,9 +119,10 @@ export class NodePushes implements Disposable {
     if (push.beat) return;
     const runs = decodeRuns(bytes, runsTag);
     if (runs.length > 0) return this.#options.onRuns(runs);
-    const { marks, sessionsEnded } = NodePush.decode(bytes);
+    const { marks, sessionsEnded, sessionsOpened } = NodePush.decode(bytes);
     if (marks.length > 0) this.#options.onMarks(marks);
     if (sessionsEnded.length > 0) this.#options.onSessionsEnded(sessionsEnded);
+    if (sessionsOpened.length > 0) this.#options.onSessionsOpened(sessionsOpened, push.node);
   }
 
   /** Whether something of that node was missed. */
@@ -115,6 +137,7 @@ export class NodePushes implements Disposable {
 
 const beatMs = 1_000;
 const vanishedMs = 4_000;
+const gatherMs = 20;
 
 /** Node, start, counter and beat without decoding the runs. */
 function readFront(bytes: Uint8Array): { node: number; start: bigint; counter: bigint; beat: boolean } {

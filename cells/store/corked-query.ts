@@ -1,10 +1,11 @@
 // Statements of one turn leave in one write. A system call costs more than a statement's share of the transaction, and pg
 // makes one for each.
 import type { Socket } from 'node:net';
+import { type BatchStatement, isParsed, sendBatch, type Waiting } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
 import type { Query } from './entries-table.ts';
 
-/** Sends statements down a pipelined session, gathered per turn of the event loop. */
+/** Sends statements down a pipelined session, gathered per turn of the event loop. Each fails for itself. */
 export const queryOn =
   (session: pg.Client): Query =>
   (statement) => {
@@ -15,3 +16,21 @@ export const queryOn =
     }
     return session.query(statement);
   };
+
+/** Sends the statements of a transaction: those of one turn are answered as one, and the first that fails ends them. */
+export function transactionOn(session: pg.Client): Query {
+  const one = queryOn(session);
+  let waiting: Waiting<Parameters<Query>[0] & BatchStatement>[] = [];
+  const send = (): void => {
+    const sending = waiting;
+    waiting = [];
+    const statements = sending.map(({ statement }) => statement);
+    if (isParsed(session, statements)) sendBatch(session, sending);
+    else for (const { statement, resolve, reject } of sending) one(statement).then(resolve, reject);
+  };
+  return (statement) =>
+    new Promise((resolve, reject) => {
+      if (waiting.length === 0) process.nextTick(send);
+      waiting.push({ statement: statement as Parameters<Query>[0] & BatchStatement, resolve, reject });
+    });
+}

@@ -1,7 +1,7 @@
 // Entries: the truth at the owner, an unbroken run at a replica.
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type pg from 'pg';
-import type { Entry } from '../delivery/entry.ts';
+import { type Entry, flagBits } from '../delivery/entry.ts';
 import type { AppendKey } from '../delivery/ports.ts';
 import type { EntryFold } from './entry-key.ts';
 
@@ -66,7 +66,7 @@ const rowsAsText = {
   types: { getTypeParser: (oid: number) => (oid === int8Oid ? asText : oid === byteaOid ? asBytes : Number) },
 } as const;
 
-/** The flags live in the high bits of the stored kind. */
+/** The flags live in the high bits of the stored kind. Where they say that the body was emptied, its column has the hash. */
 const kindBits = 8;
 
 export interface Range {
@@ -94,7 +94,7 @@ export class EntriesTable {
       int8Array(entries.map((e) => e.author)),
       int8Array(entries.map((e) => this.#fold.key(e.author, e.clientEntryId))),
       int2Array(entries.map((e) => e.kind | (e.flags << kindBits))),
-      byteaArray(entries.map((e) => e.body)),
+      byteaArray(entries.map((e) => e.bodyHash ?? e.body)),
     ];
     return query({ name: 'entries-insert', text: insert, values });
   }
@@ -138,6 +138,7 @@ export class EntriesTable {
 
   #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epoch: bigint; readonly body: Buffer }): Entry {
     const author = BigInt(row[3]);
+    const flags = row[5] >> kindBits;
     return {
       log: of.log,
       epoch: of.epoch,
@@ -147,8 +148,8 @@ export class EntriesTable {
       clientEntryId: this.#fold.clientEntryId(author, BigInt(row[4])),
       ord: Number(row[2]),
       kind: row[5] & ((1 << kindBits) - 1),
-      flags: row[5] >> kindBits,
-      body: of.body,
+      flags,
+      ...((flags & flagBits.emptied) === 0 ? { body: of.body } : { body: noBody, bodyHash: of.body }),
     };
   }
 }

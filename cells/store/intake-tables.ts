@@ -1,7 +1,8 @@
 // Intake at home (numbered, until decided) and what the owner has decided of other cells' intake.
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import { type Stream, streamKey } from '../delivery/log-state.ts';
-import type { DecidedKey, IntakeRow } from '../delivery/ports.ts';
+import type { ClosedIntake, DecidedKey, IntakeRow } from '../delivery/ports.ts';
+import { columnNumbers } from './books-table.ts';
 import type { Query } from './entries-table.ts';
 
 const openStreams = `
@@ -36,6 +37,11 @@ from intake
 where author_id = any ($1::bigint[])
 group by author_id`;
 
+const countBytes = `
+select dst, sum(octet_length(body)) + count(*) * $1::bigint as bytes
+from intake
+group by dst`;
+
 const insert = `
 insert into intake
   (stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms)
@@ -44,11 +50,17 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint
   $9::bytea[], $10::bigint[]) as x (a, b, n, l, d, u, c, k, y, t)`;
 
 const close = `
-delete from intake
-where author_id = any ($1::bigint[])
-  and (author_id, client_entry_id, stream_a, stream_b) in (
-    select u, c, a, b from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as x (u, c, a, b)
-  )`;
+with gone as (
+  delete from intake
+  where author_id = any ($1::bigint[])
+    and (author_id, client_entry_id, stream_a, stream_b) in (
+      select u, c, a, b from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as x (u, c, a, b)
+    )
+  returning dst
+)
+insert into books (peer, class, what, node, lane, n)
+select dst, 2, $5::smallint, $6::smallint, $7::smallint, count(*) from gone group by dst order by dst
+on conflict (peer, class, what, node, lane) do update set n = books.n + excluded.n`;
 
 const readDecided = `
 select d.stream_a, d.stream_b, d.cell, d.generation, d.n
@@ -135,6 +147,17 @@ export async function countOpenIntake(query: Query, authors: readonly bigint[]):
   return new Map(rows.map((r: { author_id: bigint; open: bigint }) => [r.author_id, Number(r.open)]));
 }
 
+/** Bytes that a row takes beside its body, with its share of the indexes. */
+const rowBytes = 200;
+
+export const intakeBytesOf = (row: IntakeRow): number => row.body.length + rowBytes;
+
+/** Bytes of open intake, by destination. Reads the whole table. */
+export async function countIntakeBytes(query: Query): Promise<Map<number, number>> {
+  const { rows } = await query({ name: 'intake-bytes', text: countBytes, values: [rowBytes] });
+  return new Map(rows.map((r: { dst: number; bytes: bigint | string }) => [r.dst, Number(r.bytes)]));
+}
+
 export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
   const values = [
     ...streamArrays(rows.map((r) => r.stream)),
@@ -162,13 +185,19 @@ export function insertIntake(query: Query, rows: readonly IntakeRow[], generatio
   ];
 }
 
-export function closeIntake(query: Query, ids: readonly { stream: Stream; author: bigint; clientEntryId: bigint }[]): Promise<unknown> {
-  const values = [
-    int8Array(ids.map((i) => i.author)),
-    int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId))),
-    ...streamArrays(ids.map((i) => i.stream)),
-  ];
-  return query({ name: 'intake-close', text: close, values });
+/** The decided rows go, and are counted in the books of the lane: as applied or as refused. */
+export function closeIntake(query: Query, closed: readonly ClosedIntake[], by: { node: number; lane: number }): Promise<unknown>[] {
+  const sets = [closed.filter((c) => !c.refused), closed.filter((c) => c.refused)].filter((set) => set.length > 0);
+  return sets.map((ids) => {
+    const what = ids[0]?.refused ? columnNumbers.refused : columnNumbers.applied;
+    const values = [
+      int8Array(ids.map((i) => i.author)),
+      int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId))),
+      ...streamArrays(ids.map((i) => i.stream)),
+      ...[what, by.node, by.lane],
+    ];
+    return query({ name: 'intake-close', text: close, values });
+  });
 }
 
 export const decidedKeyText = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;

@@ -1,11 +1,12 @@
 // Logs: the locked row of each log, and what changes with its state.
-import { int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import { chainStart } from '@weft/proto/chain.ts';
+import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type { LogKind, LogState } from '../delivery/log-state.ts';
 import type { LogRow, LogStatus } from '../delivery/ports.ts';
 import type { Query } from './entries-table.ts';
 
 const lock = `
-select log_id, status, epoch, head, head_ts, head_ord, version
+select log_id, status, epoch, head, head_ts, head_ord, head_hash, version
 from logs
 where log_id = any ($1::bigint[])
 order by log_id
@@ -13,16 +14,16 @@ for update`;
 
 const insert = `
 insert into logs
-  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, version, start_seq, floor, low, high, changed_ms)
-select l, k, st, e, 0, h, t, o, v, s, s, lo, hi, $12::bigint
+  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, head_hash, version, start_seq, floor, low, high, changed_ms)
+select l, k, st, e, 0, h, t, o, hh, v, s, s, lo, hi, $13::bigint
 from unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-  $9::bigint[], $10::bigint[], $11::bigint[]) as x (l, k, st, e, h, t, o, v, s, lo, hi)`;
+  $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[]) as x (l, k, st, e, h, t, o, v, s, lo, hi, hh)`;
 
 // The keys twice: a plan made while the table was small, and kept, would otherwise read all of it for each batch.
 const update = `
 update logs
-set head = x.h, head_ts = x.t, head_ord = x.o, version = x.v, status = x.s, changed_ms = $7::bigint
-from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[]) as x (l, h, t, o, v, s)
+set head = x.h, head_ts = x.t, head_ord = x.o, head_hash = x.hh, version = x.v, status = x.s, changed_ms = $8::bigint
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bytea[]) as x (l, h, t, o, v, s, hh)
 where logs.log_id = any ($1::bigint[]) and logs.log_id = x.l`;
 
 const moveStarts = `
@@ -38,19 +39,19 @@ left join lateral (select title, members_max, creator from groups where groups.l
 where l.log_id = any ($1::bigint[])`;
 
 const readOne = `
-select log_id, status, epoch, head, head_ts, head_ord, version, start_seq
+select log_id, status, epoch, head, head_ts, head_ord, head_hash, version, start_seq
 from logs
 where log_id = $1`;
 
 const readForUserText = `
-select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.version, l.start_seq, u.from_seq, u.until_seq
+select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, l.version, l.start_seq, u.from_seq, u.until_seq
 from user_logs u, logs l
 where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
 
 const insertSelf = `
 insert into logs
-  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, version, start_seq, floor, low, high, changed_ms)
-values ($1, 3, 0, $2, 0, 0, 0, 0, 1, 0, 0, $1, 0, $3)
+  (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, head_hash, version, start_seq, floor, low, high, changed_ms)
+values ($1, 3, 0, $2, 0, 0, 0, 0, $4, 1, 0, 0, $1, 0, $3)
 on conflict (log_id) do nothing`;
 
 const kindNumbers = { direct: 1, group: 2, self: 3 } as const;
@@ -67,6 +68,7 @@ interface LockedRow {
   head: bigint;
   head_ts: bigint;
   head_ord: bigint;
+  head_hash: Buffer;
   version: bigint;
   start_seq?: bigint;
 }
@@ -110,6 +112,7 @@ export function insertLogs(
     int8Array(created.map((c) => c.start)),
     int8Array(created.map((c) => c.state.low)),
     int8Array(created.map((c) => c.state.high)),
+    byteaArray(created.map((c) => c.row.hash)),
     nowMs,
   ];
   return query({ name: 'logs-insert', text: insert, values });
@@ -123,6 +126,7 @@ export function updateLogs(query: Query, rows: readonly LogRow[], nowMs: number)
     int8Array(rows.map((r) => r.ord)),
     int8Array(rows.map((r) => r.version)),
     int2Array(rows.map((r) => statusNumbers[r.status])),
+    byteaArray(rows.map((r) => r.hash)),
     nowMs,
   ];
   return query({ name: 'logs-update', text: update, values });
@@ -135,7 +139,7 @@ export function updateStarts(query: Query, rows: readonly { log: bigint; start: 
 
 /** A user's self log has the user's id. Doing it again changes nothing. */
 export function insertSelfLog(query: Query, user: bigint, epoch: bigint, nowMs: number): Promise<unknown> {
-  return query({ name: 'logs-insert-self', text: insertSelf, values: [user, epoch, nowMs] });
+  return query({ name: 'logs-insert-self', text: insertSelf, values: [user, epoch, nowMs, chainStart] });
 }
 
 export interface StateRow {
@@ -161,6 +165,7 @@ const toRow = (row: LockedRow): LogRow => ({
   head: Number(row.head),
   ts: Number(row.head_ts),
   ord: Number(row.head_ord),
+  hash: row.head_hash,
   version: Number(row.version),
   status: statusNames[row.status] ?? 'frozen',
 });

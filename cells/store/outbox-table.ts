@@ -8,11 +8,18 @@ import type { LogRange, OutboxRow } from '../delivery/ports.ts';
 import type { Query } from './entries-table.ts';
 
 const insert = `
-insert into outbox (dst, id, class, lane, payload)
-select d, i, c, l, p from unnest($1::smallint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bytea[]) as x (d, i, c, l, p)`;
+insert into outbox (dst, id, class, lane, due, payload)
+select d, i, c, l, u, p
+from unnest($1::smallint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bytea[]) as x (d, i, c, l, u, p)`;
 
+// Only the rows that really go are counted: every node of the cell hears every acknowledgement.
 const removeText = `
-delete from outbox where dst = $1 and id = any ($2::bigint[])`;
+with gone as (
+  delete from outbox where dst = $1::smallint and id = any ($2::bigint[]) returning class, lane, due
+)
+insert into books (peer, class, what, node, lane, n)
+select $1::smallint, 1, 2, $3::smallint, lane, sum(due)::bigint from gone where class = 1 group by lane order by lane
+on conflict (peer, class, what, node, lane) do update set n = books.n + excluded.n`;
 
 const readOld = `
 select dst, id, class, lane, payload
@@ -22,8 +29,17 @@ order by id
 limit $3`;
 
 const dropText = `
-delete from outbox
-where dst = $1 and id in (select id from outbox where dst = $1 and class = 1 order by id limit $2)`;
+with gone as (
+  delete from outbox
+  where dst = $1::smallint and id in (select id from outbox where dst = $1::smallint and class = 1 order by id limit $2)
+  returning lane, due
+),
+counted as (
+  insert into books (peer, class, what, node, lane, n)
+  select $1::smallint, 1, 5, 0, lane, sum(due)::bigint from gone group by lane order by lane
+  on conflict (peer, class, what, node, lane) do update set n = books.n + excluded.n
+)
+select count(*) as dropped from gone`;
 
 const countText = `
 select dst, count(*) as waiting from outbox group by dst`;
@@ -38,13 +54,15 @@ export function insertOutbox(query: Query, rows: readonly OutboxRow[]): Promise<
     int8Array(rows.map((r) => r.id)),
     int2Array(rows.map((r) => classNumbers[r.class])),
     int2Array(rows.map((r) => r.lane)),
+    int8Array(rows.map((r) => r.due ?? 0)),
     byteaArray(rows.map((r) => (r.class === 'v' ? packEnvelopes(r.envelopes) : packRanges(r.ranges)))),
   ];
   return query({ name: 'outbox-insert', text: insert, values });
 }
 
-export function deleteOutbox(query: Query, dst: number, ids: readonly bigint[]): Promise<unknown> {
-  return query({ name: 'outbox-delete', text: removeText, values: [dst, int8Array(ids)] });
+/** Acknowledged frames go, and are settled in the books of this node. */
+export function deleteOutbox(query: Query, { dst, node }: { dst: number; node: number }, ids: readonly bigint[]): Promise<unknown> {
+  return query({ name: 'outbox-delete', text: removeText, values: [dst, int8Array(ids), node] });
 }
 
 /** Rows whose id was made before `beforeMs`, lowest first. Never "above the last seen": rows commit out of order. */
@@ -62,8 +80,8 @@ export async function readOutbox(query: Query, dst: number, beforeMs: number, li
 
 /** Drops the oldest frames of entries of one destination: it pulls them when it is back (R28). Envelopes stay. */
 export async function dropOldestFrames(query: Query, dst: number, limit: number): Promise<number> {
-  const { rowCount } = await query({ name: 'outbox-drop', text: dropText, values: [dst, limit] });
-  return rowCount ?? 0;
+  const { rows } = await query({ name: 'outbox-drop', text: dropText, values: [dst, limit] });
+  return Number(rows[0]?.dropped ?? 0);
 }
 
 /** Frames that wait, by destination. */

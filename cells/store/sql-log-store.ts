@@ -1,7 +1,10 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
+
+import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlState } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
+import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
@@ -17,13 +20,16 @@ import {
   type Writes,
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
-import { queryOn } from './corked-query.ts';
+import { addToBooks } from './books-table.ts';
+import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
+import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { readProved, readProvedBack } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -37,6 +43,7 @@ export interface SqlLogStoreOptions {
   readonly readSessions: number;
   readonly states: StateCache;
   readonly entries: EntriesTable;
+  readonly chain: Chain;
   readonly clock: Clock;
   readonly cell: number;
   readonly node: number;
@@ -70,11 +77,11 @@ export class SqlLogStore implements LogStore {
     let decided = false;
     try {
       session = await sessions.get(lane);
-      const query = notingFailures(queryOn(session), failed);
+      const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
       decided = true;
-      await this.#writeAll(query, decision.writes);
+      await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
       this.#remember(decision.writes, facts);
       return decision;
     } catch (thrown) {
@@ -87,9 +94,9 @@ export class SqlLogStore implements LogStore {
     }
   }
 
-  async #writeAll(query: Query, writes: Writes): Promise<void> {
+  async #writeAll(query: Query, writes: Writes, counts: readonly BookCount[], lane: number): Promise<void> {
     const now = this.#options.clock.now();
-    const { generation, entries } = this.#options;
+    const { generation, entries, node } = this.#options;
     const sent: Promise<unknown>[] = [];
     if (writes.created.length > 0) {
       const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
@@ -99,17 +106,19 @@ export class SqlLogStore implements LogStore {
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
     if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
-    if (writes.closed.length > 0) sent.push(closeIntake(query, writes.closed));
+    if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
     if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
     if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
-    const committed = query({ text: 'commit' });
+    if (counts.length > 0) sent.push(addToBooks(query, node, counts));
+    const committed = query({ name: 'commit', text: 'commit' });
     await Promise.all([...sent, committed]);
     assertCommitted(await committed);
   }
@@ -155,7 +164,7 @@ export class SqlLogStore implements LogStore {
 
   async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readForwards(query, { log, from, to, limit }, state.epoch)) : [];
+    return state ? this.#read((query) => readProved(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch })) : [];
   }
 
   async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
@@ -168,7 +177,7 @@ export class SqlLogStore implements LogStore {
     const state = await this.state(range.log);
     if (!state) return [];
     const { log, from, before: to, limit } = range;
-    return this.#read((query) => this.#options.entries.readBackwards(query, { log, from, to, limit }, state.epoch));
+    return this.#read((query) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch }));
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
@@ -262,7 +271,7 @@ export class SqlLogStore implements LogStore {
   }
 
   async acknowledged(dst: number, ids: readonly bigint[]): Promise<void> {
-    await this.#read((query) => deleteOutbox(query, dst, ids));
+    await this.#read((query) => deleteOutbox(query, { dst, node: this.#options.node }, ids));
   }
 
   openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {

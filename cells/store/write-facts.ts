@@ -21,7 +21,7 @@ export interface FactsOptions {
 
 /** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
 export async function readFacts(query: Query, lane: number, keys: WriteKeys, options: FactsOptions): Promise<Facts> {
-  const begun = query({ text: 'begin' });
+  const begun = query({ name: 'begin', text: 'begin' });
   const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
   const known = keys.known.length > 0 ? options.entries.findKnown(query, keys.known) : Promise.resolve(new Map<number, number>());

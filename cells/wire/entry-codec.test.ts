@@ -8,6 +8,12 @@ import { decodeEntry, entryBytes, fromWire, toWire } from './entry-codec.ts';
 const id = fc.bigInt({ min: 1n, max: 2n ** 63n - 1n });
 const safe = fc.maxSafeNat();
 
+/** Absent in pending entries, and where no body was emptied. */
+const hash = fc.option(
+  fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
+  { nil: undefined },
+);
+
 const textBody = fc.string({ unit: 'grapheme', maxLength: 300 }).map((text) => ({ kind: kinds.text as number, body: Buffer.from(text) }));
 const dataBody = fc.uint8Array({ maxLength: 300 }).map((body) => ({ kind: kinds.data as number, body: Buffer.from(body) }));
 
@@ -21,10 +27,12 @@ const entries: fc.Arbitrary<Entry> = fc
     author: id,
     clientEntryId: id,
     ord: safe,
-    flags: fc.constantFrom(0, 1),
+    flags: fc.constantFrom(0, 1, 2),
+    prev: hash,
+    bodyHash: hash,
     content: fc.oneof(textBody, dataBody),
   })
-  .map(({ content, ...header }) => ({ ...header, ...content }));
+  .map(({ content, prev, bodyHash, ...header }) => ({ ...header, ...content, ...(prev && { prev }), ...(bodyHash && { bodyHash }) }));
 
 /** Any entry as the generated codec knows it. */
 const wireEntries: fc.Arbitrary<WireEntry> = fc.record({
@@ -36,6 +44,8 @@ const wireEntries: fc.Arbitrary<WireEntry> = fc.record({
   clientEntryId: id,
   ord: safe.map(BigInt),
   flags: fc.constantFrom(0, 1),
+  prev: hash,
+  bodyHash: hash,
   body: fc.oneof(
     fc.string({ unit: 'binary', maxLength: 100 }).map((value) => ({ $case: 'text' as const, value })),
     fc.uint8Array({ maxLength: 100 }).map((value) => ({ $case: 'data' as const, value: Buffer.from(value) })),

@@ -1,5 +1,6 @@
 // An entry's one encoding: made once where it gets its seq (or arrives), then the same bytes go into frames between
 // cells, pushes between nodes and pushes to sockets.
+import { hashBytes } from '@weft/proto/chain.ts';
 import { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { Reader, varintSize, writeVarint } from './bytes.ts';
@@ -8,6 +9,9 @@ import { Reader, varintSize, writeVarint } from './bytes.ts';
 const tags = { log: 0x09, epoch: 0x11, seq: 0x18, ts: 0x20, author: 0x29, clientEntryId: 0x31, ord: 0x38, flags: 0x40 } as const;
 const lengthDelimited = 2;
 const firstBodyField = 9;
+// Fields 13 and 14, which stand between the bodies.
+const prevTag = 0x6a;
+const bodyHashTag = 0x72;
 
 const encoded = new WeakMap<Entry, Buffer>();
 
@@ -27,7 +31,9 @@ function encodeEntry(e: Entry): Buffer {
     (2 + varintSize(e.seq) + varintSize(e.ts)) +
     (e.ord > 0 ? 1 + varintSize(e.ord) : 0) +
     (e.flags > 0 ? 1 + varintSize(e.flags) : 0) +
-    (varintSize(bodyTag) + varintSize(e.body.length) + e.body.length);
+    (varintSize(bodyTag) + varintSize(e.body.length) + e.body.length) +
+    (e.prev ? 2 + e.prev.length : 0) +
+    (e.bodyHash ? 2 + e.bodyHash.length : 0);
   const into = Buffer.allocUnsafe(size);
   let at = writeFixed(into, 0, tags.log, e.log);
   at = writeFixed(into, at, tags.epoch, e.epoch);
@@ -42,7 +48,17 @@ function encodeEntry(e: Entry): Buffer {
   at = writeVarint(into, at, bodyTag);
   at = writeVarint(into, at, e.body.length);
   into.set(e.body, at);
+  at += e.body.length;
+  if (e.prev) at = writeHash(into, at, prevTag, e.prev);
+  if (e.bodyHash) writeHash(into, at, bodyHashTag, e.bodyHash);
   return into;
+}
+
+function writeHash(into: Buffer, at: number, tag: number, hash: Uint8Array): number {
+  into[at++] = tag;
+  into[at++] = hash.length;
+  into.set(hash, at);
+  return at + hash.length;
 }
 
 function writeFixed(into: Buffer, at: number, tag: number, value: bigint): number {
@@ -60,7 +76,7 @@ function writeOptional(into: Buffer, at: number, tag: number, value: number): nu
 
 /** Reads one entry; the body is a view of `bytes`, which must not be reused. Throws RangeError on what is no entry. */
 export function decodeEntry(bytes: Buffer): Entry {
-  const e = { log: 0n, epoch: 0n, seq: 0, ts: 0, author: 0n, clientEntryId: 0n, ord: 0, kind: 0, flags: 0, body: noBody as Uint8Array };
+  const e = { ...noEntry } as { -readonly [Field in keyof Entry]: Entry[Field] };
   const reader = new Reader(bytes);
   while (reader.at < reader.end) {
     const tag = reader.varint();
@@ -89,6 +105,12 @@ export function decodeEntry(bytes: Buffer): Entry {
       case tags.flags:
         e.flags = reader.varint();
         break;
+      case prevTag:
+        e.prev = readHash(reader);
+        break;
+      case bodyHashTag:
+        e.bodyHash = readHash(reader);
+        break;
       default:
         if ((tag & 7) === lengthDelimited && tag >> 3 >= firstBodyField) {
           e.kind = tag >> 3;
@@ -101,8 +123,25 @@ export function decodeEntry(bytes: Buffer): Entry {
   return e;
 }
 
+function readHash(reader: Reader): Buffer {
+  const hash = reader.slice();
+  if (hash.length !== hashBytes) throw new RangeError('not a hash');
+  return hash;
+}
+
 /** Between the hand-made codec and the generated one, through the same bytes. */
 export const toWire = (entry: Entry): WireEntry => WireEntry.decode(entryBytes(entry));
 export const fromWire = (entry: WireEntry): Entry => decodeEntry(Buffer.from(WireEntry.encode(entry).finish()));
 
-const noBody = Buffer.alloc(0);
+const noEntry: Entry = {
+  log: 0n,
+  epoch: 0n,
+  seq: 0,
+  ts: 0,
+  author: 0n,
+  clientEntryId: 0n,
+  ord: 0,
+  kind: 0,
+  flags: 0,
+  body: Buffer.alloc(0),
+};

@@ -1,6 +1,6 @@
 // Messages that carry runs of entries: to other cells (EntriesFrame), to other nodes (NodePush), to sockets (Push).
 // Field 2 of EntryRun and field 1 of Push hold entries in their one encoding.
-import type { Entry } from '../delivery/entry.ts';
+import { type Entry, kinds } from '../delivery/entry.ts';
 import { Reader, varintSize, writeVarint } from './bytes.ts';
 import { decodeEntry, entryBytes } from './entry-codec.ts';
 
@@ -157,8 +157,8 @@ export interface AppendFields {
   readonly body: Buffer;
 }
 
-/** Fields 2 to 13 of ClientFrame: the requests. */
-const lastRequestField = 13;
+/** Fields 2 to 14 of ClientFrame: the requests. */
+const lastRequestField = 14;
 
 /**
  * ClientFrame{id, append} read by hand; undefined for every other frame, which the generated codec reads. Fields this
@@ -200,3 +200,9 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
 }
 
 const noBody = Buffer.alloc(0);
+
+/** A removal is seen before what follows it in any other log (R19). */
+export function selfLogsFirst(runs: readonly Run[]): Run[] {
+  const isSelf = (run: Run): boolean => (run.entries[0]?.kind ?? 0) >= kinds.logJoined;
+  return [...runs.filter(isSelf), ...runs.filter((run) => !isSelf(run))];
+}

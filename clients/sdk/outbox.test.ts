@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Append, Retry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { IDBFactory } from 'fake-indexeddb';
 import fc from 'fast-check';
 import type { Waiter } from './line.ts';
 import { ManualClock } from './manual-clock.ts';
 import { Outbox } from './outbox.ts';
+import { type IndexedDb, idbOutbox } from './outbox-idb.ts';
 import { memoryOutbox, type OutboxStore, type StoredAppend } from './outbox-store.ts';
 import type { Ports } from './ports.ts';
 import type { Sent } from './sent.ts';
@@ -241,6 +243,28 @@ describe('the outbox', () => {
     );
     while (second.owner.waiting.length > 0) second.owner.decide('accept');
     assert.deepEqual(store.kept, []);
+  });
+
+  it('goes on after a reload of the page with what IndexedDB kept, in order', async () => {
+    const browser = new IDBFactory() as unknown as IndexedDb;
+    const first = open(idbOutbox(browser, 'ana'));
+    await first.outbox.load();
+    first.connect();
+    const stored = ['a', 'b', 'c'].map((text) => write(first.outbox, text));
+    while (first.owner.waiting.length < 3) await new Promise((resolve) => setImmediate(resolve));
+    const ids = stored.map(({ id }) => id);
+    const second = open(idbOutbox(browser, 'ana'));
+    await second.outbox.load();
+    second.connect();
+    assert.deepEqual(
+      second.owner.waiting.map(({ append }) => append.clientEntryId),
+      ids,
+    );
+    while (second.owner.waiting.length > 0) second.owner.decide('accept');
+    assert.deepEqual(second.owner.log, ['a', 'b', 'c']);
+    let left: unknown[] = ids;
+    for (let looks = 0; left.length > 0 && looks < 100; looks++) left = await idbOutbox(browser, 'ana').load();
+    assert.deepEqual(left, []);
   });
 
   it('refuses what no cell would take', () => {

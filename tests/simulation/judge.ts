@@ -110,6 +110,8 @@ function wrongInCopies({ owner, copies }: Shared): string[] {
     if (!stored) continue;
     const where = `cell ${cell.number}'s copy of log ${owner.row.log}`;
     if (stored.row.status !== 'open') found.push(`${where} is ${stored.row.status}`);
+    if (stored.row.head === owner.row.head && Buffer.compare(stored.row.hash, owner.row.hash) !== 0)
+      found.push(`I17: ${where} has another hash at its head`);
     if (until === 0 && membersOf(stored.state) !== membersOf(owner.state)) found.push(`${where} has other members than the owner`);
     if (until === 0 && stored.state.version !== owner.state.version) found.push(`${where} has version ${stored.state.version}`);
     if (stored.start >= from) found.push(`${where} begins after ${stored.start}, not ${from - 1}`);

@@ -4,6 +4,7 @@ import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
 import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
 import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import { chainStart } from '@weft/proto/chain.ts';
 
 export interface StoredLog {
   row: LogRow;
@@ -154,7 +155,7 @@ export class MemoryCell {
     const members = new Map([[user, { home: this.number, from: 1 }]]);
     const about = { kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
     this.logs.set(user, {
-      row: { log: user, epoch, head: 0, ts: 0, ord: 0, version: 1, status: 'open' },
+      row: { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' },
       state: { log: user, ...about, members, cells: new Map() },
       start: 0,
       changedMs: 0,

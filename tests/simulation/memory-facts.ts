@@ -88,6 +88,6 @@ export class MemoryFacts implements Facts {
 
 const decidedKey = ({ stream, cell, generation }: DecidedKey): string => `${streamKey(stream)}:${cell}:${generation}`;
 
-/** As SQL reads headers: without the body. */
-const header = (entry: Entry): Entry => ({ ...entry, body: noBody });
+/** As SQL reads headers: without the body, and unproved. */
+const header = ({ prev: _, ...entry }: Entry): Entry => ({ ...entry, body: noBody });
 const noBody = new Uint8Array();

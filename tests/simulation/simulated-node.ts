@@ -96,7 +96,7 @@ export class SimulatedNode {
     const reach = (takesTime?: boolean): Promise<void> => bare.reach(takesTime);
     const tables = new MemoryTables({ cell, clock, reach });
     const metrics = countsNothing;
-    const sessionsWatch = new SessionsWatch();
+    const sessionsWatch = new SessionsWatch(number);
     const identity = { name: nameOf(cell.number), number: cell.number, generation: 1 };
     this.delivery = new CellDelivery({
       cell: identity,
@@ -112,12 +112,17 @@ export class SimulatedNode {
       freshId: () => ids.next(),
       failpoints: this.failpoints,
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      onSessionsOpened: (opened, node) => sessionsWatch.openedElsewhere(opened, node),
+      waiting: { hasIntakeRoom: () => true, hasOutboxRoom: () => true, committed: () => undefined },
       limits,
     });
     const leases = new MemoryLeases({ cell, clock, reach, holder: `${options.index}-${number}` });
     openCellDuties({
       ...options,
       inboundBytesMax: 0,
+      outbox: { rowsMax: cellLimits.outboxRowsMax, countMs: cellLimits.outboxCountEveryMs },
+      ensureJobs: async () => undefined,
+      books: { keep: async () => undefined, letGo: () => undefined },
       leases,
       log: this.#log,
       store,
@@ -130,7 +135,7 @@ export class SimulatedNode {
     });
     clock.every(cellLimits.beatEveryMs, () => this.delivery.beats.send(peers.others().map((each) => each.number)));
     const services = clientServices({
-      config: { node: `${options.index}`, heartbeatMs: options.heartbeatMs, appendsPerSecond: 500 },
+      config: { node: `${options.index}`, heartbeatMs: options.heartbeatMs, appendsPerSecond: 500, logsPerUserMax: 10_000 },
       cell: identity,
       clock,
       random,
@@ -226,4 +231,5 @@ const countsNothing = {
   pulled: { inc },
   rejected: { inc },
   outbox: { set: inc },
+  compared: { inc },
 };

@@ -8,6 +8,7 @@ create table logs (
   head bigint not null,
   head_ts bigint not null,
   head_ord bigint not null,
+  head_hash bytea not null,
   version bigint not null,
   start_seq bigint not null,
   floor bigint not null,

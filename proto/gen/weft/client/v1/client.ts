@@ -231,6 +231,7 @@ export interface ClientFrame {
     | { $case: "renewToken"; value: RenewToken }
     | { $case: "listLogs"; value: ListLogs }
     | { $case: "readMembers"; value: ReadMembers }
+    | { $case: "readSignedHead"; value: ReadSignedHead }
     | undefined;
 }
 
@@ -258,6 +259,9 @@ export interface ServerFrame {
     | { $case: "truncated"; value: Truncated }
     | { $case: "resync"; value: Resync }
     | { $case: "leaving"; value: Leaving }
+    | //
+    /** Also the answer to ReadSignedHead. */
+    { $case: "signedHead"; value: SignedHead }
     | undefined;
 }
 
@@ -273,7 +277,7 @@ export interface Entry {
   clientEntryId: bigint;
   /** How many unread-worthy entries the log holds up to and including this one. */
   ord: bigint;
-  /** Bit 0: stored but unreadable (its handling failed); the body is empty. */
+  /** Bit 0: stored but unreadable (its handling failed); the body is empty. Bit 1: the body was emptied, see body_hash. */
   flags: number;
   /** The number of the field that is set is the entry's kind. */
   body:
@@ -288,6 +292,12 @@ export interface Entry {
     | { $case: "logLeft"; value: LogLeft }
     | { $case: "appendRefused"; value: Refused }
     | undefined;
+  /** Hash of the entry before this one: docs/protocol.md, "Proof". 32 bytes; absent in pending entries. */
+  prev?:
+    | Uint8Array
+    | undefined;
+  /** SHA-256 of the body that was there; only where it was emptied. */
+  bodyHash?: Uint8Array | undefined;
 }
 
 export interface Member {
@@ -549,6 +559,27 @@ export interface Members {
   marks: MarkMoved[];
 }
 
+/** What the owner of a log says of its head, signed: docs/protocol.md, "Proof". */
+export interface SignedHead {
+  log: bigint;
+  epoch: bigint;
+  seq: bigint;
+  /** Hash of the entry at seq. */
+  hash: Uint8Array;
+  /** When it was signed, Unix milliseconds. */
+  ts: bigint;
+  /** Names the key in the JWKS of the owner's cell. */
+  kid: string;
+  /** Ed25519, 64 bytes. */
+  signature: Uint8Array;
+}
+
+export interface ReadSignedHead {
+  log: bigint;
+  /** Ask the cell that keeps the owner's word, not the owner. */
+  witness: boolean;
+}
+
 export interface RenewToken {
   token: string;
 }
@@ -628,6 +659,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         break;
       case "readMembers":
         ReadMembers.encode(message.request.value, writer.uint32(106).fork()).join();
+        break;
+      case "readSignedHead":
+        ReadSignedHead.encode(message.request.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -750,6 +784,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             message.request = { $case: "readMembers", value: ReadMembers.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.request = { $case: "readSignedHead", value: ReadSignedHead.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -809,6 +851,10 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         ? { $case: "readMembers", value: ReadMembers.fromJSON(object.readMembers) }
         : isSet(object.read_members)
         ? { $case: "readMembers", value: ReadMembers.fromJSON(object.read_members) }
+        : isSet(object.readSignedHead)
+        ? { $case: "readSignedHead", value: ReadSignedHead.fromJSON(object.readSignedHead) }
+        : isSet(object.read_signed_head)
+        ? { $case: "readSignedHead", value: ReadSignedHead.fromJSON(object.read_signed_head) }
         : undefined,
     };
   },
@@ -842,6 +888,8 @@ export const ClientFrame: MessageFns<ClientFrame> = {
       obj.listLogs = ListLogs.toJSON(message.request.value);
     } else if (message.request?.$case === "readMembers") {
       obj.readMembers = ReadMembers.toJSON(message.request.value);
+    } else if (message.request?.$case === "readSignedHead") {
+      obj.readSignedHead = ReadSignedHead.toJSON(message.request.value);
     }
     return obj;
   },
@@ -925,6 +973,12 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         }
         break;
       }
+      case "readSignedHead": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "readSignedHead", value: ReadSignedHead.fromPartial(object.request.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -996,6 +1050,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         break;
       case "leaving":
         Leaving.encode(message.event.value, writer.uint32(210).fork()).join();
+        break;
+      case "signedHead":
+        SignedHead.encode(message.event.value, writer.uint32(218).fork()).join();
         break;
     }
     return writer;
@@ -1166,6 +1223,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             message.event = { $case: "leaving", value: Leaving.decode(reader, reader.uint32()) };
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.event = { $case: "signedHead", value: SignedHead.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1219,6 +1284,10 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         ? { $case: "resync", value: Resync.fromJSON(object.resync) }
         : isSet(object.leaving)
         ? { $case: "leaving", value: Leaving.fromJSON(object.leaving) }
+        : isSet(object.signedHead)
+        ? { $case: "signedHead", value: SignedHead.fromJSON(object.signedHead) }
+        : isSet(object.signed_head)
+        ? { $case: "signedHead", value: SignedHead.fromJSON(object.signed_head) }
         : undefined,
     };
   },
@@ -1264,6 +1333,8 @@ export const ServerFrame: MessageFns<ServerFrame> = {
       obj.resync = Resync.toJSON(message.event.value);
     } else if (message.event?.$case === "leaving") {
       obj.leaving = Leaving.toJSON(message.event.value);
+    } else if (message.event?.$case === "signedHead") {
+      obj.signedHead = SignedHead.toJSON(message.event.value);
     }
     return obj;
   },
@@ -1383,13 +1454,31 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         }
         break;
       }
+      case "signedHead": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "signedHead", value: SignedHead.fromPartial(object.event.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseEntry(): Entry {
-  return { log: 0n, epoch: 0n, seq: 0n, ts: 0n, author: 0n, clientEntryId: 0n, ord: 0n, flags: 0, body: undefined };
+  return {
+    log: 0n,
+    epoch: 0n,
+    seq: 0n,
+    ts: 0n,
+    author: 0n,
+    clientEntryId: 0n,
+    ord: 0n,
+    flags: 0,
+    body: undefined,
+    prev: undefined,
+    bodyHash: undefined,
+  };
 }
 
 export const Entry: MessageFns<Entry> = {
@@ -1464,6 +1553,12 @@ export const Entry: MessageFns<Entry> = {
       case "appendRefused":
         Refused.encode(message.body.value, writer.uint32(210).fork()).join();
         break;
+    }
+    if (message.prev !== undefined) {
+      writer.uint32(106).bytes(message.prev);
+    }
+    if (message.bodyHash !== undefined) {
+      writer.uint32(114).bytes(message.bodyHash);
     }
     return writer;
   },
@@ -1609,6 +1704,22 @@ export const Entry: MessageFns<Entry> = {
             message.body = { $case: "appendRefused", value: Refused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.prev = reader.bytes();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.bodyHash = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1662,6 +1773,12 @@ export const Entry: MessageFns<Entry> = {
         : isSet(object.append_refused)
         ? { $case: "appendRefused", value: Refused.fromJSON(object.append_refused) }
         : undefined,
+      prev: isSet(object.prev) ? bytesFromBase64(object.prev) : undefined,
+      bodyHash: isSet(object.bodyHash)
+        ? bytesFromBase64(object.bodyHash)
+        : isSet(object.body_hash)
+        ? bytesFromBase64(object.body_hash)
+        : undefined,
     };
   },
 
@@ -1707,6 +1824,12 @@ export const Entry: MessageFns<Entry> = {
       obj.logLeft = LogLeft.toJSON(message.body.value);
     } else if (message.body?.$case === "appendRefused") {
       obj.appendRefused = Refused.toJSON(message.body.value);
+    }
+    if (message.prev !== undefined) {
+      obj.prev = base64FromBytes(message.prev);
+    }
+    if (message.bodyHash !== undefined) {
+      obj.bodyHash = base64FromBytes(message.bodyHash);
     }
     return obj;
   },
@@ -1776,6 +1899,8 @@ export const Entry: MessageFns<Entry> = {
         break;
       }
     }
+    message.prev = object.prev ?? undefined;
+    message.bodyHash = object.bodyHash ?? undefined;
     return message;
   },
 };
@@ -5878,6 +6003,271 @@ export const Members: MessageFns<Members> = {
     message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
     message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
     message.marks = object.marks?.map((e) => MarkMoved.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSignedHead(): SignedHead {
+  return { log: 0n, epoch: 0n, seq: 0n, hash: new Uint8Array(0), ts: 0n, kid: "", signature: new Uint8Array(0) };
+}
+
+export const SignedHead: MessageFns<SignedHead> = {
+  encode(message: SignedHead, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(17).fixed64(message.epoch);
+    }
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.seq);
+    }
+    if (message.hash.length !== 0) {
+      writer.uint32(34).bytes(message.hash);
+    }
+    if (message.ts !== 0n) {
+      if (BigInt.asUintN(64, message.ts) !== message.ts) {
+        throw new globalThis.Error("value provided for field message.ts of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.ts);
+    }
+    if (message.kid !== "") {
+      writer.uint32(50).string(message.kid);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(58).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignedHead {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignedHead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hash = reader.bytes();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ts = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kid = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SignedHead {
+    return {
+      log: isSet(object.log) ? BigInt(object.log) : 0n,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      seq: isSet(object.seq) ? BigInt(object.seq) : 0n,
+      hash: isSet(object.hash) ? bytesFromBase64(object.hash) : new Uint8Array(0),
+      ts: isSet(object.ts) ? BigInt(object.ts) : 0n,
+      kid: isSet(object.kid) ? globalThis.String(object.kid) : "",
+      signature: isSet(object.signature) ? bytesFromBase64(object.signature) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: SignedHead): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.seq !== 0n) {
+      obj.seq = message.seq.toString();
+    }
+    if (message.hash.length !== 0) {
+      obj.hash = base64FromBytes(message.hash);
+    }
+    if (message.ts !== 0n) {
+      obj.ts = message.ts.toString();
+    }
+    if (message.kid !== "") {
+      obj.kid = message.kid;
+    }
+    if (message.signature.length !== 0) {
+      obj.signature = base64FromBytes(message.signature);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SignedHead>): SignedHead {
+    return SignedHead.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SignedHead>): SignedHead {
+    const message = createBaseSignedHead();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    message.hash = object.hash ?? new Uint8Array(0);
+    message.ts = (object.ts !== undefined && object.ts !== null) ? BigInt(object.ts) : 0n;
+    message.kid = object.kid ?? "";
+    message.signature = object.signature ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseReadSignedHead(): ReadSignedHead {
+  return { log: 0n, witness: false };
+}
+
+export const ReadSignedHead: MessageFns<ReadSignedHead> = {
+  encode(message: ReadSignedHead, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.witness !== false) {
+      writer.uint32(16).bool(message.witness);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadSignedHead {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadSignedHead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.witness = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadSignedHead {
+    return {
+      log: isSet(object.log) ? BigInt(object.log) : 0n,
+      witness: isSet(object.witness) ? globalThis.Boolean(object.witness) : false,
+    };
+  },
+
+  toJSON(message: ReadSignedHead): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.witness !== false) {
+      obj.witness = message.witness;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadSignedHead>): ReadSignedHead {
+    return ReadSignedHead.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadSignedHead>): ReadSignedHead {
+    const message = createBaseReadSignedHead();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.witness = object.witness ?? false;
     return message;
   },
 };

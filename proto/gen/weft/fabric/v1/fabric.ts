@@ -164,6 +164,8 @@ export interface LogSnapshot {
   ordBefore: bigint;
   tsBefore: bigint;
   version: bigint;
+  /** Hash of the entry at start: what the first entry's prev must be. */
+  hashBefore: Uint8Array;
 }
 
 export interface DigestRequest {
@@ -191,6 +193,33 @@ export interface OpenAnswer {
     | undefined;
 }
 
+/** Each second on every link, as a signal, from the node that keeps its cell's books: what the sender holds of the receiver's logs. */
+export interface LinkBooks {
+  /** The sender's clock, Unix ms. Names this message in `re`. */
+  sentAt: bigint;
+  /**
+   * `sent_at` of the receiver's newest message that came before the holdings were read, and when it came by the sender's
+   * clock: so that what the receiver accepted before is known to be older than these holdings. 0: none yet.
+   */
+  re: bigint;
+  reReceivedAt: bigint;
+  holdings: BookHolding[];
+  /** Age of the oldest frame in the sender's inbound stream by its broker's clock, 0 when it is empty. Absent: not known. */
+  oldestFrameMs?:
+    | bigint
+    | undefined;
+  /** Entries of the receiver's logs that a look through the sender's store did not find. */
+  holes: bigint;
+}
+
+export interface BookHolding {
+  lane: number;
+  /** Places of the receiver's logs that the sender's runs have reached, ever. */
+  applied: bigint;
+  /** Places known to exist and not reached. */
+  behind: bigint;
+}
+
 /** Between the nodes of one cell, on cell.push.<p> in account CELL: what one transaction committed. */
 export interface NodePush {
   node: number;
@@ -204,6 +233,14 @@ export interface NodePush {
   sessionsEnded: bigint[];
   /** True for the beat of each second, which repeats the last counter. */
   beat: boolean;
+  /** Sessions that a device opened at this node: older sockets of the same sessions at other nodes close. */
+  sessionsOpened: SessionOpened[];
+}
+
+export interface SessionOpened {
+  session: bigint;
+  /** Unix ms by the node's clock. */
+  openedAt: bigint;
 }
 
 function createBaseEntryRun(): EntryRun {
@@ -2114,6 +2151,7 @@ function createBaseLogSnapshot(): LogSnapshot {
     ordBefore: 0n,
     tsBefore: 0n,
     version: 0n,
+    hashBefore: new Uint8Array(0),
   };
 }
 
@@ -2181,6 +2219,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         throw new globalThis.Error("value provided for field message.version of type uint64 too large");
       }
       writer.uint32(104).uint64(message.version);
+    }
+    if (message.hashBefore.length !== 0) {
+      writer.uint32(114).bytes(message.hashBefore);
     }
     return writer;
   },
@@ -2302,6 +2343,14 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
             message.version = reader.uint64() as bigint;
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hashBefore = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2341,6 +2390,11 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         ? BigInt(object.ts_before)
         : 0n,
       version: isSet(object.version) ? BigInt(object.version) : 0n,
+      hashBefore: isSet(object.hashBefore)
+        ? bytesFromBase64(object.hashBefore)
+        : isSet(object.hash_before)
+        ? bytesFromBase64(object.hash_before)
+        : new Uint8Array(0),
     };
   },
 
@@ -2385,6 +2439,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     if (message.version !== 0n) {
       obj.version = message.version.toString();
     }
+    if (message.hashBefore.length !== 0) {
+      obj.hashBefore = base64FromBytes(message.hashBefore);
+    }
     return obj;
   },
 
@@ -2406,6 +2463,7 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     message.ordBefore = (object.ordBefore !== undefined && object.ordBefore !== null) ? BigInt(object.ordBefore) : 0n;
     message.tsBefore = (object.tsBefore !== undefined && object.tsBefore !== null) ? BigInt(object.tsBefore) : 0n;
     message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.hashBefore = object.hashBefore ?? new Uint8Array(0);
     return message;
   },
 };
@@ -2856,8 +2914,293 @@ export const OpenAnswer: MessageFns<OpenAnswer> = {
   },
 };
 
+function createBaseLinkBooks(): LinkBooks {
+  return { sentAt: 0n, re: 0n, reReceivedAt: 0n, holdings: [], oldestFrameMs: undefined, holes: 0n };
+}
+
+export const LinkBooks: MessageFns<LinkBooks> = {
+  encode(message: LinkBooks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sentAt !== 0n) {
+      if (BigInt.asUintN(64, message.sentAt) !== message.sentAt) {
+        throw new globalThis.Error("value provided for field message.sentAt of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sentAt);
+    }
+    if (message.re !== 0n) {
+      if (BigInt.asUintN(64, message.re) !== message.re) {
+        throw new globalThis.Error("value provided for field message.re of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.re);
+    }
+    if (message.reReceivedAt !== 0n) {
+      if (BigInt.asUintN(64, message.reReceivedAt) !== message.reReceivedAt) {
+        throw new globalThis.Error("value provided for field message.reReceivedAt of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.reReceivedAt);
+    }
+    for (const v of message.holdings) {
+      BookHolding.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.oldestFrameMs !== undefined) {
+      if (BigInt.asUintN(64, message.oldestFrameMs) !== message.oldestFrameMs) {
+        throw new globalThis.Error("value provided for field message.oldestFrameMs of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.oldestFrameMs);
+    }
+    if (message.holes !== 0n) {
+      if (BigInt.asUintN(64, message.holes) !== message.holes) {
+        throw new globalThis.Error("value provided for field message.holes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.holes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LinkBooks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLinkBooks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sentAt = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.re = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.reReceivedAt = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.holdings.push(BookHolding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.oldestFrameMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.holes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LinkBooks {
+    return {
+      sentAt: isSet(object.sentAt) ? BigInt(object.sentAt) : isSet(object.sent_at) ? BigInt(object.sent_at) : 0n,
+      re: isSet(object.re) ? BigInt(object.re) : 0n,
+      reReceivedAt: isSet(object.reReceivedAt)
+        ? BigInt(object.reReceivedAt)
+        : isSet(object.re_received_at)
+        ? BigInt(object.re_received_at)
+        : 0n,
+      holdings: globalThis.Array.isArray(object?.holdings)
+        ? object.holdings.map((e: any) => BookHolding.fromJSON(e))
+        : [],
+      oldestFrameMs: isSet(object.oldestFrameMs)
+        ? BigInt(object.oldestFrameMs)
+        : isSet(object.oldest_frame_ms)
+        ? BigInt(object.oldest_frame_ms)
+        : undefined,
+      holes: isSet(object.holes) ? BigInt(object.holes) : 0n,
+    };
+  },
+
+  toJSON(message: LinkBooks): unknown {
+    const obj: any = {};
+    if (message.sentAt !== 0n) {
+      obj.sentAt = message.sentAt.toString();
+    }
+    if (message.re !== 0n) {
+      obj.re = message.re.toString();
+    }
+    if (message.reReceivedAt !== 0n) {
+      obj.reReceivedAt = message.reReceivedAt.toString();
+    }
+    if (message.holdings?.length) {
+      obj.holdings = message.holdings.map((e) => BookHolding.toJSON(e));
+    }
+    if (message.oldestFrameMs !== undefined) {
+      obj.oldestFrameMs = message.oldestFrameMs.toString();
+    }
+    if (message.holes !== 0n) {
+      obj.holes = message.holes.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LinkBooks>): LinkBooks {
+    return LinkBooks.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LinkBooks>): LinkBooks {
+    const message = createBaseLinkBooks();
+    message.sentAt = (object.sentAt !== undefined && object.sentAt !== null) ? BigInt(object.sentAt) : 0n;
+    message.re = (object.re !== undefined && object.re !== null) ? BigInt(object.re) : 0n;
+    message.reReceivedAt = (object.reReceivedAt !== undefined && object.reReceivedAt !== null)
+      ? BigInt(object.reReceivedAt)
+      : 0n;
+    message.holdings = object.holdings?.map((e) => BookHolding.fromPartial(e)) || [];
+    message.oldestFrameMs = (object.oldestFrameMs !== undefined && object.oldestFrameMs !== null)
+      ? BigInt(object.oldestFrameMs)
+      : undefined;
+    message.holes = (object.holes !== undefined && object.holes !== null) ? BigInt(object.holes) : 0n;
+    return message;
+  },
+};
+
+function createBaseBookHolding(): BookHolding {
+  return { lane: 0, applied: 0n, behind: 0n };
+}
+
+export const BookHolding: MessageFns<BookHolding> = {
+  encode(message: BookHolding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lane !== 0) {
+      writer.uint32(8).uint32(message.lane);
+    }
+    if (message.applied !== 0n) {
+      if (BigInt.asUintN(64, message.applied) !== message.applied) {
+        throw new globalThis.Error("value provided for field message.applied of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.applied);
+    }
+    if (message.behind !== 0n) {
+      if (BigInt.asUintN(64, message.behind) !== message.behind) {
+        throw new globalThis.Error("value provided for field message.behind of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.behind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BookHolding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBookHolding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.lane = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.applied = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.behind = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BookHolding {
+    return {
+      lane: isSet(object.lane) ? globalThis.Number(object.lane) : 0,
+      applied: isSet(object.applied) ? BigInt(object.applied) : 0n,
+      behind: isSet(object.behind) ? BigInt(object.behind) : 0n,
+    };
+  },
+
+  toJSON(message: BookHolding): unknown {
+    const obj: any = {};
+    if (message.lane !== 0) {
+      obj.lane = Math.round(message.lane);
+    }
+    if (message.applied !== 0n) {
+      obj.applied = message.applied.toString();
+    }
+    if (message.behind !== 0n) {
+      obj.behind = message.behind.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BookHolding>): BookHolding {
+    return BookHolding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BookHolding>): BookHolding {
+    const message = createBaseBookHolding();
+    message.lane = object.lane ?? 0;
+    message.applied = (object.applied !== undefined && object.applied !== null) ? BigInt(object.applied) : 0n;
+    message.behind = (object.behind !== undefined && object.behind !== null) ? BigInt(object.behind) : 0n;
+    return message;
+  },
+};
+
 function createBaseNodePush(): NodePush {
-  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false };
+  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false, sessionsOpened: [] };
 }
 
 export const NodePush: MessageFns<NodePush> = {
@@ -2895,6 +3238,9 @@ export const NodePush: MessageFns<NodePush> = {
     }
     if (message.beat !== false) {
       writer.uint32(56).bool(message.beat);
+    }
+    for (const v of message.sessionsOpened) {
+      SessionOpened.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -2978,6 +3324,14 @@ export const NodePush: MessageFns<NodePush> = {
             message.beat = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.sessionsOpened.push(SessionOpened.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3003,6 +3357,11 @@ export const NodePush: MessageFns<NodePush> = {
         ? object.sessions_ended.map((e: any) => BigInt(e))
         : [],
       beat: isSet(object.beat) ? globalThis.Boolean(object.beat) : false,
+      sessionsOpened: globalThis.Array.isArray(object?.sessionsOpened)
+        ? object.sessionsOpened.map((e: any) => SessionOpened.fromJSON(e))
+        : globalThis.Array.isArray(object?.sessions_opened)
+        ? object.sessions_opened.map((e: any) => SessionOpened.fromJSON(e))
+        : [],
     };
   },
 
@@ -3029,6 +3388,9 @@ export const NodePush: MessageFns<NodePush> = {
     if (message.beat !== false) {
       obj.beat = message.beat;
     }
+    if (message.sessionsOpened?.length) {
+      obj.sessionsOpened = message.sessionsOpened.map((e) => SessionOpened.toJSON(e));
+    }
     return obj;
   },
 
@@ -3044,6 +3406,102 @@ export const NodePush: MessageFns<NodePush> = {
     message.marks = object.marks?.map((e) => MarkMoved.fromPartial(e)) || [];
     message.sessionsEnded = object.sessionsEnded?.map((e) => BigInt(e)) || [];
     message.beat = object.beat ?? false;
+    message.sessionsOpened = object.sessionsOpened?.map((e) => SessionOpened.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSessionOpened(): SessionOpened {
+  return { session: 0n, openedAt: 0n };
+}
+
+export const SessionOpened: MessageFns<SessionOpened> = {
+  encode(message: SessionOpened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== 0n) {
+      if (BigInt.asUintN(64, message.session) !== message.session) {
+        throw new globalThis.Error("value provided for field message.session of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.session);
+    }
+    if (message.openedAt !== 0n) {
+      if (BigInt.asUintN(64, message.openedAt) !== message.openedAt) {
+        throw new globalThis.Error("value provided for field message.openedAt of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.openedAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionOpened {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionOpened();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.session = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.openedAt = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SessionOpened {
+    return {
+      session: isSet(object.session) ? BigInt(object.session) : 0n,
+      openedAt: isSet(object.openedAt)
+        ? BigInt(object.openedAt)
+        : isSet(object.opened_at)
+        ? BigInt(object.opened_at)
+        : 0n,
+    };
+  },
+
+  toJSON(message: SessionOpened): unknown {
+    const obj: any = {};
+    if (message.session !== 0n) {
+      obj.session = message.session.toString();
+    }
+    if (message.openedAt !== 0n) {
+      obj.openedAt = message.openedAt.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SessionOpened>): SessionOpened {
+    return SessionOpened.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionOpened>): SessionOpened {
+    const message = createBaseSessionOpened();
+    message.session = (object.session !== undefined && object.session !== null) ? BigInt(object.session) : 0n;
+    message.openedAt = (object.openedAt !== undefined && object.openedAt !== null) ? BigInt(object.openedAt) : 0n;
     return message;
   },
 };

@@ -1,0 +1,69 @@
+// The books of the links: what one write transaction adds to the running sums of the cells it has to do with. Counted are
+// places in logs, by the cell whose epoch gave them: it is the same at both ends, whoever hands the entry on.
+//
+// accepted  the owner gave the place, and the destination is due to get it; for intake: a number was given at home
+// settled   its frame was acknowledged by the destination, or dropped because the outbox was full (R28)
+// applied   the destination's run has reached it; for intake: it came back as an entry
+// refused   intake that the owner refused
+import { laneOf } from '@weft/proto/ids.ts';
+import { epochParts } from '@weft/proto/positions.ts';
+import type { Facts, Writes } from './ports.ts';
+
+export type BookClass = 'entries' | 'intake';
+export type BookColumn = 'accepted' | 'settled' | 'applied' | 'refused' | 'dropped';
+
+export interface BookCount {
+  /** Number of the cell at the link's other end. */
+  readonly peer: number;
+  readonly class: BookClass;
+  readonly what: BookColumn;
+  readonly lane: number;
+  n: number;
+}
+
+type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened' | 'created'>;
+
+/** What a transaction of `cell` on `lane` counts; closed intake is counted where its rows go. */
+export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, lane }: { cell: number; lane: number }): BookCount[] {
+  const counts = new Counts();
+  for (const { dst, due = 0, lane: frameLane } of writes.outbox)
+    counts.add({ peer: dst, class: 'entries', what: 'accepted', lane: frameLane }, due);
+  const starts = new Map(
+    [...writes.reopened, ...writes.created.map(({ row, start }) => ({ log: row.log, start }))].map((s) => [s.log, s.start]),
+  );
+  let epoch = 0n;
+  let owner = cell;
+  for (const entry of writes.entries) {
+    if (entry.epoch !== epoch) {
+      epoch = entry.epoch;
+      owner = epochParts(epoch).cell;
+    }
+    // What is kept below a run that began anew was counted with the places that were passed.
+    const passed = Math.max(facts.rows.get(entry.log)?.head ?? 0, starts.get(entry.log) ?? 0);
+    if (owner !== cell && entry.seq > passed) counts.add({ peer: owner, class: 'entries', what: 'applied', lane: laneOf(entry.log) }, 1);
+  }
+  for (const { log, start } of writes.reopened) {
+    const before = facts.rows.get(log);
+    // Places that were never due here count as passed at both ends.
+    if (before)
+      counts.add({ peer: epochParts(before.epoch).cell, class: 'entries', what: 'applied', lane: laneOf(log) }, start - before.head);
+  }
+  for (const { dst } of writes.intake) counts.add({ peer: dst, class: 'intake', what: 'accepted', lane }, 1);
+  return counts.all();
+}
+
+class Counts {
+  readonly #counts = new Map<string, BookCount>();
+
+  add(key: Omit<BookCount, 'n'>, n: number): void {
+    if (n === 0) return;
+    const text = `${key.peer}:${key.class}:${key.what}:${key.lane}`;
+    const known = this.#counts.get(text);
+    if (known) known.n += n;
+    else this.#counts.set(text, { ...key, n });
+  }
+
+  all(): BookCount[] {
+    return [...this.#counts.values()];
+  }
+}

@@ -1,0 +1,161 @@
+// A machine whose power can be cut: User-Mode Linux with the servers of one cell. Its disk is a file; kill -9 ends it with
+// everything that was not fsynced.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cacheDirDefault } from '@weft/local/defaults.ts';
+import { portAnswers } from '@weft/local/ports.ts';
+import type { ProcessPlan } from '@weft/local/processes.ts';
+import { until } from '../until.ts';
+
+const run = (program: string, ...args: readonly string[]): string =>
+  execFileSync(program, [...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+
+const diskMegabytes = 1_536;
+const memory = '1200M';
+const bootMsMax = 60_000;
+const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+
+export class Guest implements AsyncDisposable {
+  readonly #dir: string;
+  readonly #slot: number;
+  #plans: readonly ProcessPlan[] = [];
+  #running: ChildProcess | undefined;
+
+  /** A network for the guest; its disk is made from what lies in `dir` when it is first booted. */
+  static open(dir: string): Guest {
+    clearLeftovers();
+    const slot = 1 + (process.pid % 200);
+    const guest = new Guest(dir, slot);
+    run('ip', 'tuntap', 'add', guest.#tap, 'mode', 'tap');
+    run('ip', 'link', 'set', guest.#tap, 'alias', `weft-${process.pid}`);
+    run('ip', 'addr', 'add', `${guest.outside}/24`, 'dev', guest.#tap);
+    run('ip', 'link', 'set', guest.#tap, 'up');
+    return guest;
+  }
+
+  private constructor(dir: string, slot: number) {
+    this.#dir = dir;
+    this.#slot = slot;
+  }
+
+  /** The guest's own address. */
+  get inside(): string {
+    return `10.86.${this.#slot}.2`;
+  }
+
+  /** Ours, as the guest sees it. */
+  get outside(): string {
+    return `10.86.${this.#slot}.1`;
+  }
+
+  /** Gives it these servers, whose files in the folder become its disk. */
+  furnish(plans: readonly ProcessPlan[]): void {
+    writeFileSync(join(this.#dir, 'start.sh'), startScript(plans), { mode: 0o600 });
+    run('truncate', '-s', `${diskMegabytes}M`, this.#image);
+    run('mkfs.ext4', '-q', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', '-d', this.#dir, this.#image);
+    this.#plans = plans;
+  }
+
+  /** Resolves when all its servers take connections. */
+  async boot(): Promise<void> {
+    const log = openSync(`${this.#dir}.console`, 'a', 0o600);
+    const shim = processorShim();
+    const kernel = [
+      `mem=${memory}`,
+      `ubd0=${this.#image}`,
+      'root=/dev/root',
+      'rootfstype=hostfs',
+      'rootflags=/',
+      'ro',
+      `init=${beside('guest-init.sh')}`,
+      'con=null',
+      'con0=null,fd:1',
+      `vec0:transport=tap,ifname=${this.#tap},depth=128,gro=1`,
+      `umid=weft-${process.pid}`,
+      `weft_address=${this.inside}`,
+      `weft_dir=${this.#dir}`,
+    ];
+    this.#running = spawn('setpriv', ['--pdeathsig', 'KILL', 'linux.uml', ...kernel], {
+      stdio: ['ignore', log, log],
+      // A group of its own, so that all its threads and guests' processes end at once.
+      detached: true,
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/tmp', TMPDIR: '/dev/shm', ...(shim === undefined ? {} : { LD_PRELOAD: shim }) },
+    });
+    closeSync(log);
+    const answers = async (): Promise<boolean> => {
+      if (!this.#isUp) throw new Error(`the guest ended:\n${this.consoleTail()}`);
+      return (await Promise.all(this.#plans.flatMap(({ ports }) => ports.map((port) => portAnswers(port, this.inside))))).every(Boolean);
+    };
+    await until('the servers of the guest answer', answers, bootMsMax).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.consoleTail()}`);
+    });
+  }
+
+  /** The power is gone. */
+  async cut(): Promise<void> {
+    const guest = this.#running;
+    this.#running = undefined;
+    if (guest?.pid === undefined || guest.exitCode !== null || guest.signalCode !== null) return;
+    const ended = once(guest, 'exit');
+    process.kill(-guest.pid, 'SIGKILL');
+    await ended;
+  }
+
+  consoleTail(): string {
+    return existsSync(`${this.#dir}.console`) ? readFileSync(`${this.#dir}.console`, 'utf8').split('\n').slice(-12).join('\n') : '';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cut();
+    run('ip', 'link', 'del', this.#tap);
+    rmSync(this.#image, { force: true });
+    rmSync(`${this.#dir}.console`, { force: true });
+  }
+
+  get #isUp(): boolean {
+    return this.#running?.exitCode === null && this.#running.signalCode === null;
+  }
+
+  get #image(): string {
+    return `${this.#dir}.img`;
+  }
+
+  get #tap(): string {
+    return `wfpc${this.#slot}`;
+  }
+}
+
+/** One line of the shell for each server, with its own environment and user. */
+function startScript(plans: readonly ProcessPlan[]): string {
+  const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+  const lines = plans.map(({ program, args, env, user, dir, logFile }) => {
+    const drop = user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
+    const settings = Object.entries({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: dir, TZ: 'UTC', LC_ALL: 'C', ...env });
+    const words = [...drop, 'env', '-i', ...settings.map(([key, value]) => `${key}=${value}`), program, ...args].map(quote).join(' ');
+    return `mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+/** User-Mode Linux of Debian 12 needs it on processors with more state than it knows; harmless on others. Undefined: no compiler here. */
+function processorShim(): string | undefined {
+  const place = join(cacheDirDefault(), 'compiled', 'powercut-xstate.so');
+  mkdirSync(join(place, '..'), { recursive: true });
+  try {
+    run('cc', '-O2', '-shared', '-fPIC', '-o', place, beside('xstate.c'));
+    return place;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Taps of runs whose process is gone; the kernel ended their guests with them. */
+function clearLeftovers(): void {
+  for (const name of readdirSync('/sys/class/net').filter((one) => one.startsWith('wfpc'))) {
+    const pid = /weft-(\d+)/.exec(readFileSync(`/sys/class/net/${name}/ifalias`, 'utf8'))?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) run('ip', 'link', 'del', name);
+  }
+}

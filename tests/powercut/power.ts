@@ -1,0 +1,117 @@
+// The power of one cell's servers is cut under load, again and again, and nothing that was accepted may be gone.
+import { rmSync } from 'node:fs';
+import { loadCredentials } from '@weft/local/credentials.ts';
+import { credentialsPath } from '@weft/local/fabric-file.ts';
+import { fetchServers } from '@weft/local/fetch-servers.ts';
+import { Launcher } from '@weft/local/launcher.ts';
+import { natsCredentials } from '@weft/local/nats-credentials.ts';
+import { planFabric, plannedProcesses } from '@weft/local/plan.ts';
+import { freePortBase } from '@weft/local/ports.ts';
+import { fabricServers } from '@weft/local/server-pins.ts';
+import { testFolder } from '@weft/local/test-servers.ts';
+import { systemClock } from '@weft/runtime/clock.ts';
+import { seededRandom } from '@weft/runtime/random.ts';
+import { Crowd } from '../faults/crowd.ts';
+import { Stage } from '../faults/stage.ts';
+import type { Violation } from '../history.ts';
+import { checkHistory } from '../history-checker.ts';
+import { Guest } from './guest.ts';
+
+export interface PowerOptions {
+  readonly cuts: number;
+  readonly seed: number;
+  /** How often the broker flushes: Weft's own 10 s, or the broker's default of 2 min. */
+  readonly brokerSync: '10s' | '2m';
+  /** False: PostgreSQL without fsync, which must be found out. */
+  readonly fsync: boolean;
+  readonly perSecond: number;
+  readonly say: (line: string) => void;
+}
+
+export interface PowerResult {
+  readonly violations: readonly Violation[];
+  readonly accepted: number;
+  /** Messages of the inbound stream, by its own count before each cut, that the broker no longer knew of. */
+  readonly forgotten: readonly number[];
+  /** Milliseconds from each boot until everybody was shown what everybody says. */
+  readonly recoveryMs: readonly number[];
+}
+
+const cells = ['eu-1', 'us-1'] as const;
+const hit = 'us-1';
+const servers = [`postgres-${hit}`, `nats-${hit}`, `valkey-${hit}`];
+/** Milliseconds of traffic before a cut: a constant and what the seed adds. */
+const trafficMs = { least: 2_000, more: 2_000 };
+const recoverMsMax = 90_000;
+
+export async function cutPower(options: PowerOptions): Promise<PowerResult> {
+  const dataDir = testFolder();
+  await using owned = new AsyncDisposableStack();
+  owned.defer(() => rmSync(dataDir, { recursive: true, force: true }));
+  const guestDir = testFolder();
+  owned.defer(() => rmSync(guestDir, { recursive: true, force: true }));
+  const guest = owned.use(Guest.open(guestDir));
+  const placeOf = (part: string) => ({
+    host: part === `store-${hit}` ? guest.inside : part.startsWith('hub-') ? guest.outside : '127.0.0.1',
+  });
+  const portBase = await freePortBase();
+  await furnish(guest, { options, placeOf, portBase, dataDir, guestDir });
+  await guest.boot();
+  options.say('the guest is up');
+  const stage = owned.use(
+    await Stage.open({ cells, nodes: { 'eu-1': 1, 'us-1': 2 }, placed: false, fabric: { dataDir, portBase, placeOf, outside: servers } }),
+  );
+  const crowd = owned.use(await Crowd.gather(stage, 'power'));
+  crowd.talk(options.perSecond);
+  const random = seededRandom(options.seed);
+  const forgotten: number[] = [];
+  const recoveryMs: number[] = [];
+  for (let n = 1; n <= options.cuts; n++) {
+    await systemClock.sleep(trafficMs.least + random.int(trafficMs.more));
+    const before = await lastSeq(stage);
+    await guest.cut();
+    options.say(`cut ${n}: the power is gone`);
+    await guest.boot();
+    const bootedMs = performance.now();
+    forgotten.push(Math.max(0, before - (await lastSeq(stage))));
+    await stage.fabric.settle();
+    await crowd.recovered(recoverMsMax);
+    recoveryMs.push(Math.round(performance.now() - bootedMs));
+    options.say(`cut ${n}: recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`);
+  }
+  await crowd.hush();
+  await crowd.converge(recoverMsMax);
+  const { violations, counts } = checkHistory(await crowd.history());
+  return { violations, accepted: counts.accepted, forgotten, recoveryMs };
+}
+
+interface Furniture {
+  readonly options: PowerOptions;
+  readonly placeOf: (part: string) => { readonly host: string };
+  readonly portBase: number;
+  readonly dataDir: string;
+  readonly guestDir: string;
+}
+
+/** The servers' own folders, as the local fabric would make them, on the guest's disk. */
+async function furnish(guest: Guest, { options, placeOf, portBase, dataDir, guestDir }: Furniture): Promise<void> {
+  const plan = planFabric({ portBase, cells, nodesPerCell: { 'eu-1': 1, 'us-1': 2 }, placeOf });
+  const wiring = {
+    plan,
+    credentials: loadCredentials(credentialsPath(dataDir), plan),
+    nats: natsCredentials(dataDir, [...cells]),
+    dataDir: guestDir,
+  };
+  const programs = await fetchServers(fabricServers, options.say);
+  const launcher = new Launcher({ wiring, servers: programs, env: {}, fsync: options.fsync, brokerSync: options.brokerSync });
+  const planned = plannedProcesses(plan).filter(({ name }) => servers.includes(name));
+  guest.furnish(await Promise.all(planned.map((process) => launcher.plan(process))));
+}
+
+/** The newest message the broker knows of in the cell's inbound stream. */
+async function lastSeq(stage: Stage): Promise<number> {
+  const plan = stage.fabric.plan.cells.find(({ name }) => name === hit);
+  const url = `http://${plan?.storeHost}:${plan?.nats.monitor}/jsz?streams=true&accounts=true`;
+  const text = await (await fetch(url, { signal: AbortSignal.timeout(5_000) })).text();
+  return Math.max(0, ...[...text.matchAll(/"last_seq": (\d+)/g)].map(([, seq]) => Number(seq)));
+}

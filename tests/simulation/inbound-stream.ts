@@ -113,6 +113,11 @@ export class InboundStream {
     for (const { pending } of this.#consumers) for (const each of pending.values()) each.dueMs = nowMs;
   }
 
+  /** Another node takes the partition over from one that may be frozen: what was handed out comes again. */
+  takeOver(nowMs: number, p: number): void {
+    for (const each of (this.#consumers[p] as Consumer).pending.values()) each.dueMs = nowMs;
+  }
+
   /** Everything is gone, and the same ids count as known: as if another holder had acknowledged it away. */
   lose(): void {
     this.#messages.clear();

@@ -1,5 +1,6 @@
 // A bus that lies: message ids, acknowledgements and frames are changed on their way.
 import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { Published } from '@weft/runtime/nats-publisher.ts';
 import type { MemoryBus, PublishedFrame } from './memory-bus.ts';
 import type { Mutation } from './mutation.ts';
@@ -45,8 +46,8 @@ export const forgottenAtTheBrokersAnswer = publishing((inner, { store, seal }) =
 /** A frame is acknowledged, to its broker and its sender, when it comes, and applied a moment later. */
 export const acknowledgedBeforeApply: Lie = (bus, { seal }) =>
   over(bus, {
-    consumePartition: (p, onFrame) =>
-      bus.consumePartition(p, (frame) => {
+    consumePartition: (p, onFrame, options) => {
+      const early = (frame: InboundFrame): void => {
         const opened = seal.openAt({ kind: 'frame', src: frame.src, cls: frame.cls, p: frame.p }, frame.data);
         frame.ack();
         if (opened.ok && frame.cls !== 'i') {
@@ -54,5 +55,7 @@ export const acknowledgedBeforeApply: Lie = (bus, { seal }) =>
           bus.publishAck(frame.src, seal.seal({ kind: 'ack', dst: frame.src }, { id: 1n, attempt: 0, p: 0, what: '' }, acks));
         }
         bus.after(200, () => onFrame({ ...frame, ack: () => undefined, nak: () => undefined }));
-      }),
+      };
+      return bus.consumePartition(p, early, options);
+    },
   });

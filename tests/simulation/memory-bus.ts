@@ -134,7 +134,11 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
     return Promise.resolve();
   }
 
-  consumePartition(p: number, onFrame: (frame: InboundFrame) => void): { [Symbol.asyncDispose](): Promise<void> } {
+  consumePartition(
+    p: number,
+    onFrame: (frame: InboundFrame) => void,
+    { takenOver }: { readonly takenOver: boolean },
+  ): { [Symbol.asyncDispose](): Promise<void> } {
     const { time, network, clock } = this.#options;
     const broker = this.#broker;
     this.#connection.consumers.set(p, ({ seq, src, cls, data, redelivered }) => {
@@ -157,6 +161,7 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
         working: () => undefined,
       });
     });
+    if (takenOver) broker.stream.takeOver(time.nowMs, p);
     network.pump(broker, p);
     return {
       [Symbol.asyncDispose]: async () => {

@@ -4,24 +4,34 @@ import type { Mark } from '../delivery/marks.ts';
 import type { Query } from './entries-table.ts';
 
 const columns = '(log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)';
-/** Of two marks the further one, kind by kind. */
-const forward = (table: string): string => `
+const forward = `
 set
-  delivered_epoch = case when (excluded.delivered_epoch, excluded.delivered_seq) > (${table}.delivered_epoch, ${table}.delivered_seq)
-    then excluded.delivered_epoch else ${table}.delivered_epoch end,
-  delivered_seq = case when (excluded.delivered_epoch, excluded.delivered_seq) > (${table}.delivered_epoch, ${table}.delivered_seq)
-    then excluded.delivered_seq else ${table}.delivered_seq end,
-  seen_epoch = case when (excluded.seen_epoch, excluded.seen_seq) > (${table}.seen_epoch, ${table}.seen_seq)
-    then excluded.seen_epoch else ${table}.seen_epoch end,
-  seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (${table}.seen_epoch, ${table}.seen_seq)
-    then excluded.seen_seq else ${table}.seen_seq end`;
+  delivered_epoch = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks.delivered_epoch, marks.delivered_seq)
+    then excluded.delivered_epoch else marks.delivered_epoch end,
+  delivered_seq = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks.delivered_epoch, marks.delivered_seq)
+    then excluded.delivered_seq else marks.delivered_seq end,
+  seen_epoch = case when (excluded.seen_epoch, excluded.seen_seq) > (marks.seen_epoch, marks.seen_seq)
+    then excluded.seen_epoch else marks.seen_epoch end,
+  seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (marks.seen_epoch, marks.seen_seq)
+    then excluded.seen_seq else marks.seen_seq end`;
+// A statement is read as it stands: the same for the other table.
+const waitingForward = `
+set
+  delivered_epoch = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks_out.delivered_epoch, marks_out.delivered_seq)
+    then excluded.delivered_epoch else marks_out.delivered_epoch end,
+  delivered_seq = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks_out.delivered_epoch, marks_out.delivered_seq)
+    then excluded.delivered_seq else marks_out.delivered_seq end,
+  seen_epoch = case when (excluded.seen_epoch, excluded.seen_seq) > (marks_out.seen_epoch, marks_out.seen_seq)
+    then excluded.seen_epoch else marks_out.seen_epoch end,
+  seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (marks_out.seen_epoch, marks_out.seen_seq)
+    then excluded.seen_seq else marks_out.seen_seq end`;
 const arrays = `
 select l, u, de, ds, se, ss
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as x (l, u, de, ds, se, ss)`;
 
 const merge = `
 insert into marks ${columns} ${arrays}
-on conflict (log_id, user_id) do update ${forward('marks')}
+on conflict (log_id, user_id) do update ${forward}
 returning log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq`;
 
 const readText = `
@@ -31,7 +41,7 @@ const wait = `
 insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
 select d, l, u, de, ds, se, ss
 from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as x (d, l, u, de, ds, se, ss)
-on conflict (dst, log_id, user_id) do update ${forward('marks_out')}`;
+on conflict (dst, log_id, user_id) do update ${waitingForward}`;
 
 const readWaiting = `
 select dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq

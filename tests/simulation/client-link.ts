@@ -3,6 +3,7 @@
 import type { ServerSocket } from '@weft/cells/edge/client-socket.ts';
 import type { OutSocket } from '@weft/cells/edge/outbound.ts';
 import type { Socket, SocketHandlers } from '@weft/client/ports.ts';
+import { laterMessage } from './later-version.ts';
 import type { ProcessClock, SimulatedTime } from './simulated-time.ts';
 
 export interface ClientLinkOptions {
@@ -13,6 +14,8 @@ export interface ClientLinkOptions {
   readonly handlers: SocketHandlers;
   /** Milliseconds one way. */
   readonly delayMs: number;
+  /** Both ends send fields that the other does not know. */
+  readonly later: boolean;
   /** How many bytes one byte counts for: buffers seem full sooner. */
   readonly weight: number;
 }
@@ -67,7 +70,7 @@ export class ClientLink {
   get socket(): Socket {
     return {
       send: (data) => {
-        if (this.#clientOpen) this.up(() => this.ws.receive(data));
+        if (this.#clientOpen) this.up(() => this.ws.receive(this.options.later ? laterMessage(data) : data));
       },
       close: () => {
         if (!this.#clientOpen) return;
@@ -104,7 +107,7 @@ export class ClientLink {
 
   /** A message for the device, in line with the others. */
   deliver(payload: Uint8Array | string): void {
-    if (this.#clientOpen) this.options.handlers.message(payload);
+    if (this.#clientOpen) this.options.handlers.message(this.options.later ? laterMessage(payload) : payload);
   }
 
   sever(): void {

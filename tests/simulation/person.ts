@@ -24,6 +24,8 @@ export interface PersonOptions {
   readonly home: number;
   readonly urls: readonly string[];
   readonly encoding: Encoding;
+  /** Of a later version, as its node is to it. */
+  readonly later: boolean;
   readonly deliveredMarks: boolean;
   readonly tokenMs: number;
   readonly time: SimulatedTime;

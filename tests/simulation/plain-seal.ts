@@ -2,6 +2,7 @@
 import { WeftError } from '@weft/proto/faults.ts';
 import { frameClasses } from '@weft/proto/subjects.ts';
 import type { Opened, SealAddress, Sealer, SealHeader, SealKind } from '@weft/runtime/seal.ts';
+import { withUnknownField } from './later-version.ts';
 
 const kinds: readonly SealKind[] = ['frame', 'ack', 'signal', 'request', 'answer'];
 const frontBytes = 20;
@@ -10,14 +11,18 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
   readonly #cell: string;
   readonly #cells: readonly string[];
   readonly #now: () => number;
+  readonly #later: boolean;
 
-  constructor(cell: string, cells: readonly string[], now: () => number) {
+  /** `later`: what it seals has fields that the other side does not know. */
+  constructor(cell: string, cells: readonly string[], now: () => number, later: boolean) {
     this.#cell = cell;
     this.#cells = cells;
     this.#now = now;
+    this.#later = later;
   }
 
-  seal(to: { readonly kind: SealKind; readonly dst: string }, header: SealHeader, plain: Uint8Array): Uint8Array {
+  seal(to: { readonly kind: SealKind; readonly dst: string }, header: SealHeader, bytes: Uint8Array): Uint8Array {
+    const plain = this.#later ? withUnknownField(bytes) : bytes;
     if (!this.#cells.includes(to.dst)) throw new WeftError('peer_away', `no cell ${to.dst}`);
     const out = Buffer.allocUnsafe(frontBytes + plain.length);
     out[0] = kinds.indexOf(to.kind);

@@ -20,6 +20,8 @@ export interface Shape {
   readonly groupShare: number;
   readonly changeShare: number;
   readonly jsonShare: number;
+  /** Share of devices, and of cells, of a later version: what they send has fields nobody here knows. */
+  readonly laterShare: number;
   readonly deliveredMarks: boolean;
   readonly tokenMs: number;
   readonly heartbeatMs: number;
@@ -47,6 +49,7 @@ export const drawShape = (random: Random): Shape => ({
   groupShare: 0.04,
   changeShare: random.next() < 0.3 ? 0.4 : 0.12,
   jsonShare: random.next() < 0.3 ? 0.5 : 0,
+  laterShare: random.next() < 0.3 ? 0.5 : 0,
   deliveredMarks: random.next() < 0.7,
   tokenMs: random.next() < 0.3 ? 45_000 : 600_000,
   heartbeatMs: 2_000 + random.int(3) * 2_000,
@@ -71,6 +74,7 @@ export const benchShape: Shape = {
   groupShare: 0.005,
   changeShare: 0.005,
   jsonShare: 0,
+  laterShare: 0,
   deliveredMarks: true,
   tokenMs: 600_000,
   heartbeatMs: 10_000,

@@ -39,6 +39,8 @@ export interface SimulatedNodeOptions {
   readonly knowsUser: (user: bigint) => boolean;
   readonly limits: DeliveryLimits;
   readonly heartbeatMs: number;
+  /** Of a later version: what it tells other cells has fields they do not know. */
+  readonly later: boolean;
   readonly mutation: Mutation;
   readonly trace: (what: string) => void;
   /** A failpoint ended the process. */
@@ -90,7 +92,7 @@ export class SimulatedNode {
     this.bus = new MemoryBus({ ...options, cell: nameOf(cell.number) });
     const [ids, peers] = [this.#openIds(), peersOf(options)];
     const names = options.cells.map((each) => nameOf(each.number));
-    const seal = new PlainSeal(nameOf(cell.number), names, () => clock.now());
+    const seal = new PlainSeal(nameOf(cell.number), names, () => clock.now(), options.later);
     const bus = mutation.bus?.(this.bus, { store, seal }) ?? this.bus;
     this.link = this.#openLink(peers, bus, seal);
     const reach = (takesTime?: boolean): Promise<void> => bare.reach(takesTime);

@@ -65,6 +65,7 @@ export class World implements Breakable {
   readonly #random: Random;
   readonly #nodeNumbers = new Map<number, number>();
   readonly #users = new Set<bigint>();
+  readonly #laterCells = new Set<number>();
 
   constructor({ seed, shape, faults, mutation = noMutation }: WorldOptions) {
     // Each part draws from numbers of its own: what one needs more does not change the others.
@@ -83,6 +84,7 @@ export class World implements Breakable {
       trace: this.trace.add,
     });
     for (const cell of this.cells) {
+      if (drawn.next() < this.shape.laterShare) this.#laterCells.add(cell.number);
       cell.uniqueEntries = !mutation.entriesNotUnique;
       for (let i = 0; i < this.shape.usersPerCell; i++) this.#signUp(cell, i);
       for (let node = 0; node < this.shape.nodes; node++) this.start(cell.number, node);
@@ -109,6 +111,7 @@ export class World implements Breakable {
       knowsUser: (user) => this.#users.has(user),
       limits: this.shape.small ? smallLimits : deliveryLimits,
       heartbeatMs: this.shape.heartbeatMs,
+      later: this.#laterCells.has(cell),
       mutation: this.#mutation,
       trace: this.trace.add,
       died: (why) => {
@@ -213,6 +216,7 @@ export class World implements Breakable {
         home: cell.number,
         urls: own.next() < 0.5 ? urls : urls.toReversed(),
         encoding: own.next() < this.shape.jsonShare ? 'json' : 'proto',
+        later: own.next() < this.shape.laterShare,
         deliveredMarks: this.shape.deliveredMarks,
         tokenMs: this.shape.tokenMs,
         time: this.time,
@@ -245,6 +249,7 @@ export class World implements Breakable {
       protocol,
       handlers,
       delayMs,
+      later: person.options.later,
       weight: shape.socketWeight,
     });
     if (node.alive) node.admit(link);

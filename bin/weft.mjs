@@ -24,6 +24,7 @@ const orphanKillMs = 20_000;
 const commands = {
   up: 'local/up.ts',
   chat: 'clients/terminal/main.ts',
+  where: 'local/where.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
   simulate: 'tests/simulation/main.ts',

@@ -8,14 +8,14 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { Applier, laneOfTarget } from './delivery/applier.ts';
-import { type Entry, kinds } from './delivery/entry.ts';
+import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
 import { Puller } from './delivery/puller.ts';
-import { Relay } from './delivery/relay.ts';
+import { Relay, type RelayOptions } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
-import { type DeliveryLimits, deliveryLimits } from './limits.ts';
+import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
@@ -24,6 +24,10 @@ import type { SealedLink } from './link/sealed-link.ts';
 import type { Waiting } from './link/waiting.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
+import type { HeadKeys } from './proof/head-keys.ts';
+import { headsSignal } from './proof/head-signer.ts';
+import { openProof } from './proof/open-proof.ts';
+import type { Proof } from './proof/proof.ts';
 import { Hub } from './push/hub.ts';
 import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
@@ -32,7 +36,7 @@ import type { CellStore } from './store/sql-log-store.ts';
 import { fromWire } from './wire/entry-codec.ts';
 import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'>, Pick<RelayOptions, 'traced'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;
@@ -43,6 +47,7 @@ export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessions
   readonly cellBus: PushBus;
   readonly peers: KnownPeers;
   readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
+  readonly headKeys: Pick<HeadKeys, 'sign' | 'proves'>;
   readonly metrics: () => DeliveryMetrics;
   readonly freshId: () => bigint;
   readonly limits?: DeliveryLimits;
@@ -60,6 +65,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly pushes: NodePushes;
   readonly requests: PeerRequests;
   readonly links: LinkWatch;
+  readonly proof: Proof;
   readonly #options: CellDeliveryOptions;
   readonly #limits: DeliveryLimits;
   readonly #lanes: readonly Lane[];
@@ -90,7 +96,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
-      isOff: () => options.failpoints.isArmed('no-resend'),
+      traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -109,8 +115,17 @@ export class CellDelivery implements AsyncDisposable {
     this.requests = new PeerRequests({
       ...options,
       append: (operation) => this.append(operation),
+      heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
       rejected: (src, what, why) => this.#rejected(src, what, why),
+    });
+    this.proof = openProof({
+      ...options,
+      hub: this.hub,
+      tellNodes: (heads) => this.pushes.tellSignedHeads(heads),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+      failed: failed('a signed head could not be told'),
+      own: this.#owned,
     });
     this.marks = this.#openMarks();
     this.pushes = this.#openPushes();
@@ -159,22 +174,9 @@ export class CellDelivery implements AsyncDisposable {
         hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
         hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
         freshId,
-        limits: {
-          openIntakePerUserMax: limits.openIntakePerUserMax,
-          frameEntriesMax: limits.frameEntriesMax,
-          frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
-        },
+        limits: decideLimits(limits),
       }),
-      limits: {
-        batchEntriesMax: limits.batchEntriesMax,
-        batchBytesMax: limits.batchBytesMax,
-        queueMax: limits.laneQueueMax,
-        queueBytesMax: limits.laneQueueBytesMax,
-        retryMsMax: limits.laneRetryMsMax,
-        retryPauseMs: limits.laneRetryPauseMs,
-        lingerMs: limits.laneLingerMs,
-        lingerBelow: limits.laneLingerBelow,
-      },
+      limits: laneLimits(limits),
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
       unsure: () => this.pushes.tellDoubt(),
@@ -211,6 +213,7 @@ export class CellDelivery implements AsyncDisposable {
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
     this.beats.committed(writes.outbox, writes.entries);
+    this.proof.signer.committed(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
@@ -218,11 +221,8 @@ export class CellDelivery implements AsyncDisposable {
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
     this.hub.deliver(runs, origins);
-    for (const { entries } of runs) for (const entry of entries) if (entry.kind === kinds.appendRefused) this.#tellRefused(entry);
-  }
-
-  #tellRefused(entry: Entry): void {
-    this.hub.tellUser(entry.log, { $case: 'refused', value: Refused.decode(entry.body) });
+    const refusals = runs.flatMap(({ entries }) => entries.filter(({ kind }) => kind === kinds.appendRefused));
+    for (const { log, body } of refusals) this.hub.tellUser(log, { $case: 'refused', value: Refused.decode(body) });
   }
 
   #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
@@ -253,13 +253,11 @@ export class CellDelivery implements AsyncDisposable {
       store,
       link,
       clock,
-      atOnceMax: this.#limits.pullsAtOnceMax,
-      waitingMax: this.#limits.earlyMax,
+      limits: this.#limits,
       apply: (operation) => this.applier.apply(operation),
       fromWire,
       pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
       failed: failed('a log could not be pulled'),
-      isOff: () => this.#options.failpoints.isArmed('no-pull'),
     });
   }
 
@@ -310,6 +308,7 @@ export class CellDelivery implements AsyncDisposable {
           this.#tellRuns(runs);
         },
         onMarks: (marks) => this.#tellMarks(marks),
+        onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
         onHole: () => this.hub.doubt(),
@@ -325,17 +324,21 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => (what === beatSignal ? this.#heardBeat(src, bytes) : undefined)));
+    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
+  }
+
+  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
+    if (what === beatSignal) this.#heardBeat(src, bytes);
+    else if (what === headsSignal) this.proof.heard(src, bytes);
   }
 
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { log, store } = this.#options;
-    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => this.#options.store.heads(logs)).then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
-      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+      (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );
   }
 
@@ -345,6 +348,3 @@ export class CellDelivery implements AsyncDisposable {
     this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
   }
 }
-
-/** Room for the seal and the frame's own fields. */
-const frameOverheadBytes = 4_096;

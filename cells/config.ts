@@ -15,6 +15,7 @@ import {
   secretUrl,
   wholeNumber,
 } from '@weft/runtime/config.ts';
+import { parseServiceTokens, type ServiceTokens } from '@weft/runtime/grpc.ts';
 import { z } from 'zod';
 import { cellLimits } from './limits.ts';
 
@@ -31,6 +32,15 @@ const peppers = secret().transform((value, context) => {
   }
   return found;
 });
+
+function operatorTokens(text: string, context: z.RefinementCtx): ServiceTokens {
+  try {
+    return text === '' ? new Map() : parseServiceTokens(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    return z.NEVER;
+  }
+}
 
 const schema = z.object({
   ...processKeys,
@@ -49,6 +59,8 @@ const schema = z.object({
   WEFT_DIRECTORY_ADDR: address(),
   WEFT_DIRECTORY_KEY: publicBytes(32),
   WEFT_SERVICE_TOKEN: secret(),
+  /** Digests of the tokens of those who may ask where a message is, `name:sha256hex,…`; nobody by default. */
+  WEFT_OPERATOR_TOKENS: z.string().default('').transform(operatorTokens),
   WEFT_KEY_SECRET: secretBytes(32),
   WEFT_PEPPERS: peppers,
   WEFT_DATA_DIR: z.string().min(1),
@@ -80,6 +92,7 @@ export interface CellConfig {
   readonly redisUrl: Secret;
   readonly nats: { readonly url: string; readonly fabricPassword: Secret; readonly cellPassword: Secret };
   readonly directory: { readonly address: string; readonly key: Uint8Array; readonly token: Secret };
+  readonly operatorTokens: ServiceTokens;
   readonly keySecret: Secret;
   readonly peppers: ReadonlyMap<number, Uint8Array>;
   readonly dataDir: string;
@@ -110,6 +123,7 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     redisUrl: read.WEFT_REDIS_URL,
     nats: { url: read.WEFT_NATS_URL, fabricPassword: read.WEFT_NATS_FABRIC_PASSWORD, cellPassword: read.WEFT_NATS_CELL_PASSWORD },
     directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN },
+    operatorTokens: read.WEFT_OPERATOR_TOKENS,
     keySecret: read.WEFT_KEY_SECRET,
     peppers: read.WEFT_PEPPERS,
     dataDir: read.WEFT_DATA_DIR,

@@ -9,6 +9,7 @@ import { Edge } from './edge/edge.ts';
 import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
+import { cellLimits } from './limits.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
   readonly config: CellConfig;
@@ -36,6 +37,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     createSelfLog,
     sessionsWatch,
     delivery,
+    headKeys,
     failpoints,
   } = options;
   const accounts = opened.use(
@@ -61,7 +63,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       if (from === 'here') delivery.pushes.tellSessionsEnded(sessions);
     }),
   );
-  const app = buildHttp({ cell: config.cell.name, accounts, keys, health, log, origins: config.origins });
+  const app = buildHttp({ cell: config.cell.name, accounts, keys, headKeys, health, log, origins: config.origins });
   const edge = new Edge({
     services: clientServices({
       ...options,
@@ -78,7 +80,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
   edge.listenTo(app.server);
   opened.defer(() => app.close());
   opened.use(edge);
-  await app.listen({ host: config.host, port: config.port });
+  await app.listen({ host: config.host, port: config.port, backlog: cellLimits.acceptsWaitingMax });
   return {
     leave: async () => {
       const others = replica.cell(config.cell.name)?.urls.filter((url) => url !== config.publicUrl) ?? [];

@@ -6,6 +6,9 @@ export const cellLimits = {
   /** Operations and bytes of one lane that may wait; beyond that an append is told `busy`. */
   laneQueueMax: 4_096,
   laneQueueBytesMax: 8 * 1024 * 1024,
+  /** Operations that wait for a transaction, above which marks are put off, and above which nothing new is pulled: entries come first. */
+  marksShedAbove: 1_024,
+  pullsShedAbove: 4_096,
   /** What one transaction takes. */
   batchEntriesMax: 256,
   batchBytesMax: 256 * 1024,
@@ -15,6 +18,8 @@ export const cellLimits = {
   /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
   laneLingerMs: 4,
   laneLingerBelow: 16,
+  /** A transaction of several lanes gives up on a lock after this: longer than another node's transaction, far below a frozen one's second. */
+  laneSharedLockMsMax: 100,
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
@@ -26,6 +31,8 @@ export const cellLimits = {
   socketOutBytesMax: 256 * 1024,
   /** A socket that takes nothing for this long is closed. */
   socketStuckMsMax: 30_000,
+  /** When to come again, for a fault that says later and knows no better. */
+  laterMs: 500,
   /** Frames that are no protocol before a connection is closed. */
   badFramesMax: 10,
   /** Logs of one socket in which an append has to come again before others may. */
@@ -39,6 +46,11 @@ export const cellLimits = {
   pushBytesMax: 63 * 1024,
   /** How often a node reads again what it could not read for its sockets. */
   fillAgainMs: 1_000,
+  /** Connections that may wait to be taken: a whole node's people come back at once. The system may allow fewer. */
+  acceptsWaitingMax: 4_096,
+  /** Greetings a node has under way, and how fast it gives slots to those beyond: two cores greet about 2,500 a second. */
+  greetsUnderWayMax: 1_000,
+  greetSlotsPerSecond: 2_500,
   /** Users whose heads one statement reads. */
   greetBatchMax: 256,
   /** Safety margin of a resume cursor: the furthest two nodes' clocks and a transaction may be apart. */
@@ -52,7 +64,13 @@ export const cellLimits = {
   framesRememberedMax: 65_536,
   /** How often the re-sender looks, and how many rows it takes at once. */
   resendEveryMs: 500,
-  resendRowsMax: 64,
+  resendRowsMax: 512,
+  /** Of the window, what a backlog may take: the rest is for what commits now. */
+  resendAtOnceMax: 32,
+  /** Entries of a backlog sent in one look: 4,000 a second a link leave the destination's lanes to its own people. */
+  resendEntriesMax: 2_048,
+  /** Rows a look passes over because they are not due; those behind them are seen when these have been. */
+  resendSkippedMax: 4_096,
   /** Open intake sent again at once. */
   intakeRowsMax: 1_024,
   /** Frames one destination may have waiting, and how often they are counted. */
@@ -74,6 +92,8 @@ export const cellLimits = {
   pullEntriesMax: 256,
   pullBytesMax: 200 * 1024,
   pullsAtOnceMax: 4,
+  /** Entries a node pulls each second, over all logs: a cell that was away leaves its lanes to its own people. */
+  pullEntriesPerSecondMax: 4_000,
   pullEveryMs: 1_000,
   requestMsMax: 3_000,
   /** How often it is looked whether a conversation opened elsewhere has come. */
@@ -83,6 +103,23 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /**
+   * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
+   * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look
+   * (about 60 µs each with telling it): the rest waits for the next.
+   */
+  headSignMs: 2_000,
+  headSignEveryMs: 500,
+  headsSignedMax: 200,
+  /** Logs whose head waits to be signed; what comes beyond is signed with its next entry. */
+  headsActiveMax: 100_000,
+  /** A head that is asked for is signed anew when the last is older. */
+  headFreshMs: 1_000,
+  /** Heads of other cells that wait to be kept, and how often they are; they are forgotten after this. */
+  headsWitnessedMax: 10_000,
+  headsWitnessEveryMs: 1_000,
+  headWitnessedMsMax: 90 * 86_400_000,
+  headsForgetEveryMs: 3_600_000,
   /** Leases of per-cell duties; they only save work. */
   leaseMs: 3_000,
   leaseEveryMs: 1_000,
@@ -110,6 +147,19 @@ export const cellLimits = {
   booksClaimsMax: 16,
   /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
   booksShareMax: 0.05,
+  /** Stamps of frames: held in memory at most, written down this often, kept for a week, read at most for one answer. */
+  stampsMax: 16_384,
+  stampsFlushMs: 5_000,
+  stampsKeptMs: 7 * 86_400_000,
+  stampsForgetEveryMs: 3_600_000,
+  stampRowsMax: 1_024,
+  /** A frame's id is made within this of its entries' time, whatever the clocks of the cell's nodes say. */
+  stampWindowMs: 5_000,
+  stampAnswersMax: 8,
+  /** Newest entries of a self log in which a refusal is looked for. */
+  refusalsLookedAt: 1_000,
+  /** An estimate of another cell's clock is replaced by a worse one after this. */
+  clockKeptMs: 60_000,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,
@@ -133,6 +183,33 @@ export const deliveryLimits: DeliveryLimits = {
   frameBytesMax: wire.fabricFrameBytesMax,
 };
 
+/** Those of a lane, and of one decision. */
+export const laneLimits = (limits: CellLimits) => ({
+  batchEntriesMax: limits.batchEntriesMax,
+  batchBytesMax: limits.batchBytesMax,
+  queueMax: limits.laneQueueMax,
+  queueBytesMax: limits.laneQueueBytesMax,
+  retryMsMax: limits.laneRetryMsMax,
+  retryPauseMs: limits.laneRetryPauseMs,
+  lingerMs: limits.laneLingerMs,
+  lingerBelow: limits.laneLingerBelow,
+  sharedLockMsMax: limits.laneSharedLockMsMax,
+});
+
+/** Room for the seal and the frame's own fields. */
+const frameOverheadBytes = 4_096;
+
+export const decideLimits = (limits: DeliveryLimits) => ({
+  openIntakePerUserMax: limits.openIntakePerUserMax,
+  frameEntriesMax: limits.frameEntriesMax,
+  frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
+});
+
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');
+assert(cellLimits.resendAtOnceMax <= cellLimits.framesInFlightMax / 2, 'a backlog must leave half of the window to what commits now');
+assert(
+  cellLimits.marksShedAbove < cellLimits.pullsShedAbove && cellLimits.pullsShedAbove < cellLimits.laneQueueMax * 4,
+  'marks go before pulls, and both before appends are refused',
+);

@@ -14,7 +14,7 @@ export const limits = {
   urlsPerCellMax: 32,
   /** Characters of one url. */
   urlCharsMax: 256,
-  /** Live keys of a cell: two uses, the current one and those of the last rotations. */
+  /** Live keys of a cell: three uses, the current one and those of the last rotations. */
   keysPerCellMax: 16,
   /** Store generations: what an epoch has room for (20 bits). */
   generationMax: 0xfffffn,

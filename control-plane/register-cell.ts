@@ -22,7 +22,7 @@ const registrationShape = z.object({
   keys: z
     .array(
       z.object({
-        use: z.enum(['KEY_USE_SEAL', 'KEY_USE_TOKEN']),
+        use: z.enum(['KEY_USE_SEAL', 'KEY_USE_TOKEN', 'KEY_USE_HEAD']),
         version: z.int().min(1).max(0x7fffffff),
         key: z.instanceof(Uint8Array).refine((key) => key.length === 32, 'a key is 32 bytes'),
         ends: z.bigint().min(0n).max(BigInt(Number.MAX_SAFE_INTEGER)),

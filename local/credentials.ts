@@ -16,6 +16,8 @@ export interface Credentials {
   readonly cells: Readonly<Record<string, CellCredentials>>;
   /** Service tokens of the routers by region. */
   readonly routers: Readonly<Record<string, string>>;
+  /** Lets who holds it ask the cells where a message is. */
+  readonly operatorToken: string;
   /** Ed25519, base64url of the raw 32 bytes: seed of the control plane, and the public key everybody else checks with. */
   readonly directorySignKey: string;
   readonly directoryKey: string;
@@ -28,6 +30,7 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const kept = readJson<Partial<Credentials>>(file) ?? {};
   const credentials: Credentials = {
     ...directoryKeys(kept),
+    operatorToken: kept.operatorToken ?? secret(),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };
@@ -52,5 +55,10 @@ export function serviceTokenDigests(credentials: Credentials): string {
     ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
     ...Object.entries(credentials.routers).map(([region, token]) => [`router-${region}`, token] as const),
   ];
-  return named.map(([name, token]) => `${name}:${createHash('sha256').update(token).digest('hex')}`).join(',');
+  return named.map(([name, token]) => `${name}:${digestOf(token)}`).join(',');
 }
+
+/** What the cells know of the operator's token. */
+export const operatorTokenDigest = ({ operatorToken }: Credentials): string => `operator:${digestOf(operatorToken)}`;
+
+const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');

@@ -1,6 +1,6 @@
 // Pure: the settings each of our own processes is started with.
 import { join } from 'node:path';
-import { type Credentials, serviceTokenDigests } from './credentials.ts';
+import { type Credentials, operatorTokenDigest, serviceTokenDigests } from './credentials.ts';
 import type { NatsCredentials } from './nats-credentials.ts';
 import type { CellPlan, FabricPlan, PlannedProcess } from './plan.ts';
 
@@ -76,6 +76,7 @@ function cellSettings(cell: CellPlan, wiring: Wiring): Settings {
     WEFT_NATS_FABRIC_PASSWORD: nats.fabric,
     WEFT_NATS_CELL_PASSWORD: nats.cell,
     WEFT_SERVICE_TOKEN: own.serviceToken,
+    WEFT_OPERATOR_TOKENS: operatorTokenDigest(wiring.credentials),
     WEFT_KEY_SECRET: own.keySecret,
     WEFT_PEPPERS: own.peppers,
   };

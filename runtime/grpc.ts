@@ -123,8 +123,11 @@ function unary(
 }
 
 /** Compares with every token, so that the time taken says nothing about which one was near. */
-function callerName(metadata: grpc.Metadata, tokens: ServiceTokens): string | undefined {
-  const value = metadata.get('authorization')[0];
+const callerName = (metadata: grpc.Metadata, tokens: ServiceTokens): string | undefined =>
+  tokenName(metadata.get('authorization')[0], tokens);
+
+/** Whose token an `authorization` header carries. */
+export function tokenName(value: unknown, tokens: ServiceTokens): string | undefined {
   if (typeof value !== 'string' || !value.startsWith('Bearer ')) return undefined;
   const given = createHash('sha256').update(value.slice('Bearer '.length)).digest();
   let found: string | undefined;

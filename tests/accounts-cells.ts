@@ -8,6 +8,7 @@ import { Accounts } from '@weft/cells/accounts/accounts.ts';
 import { CellKeys } from '@weft/cells/accounts/cell-keys.ts';
 import type { SignUpFailpoint } from '@weft/cells/accounts/signup.ts';
 import { buildHttp } from '@weft/cells/http/http.ts';
+import { HeadKeys } from '@weft/cells/proof/head-keys.ts';
 import { startControlPlane } from '@weft/control-plane/control-plane.ts';
 import { startTestPostgres, startTestRedis, testFolder } from '@weft/local/test-servers.ts';
 import { CellState } from '@weft/proto/gen/weft/directory/v1/directory.ts';
@@ -184,6 +185,7 @@ export class Ground implements AsyncDisposable {
       cell: name,
       accounts,
       keys,
+      headKeys: new HeadKeys({ cell: { name, number }, keys, cells: () => homes.cells() }),
       health,
       log,
       ...(settings.origins === undefined ? {} : { origins: settings.origins }),

@@ -39,6 +39,7 @@ const limits = {
   retryPauseMs: 20,
   lingerMs: 2,
   lingerBelow: 0,
+  sharedLockMsMax: 50,
 };
 
 export type Pool = ReturnType<typeof openPool>;

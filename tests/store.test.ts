@@ -109,7 +109,7 @@ for (const { name, options, failing } of tried) {
     assert.deepEqual(await cell.disorder(), []);
   });
 
-  test(`${name}: 160 overlapping batches of two nodes, every twentieth id repeated, end without an error`, async () => {
+  test(`${name}: overlapping batches of two nodes, every twentieth id repeated, end without an error`, async () => {
     await using cell = await openCell(options());
     const nodes = [await cell.node(), await cell.node()];
     const talks = await cell.conversations(at(nodes, 0), 200);
@@ -122,7 +122,8 @@ for (const { name, options, failing } of tried) {
       nodes.flatMap((node) => node.failures),
       [],
     );
-    assert(nodes.flatMap((node) => node.lanes).reduce((sum, lane) => sum + lane.counts.batches, 0) >= 160);
+    // Four lanes may share the transaction of a round.
+    assert(nodes.flatMap((node) => node.lanes).reduce((sum, lane) => sum + lane.counts.batches, 0) >= 40);
     if (failing.length === 0) assert.equal(await deadlocks(cell), 0);
   });
 
@@ -144,7 +145,7 @@ for (const { name, options, failing } of tried) {
       const heldMs = performance.now() - startMs;
       t.diagnostic(`held ${heldMs.toFixed(0)} ms, another log ${otherMs.toFixed(0)} ms`);
       assert(heldMs > 500 && heldMs < 2_500, `${heldMs} ms`);
-      assert(otherMs < heldMs, `${otherMs} ms`);
+      assert(otherMs < 500, `${otherMs} ms`);
     } finally {
       await frozen.end().catch(() => undefined);
     }
@@ -257,7 +258,7 @@ interface Overlap {
   readonly seed: number;
 }
 
-/** 80 batches at least: 20 rounds over four lanes. Checks that an id has one position whoever sends it. */
+/** 20 batches at least, one a round. Checks that an id has one position whoever sends it. */
 async function overlap(cell: StoreCell, node: StoreNode, { talks, found, seed }: Overlap): Promise<void> {
   const random = seededRandom(seed);
   const repeated: { talk: Conversation; clientEntryId: bigint }[] = [];

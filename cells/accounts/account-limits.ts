@@ -56,6 +56,8 @@ export const accountLimits = {
   tokenKeyKeptMs: 15 * minute,
   /** A replaced seal key opens frames for as long as a stream keeps them (72 h), and a day. */
   sealKeyKeptMs: 4 * day,
+  /** A replaced key for heads proves what it signed for as long as people compare it; newer heads cover the same history. */
+  headKeyKeptMs: 90 * day,
 
   /** How long a sign-up whose answer was lost may be repeated by the same device. */
   signUpAgainMsMax: 10 * minute,

@@ -1,4 +1,4 @@
-// The cell's own key pairs: Ed25519 for access tokens, X25519 for sealed frames. The rows are the truth, every node reads them every few seconds.
+// The cell's own key pairs: Ed25519 for access tokens and for heads of logs, X25519 for sealed frames. The rows are the truth, every node reads them every few seconds.
 //
 // A rotation: 1. the new pair is inserted, to be used keyStartsMs later; 2. every node sees it and has it published by the directory; 3. it is used;
 // 4. the old one stays published and known until the last thing made with it is over.
@@ -37,9 +37,13 @@ export interface CellKeysOptions {
   readonly log: Log;
 }
 
-const uses: readonly CellKeyUse[] = ['seal', 'token'];
-const keptMs: Readonly<Record<CellKeyUse, number>> = { seal: limits.sealKeyKeptMs, token: limits.tokenKeyKeptMs };
-const protoUse = { seal: KeyUse.KEY_USE_SEAL, token: KeyUse.KEY_USE_TOKEN } as const;
+const uses: readonly CellKeyUse[] = ['seal', 'token', 'head'];
+const keptMs: Readonly<Record<CellKeyUse, number>> = {
+  seal: limits.sealKeyKeptMs,
+  token: limits.tokenKeyKeptMs,
+  head: limits.headKeyKeptMs,
+};
+const protoUse = { seal: KeyUse.KEY_USE_SEAL, token: KeyUse.KEY_USE_TOKEN, head: KeyUse.KEY_USE_HEAD } as const;
 
 export class CellKeys implements AsyncDisposable {
   readonly #options: CellKeysOptions;
@@ -78,7 +82,7 @@ export class CellKeys implements AsyncDisposable {
     return this.#keys.filter((key) => key.use === use && (key.ends === 0 || key.ends > now));
   }
 
-  /** What the directory publishes of this cell: all keys of both uses that still count, also those not used yet. */
+  /** What the directory publishes of this cell: all keys that still count, also those not used yet. */
   publicKeys(): PublicKey[] {
     return uses
       .flatMap((use) => this.all(use))

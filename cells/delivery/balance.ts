@@ -36,7 +36,8 @@ export interface Holdings {
   readonly holes: number;
 }
 
-export const hops = ['owner store', 'outbox', 'bus', 'stream', 'replica store', 'pull', 'intake'] as const;
+/** Where entries can go missing: the owner's store, its outbox, the bus, the destination's stream or store, its pull; open intake. */
+export const hops = ['owner', 'outbox', 'bus', 'stream', 'replica', 'pull', 'intake'] as const;
 export type Hop = (typeof hops)[number];
 
 export interface BalanceLimits {
@@ -95,7 +96,12 @@ export class LinkBalance {
       if (this.#oldest.get(lane)?.id !== oldest) this.#oldest.set(lane, { id: oldest, sinceMs: nowMs });
     });
     const excess = sumOf(claim.lanes, (lane, i) => Math.max(0, (holdings.lanes[i]?.applied ?? 0) - lane.accepted));
-    this.#note('owner store', excess + claim.holes, nowMs);
+    this.#note('owner', excess + claim.holes, nowMs);
+  }
+
+  /** Whether this claim is one of this node that is still remembered. */
+  isOwn(sentAt: number): boolean {
+    return this.#claims.some((claim) => claim.sentAt === sentAt);
   }
 
   /** What the other cell holds. `wasStored`: whether its broker has taken a frame, as far as this node knows. */
@@ -104,12 +110,12 @@ export class LinkBalance {
     if (!claim) return;
     this.#holdings = holdings;
     this.#heardMs = nowMs;
-    const found = new Map<Hop, number>([['replica store', holdings.holes]]);
+    const found = new Map<Hop, number>([['replica', holdings.holes]]);
     let stuckMs = nowMs;
     claim.lanes.forEach((lane, i) => {
       const held = holdings.lanes[i] ?? { applied: 0, behind: 0 };
       const lost = lane.accepted - lane.waiting - lane.dropped - held.applied - held.behind;
-      if (lost > 0) add(found, lane.settled + lane.dropped + lane.waiting < lane.accepted ? 'outbox' : 'replica store', lost);
+      if (lost > 0) add(found, lane.settled + lane.dropped + lane.waiting < lane.accepted ? 'outbox' : 'replica', lost);
       else if (lane.accepted > held.applied && this.#isStuck(i, lane, { holdings, nowMs })) {
         add(found, wasStored(lane.oldest) === false ? 'bus' : 'stream', Math.min(lane.waiting, lane.accepted - held.applied));
         stuckMs = Math.min(stuckMs, this.#oldest.get(i)?.sinceMs ?? nowMs);
@@ -119,7 +125,7 @@ export class LinkBalance {
     const behind = sumOf(holdings.lanes, (lane) => lane.behind);
     if (applied !== this.#still.applied || behind === 0) this.#still = { applied, sinceMs: nowMs };
     if (behind > 0 && nowMs > this.#still.sinceMs) found.set('pull', behind);
-    for (const hop of ['outbox', 'replica store', 'pull'] as const) this.#note(hop, found.get(hop) ?? 0, nowMs);
+    for (const hop of ['outbox', 'replica', 'pull'] as const) this.#note(hop, found.get(hop) ?? 0, nowMs);
     for (const hop of ['bus', 'stream'] as const) this.#note(hop, found.get(hop) ?? 0, stuckMs);
   }
 

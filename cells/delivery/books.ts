@@ -21,7 +21,7 @@ export interface BookCount {
   n: number;
 }
 
-type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened' | 'created'>;
+type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened'> & Partial<Pick<Writes, 'created'>>;
 
 /** What a transaction of `cell` on `lane` counts; closed intake is counted where its rows go. */
 export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, lane }: { cell: number; lane: number }): BookCount[] {
@@ -29,7 +29,7 @@ export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, la
   for (const { dst, due = 0, lane: frameLane } of writes.outbox)
     counts.add({ peer: dst, class: 'entries', what: 'accepted', lane: frameLane }, due);
   const starts = new Map(
-    [...writes.reopened, ...writes.created.map(({ row, start }) => ({ log: row.log, start }))].map((s) => [s.log, s.start]),
+    [...writes.reopened, ...(writes.created ?? []).map(({ row, start }) => ({ log: row.log, start }))].map((s) => [s.log, s.start]),
   );
   let epoch = 0n;
   let owner = cell;

@@ -19,6 +19,7 @@ const limits: LaneLimits = {
   retryPauseMs: 0,
   lingerMs: 0,
   lingerBelow: 0,
+  sharedLockMsMax: 50,
 };
 
 /** Sleeping makes the time pass. */
@@ -37,6 +38,8 @@ interface Bench {
   readonly attempts: bigint[][];
   readonly failures: unknown[];
   readonly doubts: number[];
+  /** How long each attempt would have waited for a lock; undefined: as long as the store allows. */
+  readonly patience: (number | undefined)[];
   submit(operation: AppendOperation, mayRun?: () => boolean, into?: Lane): Promise<Outcome>;
 }
 
@@ -55,11 +58,13 @@ function open(
   const attempts: bigint[][] = [];
   const failures: unknown[] = [];
   const doubts: number[] = [];
+  const patience: (number | undefined)[] = [];
   const store = {
     findPairs: async () => new Map(cell.pairs),
     async write<T extends { readonly writes: Writes }>(_lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
       const ids = keys.intakes.map(({ clientEntryId }) => clientEntryId);
       attempts.push(ids);
+      patience.push(keys.lockMsMax);
       await held;
       const error = fails(ids, attempts.length);
       if (error) throw error;
@@ -89,7 +94,7 @@ function open(
     new Promise((settle) => {
       if (!into.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
     });
-  return { lane, other, cell, attempts, failures, doubts, submit };
+  return { lane, other, cell, attempts, failures, doubts, patience, submit };
 }
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
@@ -196,6 +201,19 @@ test('what waits in two lanes shares a transaction, and neither runs another mea
   release();
   assert.deepEqual(codes(await Promise.all([...first, ...later])), ['accepted', 'accepted', 'accepted', 'accepted']);
   assert.deepEqual(new Set(attempts[1]), new Set([3n, 4n]));
+});
+
+test('a shared transaction waits for locks only briefly, and after one failure each lane goes its own way', async () => {
+  let met = 0;
+  const { lane, other, attempts, patience, submit } = open((ids) => (ids.includes(2n) && ++met < 5 ? new RunAgain('held') : undefined));
+  const first = submit(append(1n));
+  const held = submit(append(2n), undefined, other);
+  const behind = submit(append(3n), undefined, other);
+  assert.deepEqual(codes(await Promise.all([first, held, behind])), ['accepted', 'accepted', 'accepted']);
+  await Promise.all([lane.drain(), other.drain()]);
+  assert.deepEqual([attempts[0], patience[0]], [[1n, 2n, 3n], limits.sharedLockMsMax]);
+  assert.deepEqual(new Set(attempts.slice(1).map((ids) => ids.join())), new Set(['1', '2,3']));
+  assert.ok(patience.slice(1).every((ms) => ms === undefined));
 });
 
 test('lanes whose batches do not fit together run side by side', async () => {

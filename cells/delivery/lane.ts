@@ -2,7 +2,9 @@
 //
 // 1. Whatever waits is taken, up to 256 entries and 256 KiB. An idle lane takes one append at once; a lane that has just
 //    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many. What
-//    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones.
+//    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones. Such
+//    a transaction waits for nobody's lock for long and is tried once; then each lane goes its own way, so that what holds
+//    one up does not hold up the others.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
@@ -42,6 +44,8 @@ export interface LaneLimits {
   /** How long a busy lane waits for more than `lingerBelow` operations. */
   readonly lingerMs: number;
   readonly lingerBelow: number;
+  /** How long a transaction of several lanes waits for a lock. */
+  readonly sharedLockMsMax: number;
 }
 
 export interface LaneOptions {
@@ -100,7 +104,10 @@ export class Lane {
   /** Resolves when nothing waits any more. */
   async drain(): Promise<void> {
     this.#stopped = true;
-    await this.#running;
+    while (this.#running !== undefined || this.#lent !== undefined) {
+      await this.#lent;
+      await this.#running;
+    }
   }
 
   async #run(): Promise<void> {
@@ -129,30 +136,61 @@ export class Lane {
   }
 
   async #commitGathered(): Promise<void> {
-    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
-    const { promise, resolve } = Promise.withResolvers<void>();
     this.#isCommitting = true;
-    const lenders = [];
-    let entries = this.#queueEntries;
-    let bytes = this.#queueBytes;
-    const batch = this.#take();
-    for (const lane of this.#others()) {
-      const fits = entries + lane.#queueEntries <= batchEntriesMax && bytes + lane.#queueBytes <= batchBytesMax;
-      if (lane.#queue.length === 0 || !fits) continue;
-      entries += lane.#queueEntries;
-      bytes += lane.#queueBytes;
-      lane.#lent = promise;
-      lenders.push(lane);
-      batch.push(...lane.#take());
-    }
-    await this.#commitAll(batch);
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const [entries, bytes] = [this.#queueEntries, this.#queueBytes];
+    const own = this.#take();
+    const loans = this.#borrow(over, entries, bytes);
+    const isShared = loans.length > 0 && (await this.#commitShared([own, ...loans.map(({ lent }) => lent)].flat()));
+    for (const { lane, lent } of loans) lane.#giveBack(isShared ? [] : lent);
+    resolve();
+    if (!isShared) await this.#commitAll(own);
     this.#isCommitting = false;
     this.#lastMs = this.#options.clock.monotonic();
-    for (const lane of lenders) {
-      lane.#lent = undefined;
-      lane.#lastMs = this.#lastMs;
+  }
+
+  /** What waits in other lanes and fits beside so many entries and bytes. */
+  #borrow(over: Promise<void>, entries: number, bytes: number): { readonly lane: Lane; readonly lent: Submission[] }[] {
+    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
+    const loans = [];
+    let room = { entries: batchEntriesMax - entries, bytes: batchBytesMax - bytes };
+    for (const lane of this.#others()) {
+      if (lane.#queue.length === 0 || lane.#queueEntries > room.entries || lane.#queueBytes > room.bytes) continue;
+      room = { entries: room.entries - lane.#queueEntries, bytes: room.bytes - lane.#queueBytes };
+      lane.#lent = over;
+      loans.push({ lane, lent: lane.#take() });
     }
-    resolve();
+    return loans;
+  }
+
+  /** The shared transaction is over. What it did not commit is first in line again. */
+  #giveBack(submissions: readonly Submission[]): void {
+    this.#lent = undefined;
+    this.#lastMs = this.#options.clock.monotonic();
+    this.#queue.unshift(...submissions);
+    for (const { operation } of submissions) {
+      this.#queueEntries += weightOf(operation);
+      this.#queueBytes += bytesOf(operation);
+    }
+    if (this.#queue.length > 0) this.#running ??= this.#run();
+  }
+
+  /** One attempt; false when it did not come to a commit that is known of. */
+  async #commitShared(batch: readonly Submission[]): Promise<boolean> {
+    if (batch.length === 0) return true;
+    let decision: Decision;
+    try {
+      decision = await this.#attempt(
+        batch.map((s) => s.operation),
+        this.#options.limits.sharedLockMsMax,
+      );
+    } catch {
+      // Whatever it was, it is met again by the lane whose operation met it.
+      this.counts.again += 1;
+      return false;
+    }
+    this.#committed(batch, decision);
+    return true;
   }
 
   #take(): Submission[] {
@@ -196,9 +234,13 @@ export class Lane {
       await this.#commitAll(batch.slice(half).filter(mayStillRun));
       return;
     }
+    this.#committed(batch, decision);
+  }
+
+  #committed(submissions: readonly Submission[], decision: Decision): void {
     this.counts.batches += 1;
-    this.counts.operations += batch.length;
-    this.#options.committed({ lane: this.#options.lane, submissions: batch, decision });
+    this.counts.operations += submissions.length;
+    this.#options.committed({ lane: this.#options.lane, submissions, decision });
   }
 
   /** The committed decision, after as many attempts as it takes. */
@@ -222,12 +264,12 @@ export class Lane {
     }
   }
 
-  async #attempt(operations: readonly Operation[]): Promise<Decision> {
+  async #attempt(operations: readonly Operation[], lockMsMax?: number): Promise<Decision> {
     const { store, lane } = this.#options;
     const resolved = await this.#resolvePairs(operations);
     const context = { ...this.#options.context(), lane };
     const keys = keysOf(resolved, (user) => context.homeOf(user) === context.cell);
-    return store.write(lane, keys, (facts) => decide(resolved, facts, context));
+    return store.write(lane, lockMsMax === undefined ? keys : { ...keys, lockMsMax }, (facts) => decide(resolved, facts, context));
   }
 
   /** Direct conversations that are open are addressed by their log. A pair never changes its log. */

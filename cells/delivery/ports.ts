@@ -35,6 +35,8 @@ export interface WriteKeys {
   readonly decided: readonly DecidedKey[];
   /** Runs to compare with what is stored, where they overlap the head. */
   readonly runs: readonly { readonly log: bigint; readonly from: number; readonly to: number }[];
+  /** Longest wait for a lock, if shorter than the store's own; then RunAgain. Milliseconds. */
+  readonly lockMsMax?: number;
 }
 
 export interface AppendKey {

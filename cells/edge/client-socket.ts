@@ -344,5 +344,6 @@ const faultOf = ({
   code,
   text: message ?? faults[code].text,
   retry: advice[faults[code].retry],
-  afterMs: afterMs ?? 0,
+  // Whoever is told later is told when.
+  afterMs: afterMs || (faults[code].retry === 'later' ? cellLimits.laterMs : 0),
 });

@@ -11,6 +11,7 @@ import {
   type OpenDirect,
   type ReadHistory,
   type SetMark,
+  type SignedHead,
 } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
@@ -38,6 +39,8 @@ export interface RequestsOptions {
   /** Opens a direct conversation at its birthplace and waits until it is here. */
   readonly openAway: (opener: bigint, peer: bigint, clientEntryId: bigint) => Promise<bigint>;
   readonly setMark: (mark: Mark, state: LogState) => Promise<void>;
+  /** For a member: what the owner says of the log's head, or its witness. */
+  readonly signedHead: (log: bigint, user: bigint, isWitness: boolean) => Promise<SignedHead>;
   readonly renew: (token: string, greeted: Greeted) => Promise<void>;
 }
 
@@ -69,6 +72,8 @@ export class Requests {
         return this.#listLogs(request.value, greeted);
       case 'readMembers':
         return this.#readMembers(request.value.log, greeted);
+      case 'readSignedHead':
+        return { $case: 'signedHead', value: await this.#options.signedHead(request.value.log, greeted.user, request.value.witness) };
       case 'renewToken':
         await this.#options.renew(request.value.token, greeted);
         return done;

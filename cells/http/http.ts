@@ -7,6 +7,7 @@ import { traceOf } from '@weft/runtime/trace.ts';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Accounts, Grant } from '../accounts/accounts.ts';
 import type { CellKeys } from '../accounts/cell-keys.ts';
+import type { HeadKeys } from '../proof/head-keys.ts';
 import { httpLimits } from './http-limits.ts';
 import { problemOf, problemOfError, problemType } from './problems.ts';
 import { bearer, byHandle, credentials, read, refreshing } from './requests.ts';
@@ -16,6 +17,7 @@ export interface HttpOptions {
   readonly cell: string;
   readonly accounts: Accounts;
   readonly keys: CellKeys;
+  readonly headKeys: Pick<HeadKeys, 'published'>;
   readonly health: Health;
   readonly log: Log;
   /** Origins whose pages may call; none by default. */
@@ -71,15 +73,18 @@ function userRoutes(app: FastifyInstance, accounts: Accounts): void {
   });
 }
 
-function plainRoutes(app: FastifyInstance, { cell, keys, health }: HttpOptions): void {
+function plainRoutes(app: FastifyInstance, { cell, keys, headKeys, health }: HttpOptions): void {
   app.get('/.well-known/jwks.json', async (_request, reply) => {
-    const jwks = keys.all('token').map((key) => ({
+    const tokens = keys.all('token').map((key) => ({ kid: `${cell}.${key.version}`, key: key.publicKey }));
+    const heads = headKeys.published().map((each) => ({ ...each, weft_cell: each.cell }));
+    const jwks = [...tokens, ...heads].map(({ kid, key, ...more }) => ({
       kty: 'OKP',
       crv: 'Ed25519',
       use: 'sig',
       alg: 'EdDSA',
-      kid: `${cell}.${key.version}`,
-      x: Buffer.from(key.publicKey).toString('base64url'),
+      kid,
+      x: Buffer.from(key).toString('base64url'),
+      ...('weft_cell' in more ? { weft_cell: more.weft_cell } : {}),
     }));
     return reply
       .header('cache-control', `public, max-age=${httpLimits.keysSecondsMax}`)

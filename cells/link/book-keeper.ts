@@ -38,6 +38,7 @@ export class BookKeeper {
   readonly #balances = new Map<number, LinkBalance>();
   /** The newest message of each cell. */
   readonly #heard = new Map<number, { readonly sentAt: bigint; readonly receivedAt: number }>();
+  readonly #clocks = new Map<number, { readonly aheadMs: number; readonly errorMs: number; readonly atMs: number }>();
   #notBeforeMs = 0;
 
   constructor(options: BookKeeperOptions) {
@@ -53,6 +54,7 @@ export class BookKeeper {
 
   #heardOf(src: number, books: LinkBooks): void {
     const { clock, brokerHas } = this.#options;
+    if (this.#balances.get(src)?.isOwn(Number(books.re))) this.#estimate(src, books);
     this.#heard.set(src, { sentAt: books.sentAt, receivedAt: clock.now() });
     const held = Array.from({ length: lanes }, () => ({ applied: 0, behind: 0 }));
     for (const { lane, applied, behind } of books.holdings)
@@ -62,6 +64,20 @@ export class BookKeeper {
     this.#balances
       .get(src)
       ?.heard({ re: Number(re), lanes: held, oldestFrameMs: oldest, holes: Number(holes) }, clock.monotonic(), brokerHas);
+  }
+
+  /** How far other cells' clocks are ahead, by the messages that answered one of this node; empty on the others. */
+  clocks(): { cell: number; aheadMs: number; errorMs: number }[] {
+    return [...this.#clocks].map(([cell, { aheadMs, errorMs }]) => ({ cell, aheadMs, errorMs }));
+  }
+
+  /** Four times, as NTP has them (RFC 5905, section 8): the true difference is within half of the time both ways took. */
+  #estimate(src: number, { re, reReceivedAt, sentAt }: LinkBooks): void {
+    const { clock } = this.#options;
+    const [t1, t2, t3, t4] = [Number(re), Number(reReceivedAt), Number(sentAt), clock.now()];
+    const found = { aheadMs: (t2 - t1 + (t3 - t4)) / 2, errorMs: Math.max(1, (t4 - t1 - (t3 - t2)) / 2), atMs: clock.monotonic() };
+    const known = this.#clocks.get(src);
+    if (!known || found.errorMs <= known.errorMs || found.atMs - known.atMs > cellLimits.clockKeptMs) this.#clocks.set(src, found);
   }
 
   /** One round, for these cells. */
@@ -98,6 +114,7 @@ export class BookKeeper {
   /** Another node keeps them now. */
   letGo(): void {
     this.#balances.clear();
+    this.#clocks.clear();
     this.#options.tell([]);
   }
 

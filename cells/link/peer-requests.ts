@@ -13,6 +13,7 @@ import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
 import { type CellLimits, cellLimits } from '../limits.ts';
 import type { KnownPeers } from '../peers.ts';
+import { headMethod } from '../proof/proof.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 import { toWire } from '../wire/entry-codec.ts';
 
@@ -23,6 +24,8 @@ export interface PeerRequestsOptions {
   readonly peers: KnownPeers;
   readonly clock: Clock;
   readonly limits?: CellLimits;
+  /** Answers for signed heads. */
+  readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
@@ -60,6 +63,7 @@ export class PeerRequests {
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
+    if (method === headMethod) return this.#options.heads(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();
     throw new WeftError('unknown_request', method);
   }

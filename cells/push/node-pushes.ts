@@ -1,7 +1,7 @@
 // Nodes of one cell tell each other what they committed (R20). Counters are dense per (node, start) and repeated each
 // second: a hole, a restarted or a vanished node makes the others read the heads they watch.
 
-import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { MarkMoved, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { NodePush, type SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
@@ -20,6 +20,7 @@ export interface NodePushesOptions {
   readonly start: number;
   readonly onRuns: (runs: readonly Run[]) => void;
   readonly onMarks: (marks: readonly MarkMoved[]) => void;
+  readonly onSignedHeads: (heads: readonly SignedHead[]) => void;
   readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
   /** Devices connected at another node, of that number. May be lost: whoever is not told keeps an old socket. */
   readonly onSessionsOpened: (sessions: readonly SessionOpened[], node: number) => void;
@@ -59,6 +60,10 @@ export class NodePushes implements Disposable {
 
   tellMarks(marks: readonly MarkMoved[]): void {
     this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ marks: [...marks] })).finish()]));
+  }
+
+  tellSignedHeads(signedHeads: readonly SignedHead[]): void {
+    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ signedHeads: [...signedHeads] })).finish()]));
   }
 
   tellSessionsEnded(sessions: readonly bigint[]): void {
@@ -102,7 +107,9 @@ export class NodePushes implements Disposable {
   }
 
   #beat(): void {
-    this.#options.bus.publishPush(0, this.#front(true));
+    const isAway = !this.#options.bus.publishPush(0, this.#front(true));
+    // Nobody can tell, so what the others commit is looked for; our own pushes are missed by them the same way.
+    if (isAway) this.#options.onHole();
     const now = this.#options.clock.monotonic();
     for (const [node, peer] of this.#peers) {
       if (now - peer.heardMs <= vanishedMs) continue;
@@ -119,7 +126,8 @@ export class NodePushes implements Disposable {
     if (push.beat) return;
     const runs = decodeRuns(bytes, runsTag);
     if (runs.length > 0) return this.#options.onRuns(runs);
-    const { marks, sessionsEnded, sessionsOpened } = NodePush.decode(bytes);
+    const { marks, sessionsEnded, sessionsOpened, signedHeads } = NodePush.decode(bytes);
+    if (signedHeads.length > 0) this.#options.onSignedHeads(signedHeads);
     if (marks.length > 0) this.#options.onMarks(marks);
     if (sessionsEnded.length > 0) this.#options.onSessionsEnded(sessionsEnded);
     if (sessionsOpened.length > 0) this.#options.onSessionsOpened(sessionsOpened, push.node);

@@ -19,7 +19,7 @@ where key_use = $1 and version < $2 and ends_ms is null`;
 const forgetText = `
 delete from cell_keys where key_use = $1 and ends_ms < $2`;
 
-export type CellKeyUse = 'seal' | 'token';
+export type CellKeyUse = 'seal' | 'token' | 'head';
 
 export interface CellKeyRow {
   readonly use: CellKeyUse;

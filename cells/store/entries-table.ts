@@ -30,6 +30,9 @@ cross join lateral (
   select log_id, seq, ts, ord, author_id, entry_key, kind from entries where entries.log_id = x.l and entries.seq = x.s limit 1
 ) as e`;
 
+const findOne = `
+select log_id, seq from entries where entry_key = $1 order by log_id limit 1`;
+
 const readForwards = `
 select ${columns}, body
 from entries
@@ -104,6 +107,12 @@ export class EntriesTable {
     const values = [int8Array(keys.map((k) => k.log)), int8Array(keys.map((k) => this.#fold.key(k.author, k.clientEntryId)))];
     const { rows } = await query({ name: 'entries-known', text: findKnown, values });
     return new Map(rows.map((r: { i: bigint; seq: bigint }) => [Number(r.i) - 1, Number(r.seq)]));
+  }
+
+  /** Where an author's append with this id is; undefined when it is not stored here. */
+  async findOne(query: Query, author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
+    const { rows } = await query({ name: 'entries-find-one', text: findOne, values: [this.#fold.key(author, clientEntryId)] });
+    return rows.map((r: { log_id: bigint; seq: bigint }) => ({ log: r.log_id, seq: Number(r.seq) }))[0];
   }
 
   /** Headers (bodies empty) at these positions. `epochOf` tells the epoch of a log. */

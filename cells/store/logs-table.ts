@@ -48,6 +48,13 @@ select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, 
 from user_logs u, logs l
 where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
 
+// Only if it still is what was looked at: a head that moved on has been compared by its next entry.
+const freezeText = `
+update logs set status = 2 where log_id = $1 and epoch = $2 and head = $3 and head_hash <> $4 and status = 0`;
+
+const readHeadHashesText = `
+select log_id, epoch, head, head_hash from logs where log_id = any ($1::bigint[])`;
+
 const insertSelf = `
 insert into logs
   (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, head_hash, version, start_seq, floor, low, high, changed_ms)
@@ -130,6 +137,32 @@ export function updateLogs(query: Query, rows: readonly LogRow[], nowMs: number)
     nowMs,
   ];
   return query({ name: 'logs-update', text: update, values });
+}
+
+export interface HeadHash {
+  readonly log: bigint;
+  readonly epoch: bigint;
+  readonly head: number;
+  readonly hash: Buffer;
+}
+
+export async function readHeadHashes(query: Query, logs: readonly bigint[]): Promise<HeadHash[]> {
+  const { rows } = await query({ name: 'logs-head-hashes', text: readHeadHashesText, values: [int8Array(logs)] });
+  return rows.map((r: { log_id: bigint; epoch: bigint; head: bigint; head_hash: Buffer }) => ({
+    log: r.log_id,
+    epoch: r.epoch,
+    head: Number(r.head),
+    hash: r.head_hash,
+  }));
+}
+
+/** Freezes the log whose head here has another hash than `head` says. True when it was not frozen before. */
+export async function freezeForked(
+  query: Query,
+  head: { readonly log: bigint; readonly epoch: bigint; readonly seq: bigint; readonly hash: Uint8Array },
+): Promise<boolean> {
+  const values = [head.log, head.epoch, head.seq, Buffer.from(head.hash)];
+  return ((await query({ name: 'logs-freeze-forked', text: freezeText, values })).rowCount ?? 0) > 0;
 }
 
 /** Replicas that begin anew after `start`. What was stored below is no longer part of the run. */

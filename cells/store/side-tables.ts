@@ -1,8 +1,11 @@
 // What a node keeps in SQL beside its write transactions: marks, the bound of the outbox, frames nobody understood.
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { parkFrame } from './cell-tables.ts';
 import type { Query } from './entries-table.ts';
+import { freezeForked, type HeadHash, readHeadHashes } from './logs-table.ts';
 import { type Mark, mergeMarks, readWaitingMarks, toldMarks, waitMarks } from './marks-table.ts';
 import { countOutbox, dropOldestFrames } from './outbox-table.ts';
+import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from './witnessed-heads-table.ts';
 
 export interface SideTables {
   /** Merges by maximum; resolves to the marks as they are now. */
@@ -18,6 +21,14 @@ export interface SideTables {
   dropOldestFrames(dst: number, rows: number): Promise<number>;
   /** Keeps a frame for people to look at (R27). */
   parkFrame(frame: { src: number; id: bigint; cls: string; bytes: Uint8Array }, why: string, nowMs: number): Promise<unknown>;
+  /** Heads of these logs as they are kept here. */
+  readHeadHashes(logs: readonly bigint[]): Promise<HeadHash[]>;
+  /** Freezes the log if its head is at that place and has another hash; resolves to whether it was. */
+  freezeForked(head: SignedHead): Promise<boolean>;
+  /** The newest kept of each log, by log. */
+  readWitnessedHeads(logs: readonly bigint[]): Promise<Map<bigint, SignedHead>>;
+  upsertWitnessedHeads(heads: readonly SignedHead[]): Promise<unknown>;
+  forgetWitnessedHeads(signedBeforeMs: number): Promise<unknown>;
 }
 
 export const sideTables = (query: Query): SideTables => ({
@@ -28,4 +39,9 @@ export const sideTables = (query: Query): SideTables => ({
   countOutbox: () => countOutbox(query),
   dropOldestFrames: (dst, rows) => dropOldestFrames(query, dst, rows),
   parkFrame: (frame, why, nowMs) => parkFrame(query, frame, why, nowMs),
+  readHeadHashes: (logs) => readHeadHashes(query, logs),
+  freezeForked: (head) => freezeForked(query, head),
+  readWitnessedHeads: (logs) => readWitnessedHeads(query, logs),
+  upsertWitnessedHeads: (heads) => upsertWitnessedHeads(query, heads),
+  forgetWitnessedHeads: (signedBeforeMs) => forgetWitnessedHeads(query, signedBeforeMs),
 });

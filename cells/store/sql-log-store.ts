@@ -167,6 +167,11 @@ export class SqlLogStore implements LogStore {
     return state ? this.#read((query) => readProved(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch })) : [];
   }
 
+  /** The place of an author's append, known by its id. */
+  findEntry(author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
+    return this.#read((query) => this.#options.entries.findOne(query, author, clientEntryId));
+  }
+
   async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
     const state = await this.state(log);
     return state ? this.#read((query) => this.#options.entries.readState(query, { log, upTo }, state.epoch)) : [];

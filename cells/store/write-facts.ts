@@ -11,6 +11,10 @@ import type { StateCache } from './state-cache.ts';
 const lockLane = `
 select 1 from lanes where node = $1 and lane = $2 for update`;
 
+// For this transaction only.
+const waitForLocks = `
+select set_config('lock_timeout', $1, true)`;
+
 export interface FactsOptions {
   readonly cell: number;
   readonly generation: number;
@@ -22,13 +26,15 @@ export interface FactsOptions {
 /** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
 export async function readFacts(query: Query, lane: number, keys: WriteKeys, options: FactsOptions): Promise<Facts> {
   const begun = query({ name: 'begin', text: 'begin' });
+  const patience =
+    keys.lockMsMax === undefined ? undefined : query({ name: 'lock-timeout', text: waitForLocks, values: [`${keys.lockMsMax}ms`] });
   const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
   const known = keys.known.length > 0 ? options.entries.findKnown(query, keys.known) : Promise.resolve(new Map<number, number>());
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
-  const [, , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, laneHeld, locked, known, decided, opened]);
+  const [, , , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, patience, laneHeld, locked, known, decided, opened]);
   const states = await readStates(query, rows, options.states);
   const [headers, intake] = await Promise.all([
     readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),

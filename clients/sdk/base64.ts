@@ -7,3 +7,6 @@ export function base64(bytes: Uint8Array): string {
 }
 
 export const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+/** RFC 4648, section 5, without padding, as JWKs have it. */
+export const bytesFromBase64Url = (text: string): Uint8Array => fromBase64(text.replaceAll('-', '+').replaceAll('_', '/'));

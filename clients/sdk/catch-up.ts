@@ -20,6 +20,12 @@ export interface CatchUpEvents {
   truncated(view: LogView, base: number): void;
   /** The run begins anew after this seq: the user (re)joined. */
   anchored(view: LogView): void;
+  /** The digests differed, and the cell names a head beyond what is held. */
+  lost(view: LogView, to: number): void;
+  /** The cell names a head, and its pages do not lead there. */
+  stuck(view: LogView, to: number): void;
+  /** A page was read for the caller. */
+  read(log: bigint, entries: readonly Entry[]): void;
   /** Nothing is known to be missing. */
   whole(): void;
 }
@@ -33,6 +39,8 @@ export class CatchUp {
   /** Views that may have something to fetch. */
   readonly #behind = new Set<LogView>();
   #inFlight = 0;
+  /** Heads beyond which the cell's pages did not lead. */
+  readonly #stuck = new WeakMap<LogView, number>();
   #comparing = false;
   #compared = false;
   /** The first comparison is over: a log that turns up now is new. */
@@ -71,13 +79,13 @@ export class CatchUp {
   /** The heartbeat comes in line with the pushes: a digest that differs now means that something was lost. */
   heartbeat(digest: bigint, cursor: Uint8Array): void {
     this.#compared = false;
-    this.#check(digest, cursor);
+    this.#check(digest, cursor, true);
     this.#pump();
   }
 
   /** Pushes were left out. */
   resync(): void {
-    this.#compare();
+    this.#compare(false);
   }
 
   takeWire(entries: readonly WireEntry[]): void {
@@ -137,6 +145,7 @@ export class CatchUp {
   /** A page read for the caller tells as much as one read for a gap. */
   notePage(page: Page): readonly Entry[] {
     const entries = page.entries.map(entryFromWire);
+    this.#events.read(page.log, entries);
     const view = this.#holdings.view(page.log);
     if (view === undefined || view.left || !view.anchored) return entries;
     for (const entry of entries) if (entry.seq > view.head) this.take(entry);
@@ -148,6 +157,12 @@ export class CatchUp {
   watch(view: LogView): void {
     view.wanted = true;
     if (view.behind) this.#watch(view);
+  }
+
+  #noteLost(head: Head): void {
+    const view = this.#holdings.view(head.log);
+    const seq = Number(head.seq);
+    if (view?.anchored === true && !view.left && view.epoch === head.epoch && seq > view.head) this.#events.lost(view, seq);
   }
 
   #noteHead(head: Head): void {
@@ -188,16 +203,17 @@ export class CatchUp {
     this.#pump();
   }
 
-  #check(digest: bigint, cursor: Uint8Array): void {
+  /** `isLoss`: nothing is on its way that could make the difference. */
+  #check(digest: bigint, cursor: Uint8Array, isLoss = false): void {
     if (this.#holdings.digest() === digest) this.cursor = cursor;
     // With fetches under way a difference is no news.
-    else if (![...this.#behind].some((view) => view.behind)) this.#compare();
+    else if (![...this.#behind].some((view) => view.behind)) this.#compare(isLoss);
   }
 
-  #compare(): void {
+  #compare(isLoss: boolean): void {
     if (this.#comparing || this.#compared || !this.#attached) return;
     this.#comparing = true;
-    this.#readUnequal().then(
+    this.#readUnequal(isLoss).then(
       () => this.#afterCompare(),
       () => this.#afterCompare(),
     );
@@ -210,12 +226,13 @@ export class CatchUp {
     this.#pump();
   }
 
-  async #readUnequal(): Promise<void> {
+  async #readUnequal(isLoss: boolean): Promise<void> {
     const theirs = await this.#requests.ask({ $case: 'readBuckets', value: {} }, 'buckets', { once: true });
     const ours = this.#holdings.buckets();
     const unequal = ours.flatMap((digest, bucket) => (theirs.digests[bucket] === digest ? [] : [bucket]));
     if (unequal.length === 0) return;
     const heads = await this.#requests.ask({ $case: 'readHeads', value: { buckets: unequal } }, 'heads', { once: true });
+    if (isLoss) for (const { head } of heads.logs) if (head !== undefined) this.#noteLost(head);
     this.noteHeads(heads);
     if (!heads.end) return;
     const listed = new Set(heads.logs.map((info) => info.head?.log));
@@ -284,11 +301,20 @@ export class CatchUp {
     this.takeWire(page.entries);
     if (page.head !== undefined) this.#noteHead(page.head);
     if (view.head === before && view.behind) {
+      this.#noteStuck(view, page);
       // The cell has nothing for us yet: it knows less than was pushed, or the range is gone.
       if (page.head !== undefined && page.end) view.forgetKnown(Number(page.head.seq));
       view.notBeforeMs = this.#clock.monotonic() + limits.fetchAgainMs;
     }
     this.#pump();
+  }
+
+  /** A row may be read a moment after the entries: only what stays is told. */
+  #noteStuck(view: LogView, page: Page): void {
+    const to = Math.min((view.lowestHeld ?? Number.POSITIVE_INFINITY) - 1, Number(page.head?.seq ?? 0n));
+    if (to <= view.head) return;
+    if (this.#stuck.get(view) === view.head) this.#events.stuck(view, to);
+    this.#stuck.set(view, view.head);
   }
 
   #anchorByPage(view: LogView, page: Page): void {

@@ -83,6 +83,11 @@ export class CellDoor {
     return homeFrom(await this.#any([...session.urls, this.#router], ask, { signal }));
   }
 
+  /** The keys of all cells, as the home cell publishes them (RFC 7517). */
+  async keys(session: Session, signal: AbortSignal): Promise<unknown> {
+    return this.#any(session.urls, { method: 'GET', path: '/.well-known/jwks.json' }, { signal });
+  }
+
   /** Where this user (decimal id) is homed, by the router. */
   async homeOf(user: string, signal: AbortSignal): Promise<Home> {
     return homeFrom(await this.#one(this.#router, { method: 'GET', path: `/v1/users/${user}` }, signal));

@@ -1,12 +1,15 @@
 // Wires the parts of a client together: what comes in on the line goes to the logs, the outbox, the conversations and the
 // caller's listeners, and back.
 
+import { Chain } from '@weft/proto/chain.ts';
 import type { MarkMoved, Refused, Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 
+import { Audit } from './audit.ts';
 import { CatchUp } from './catch-up.ts';
 import type { Ground } from './conversation.ts';
 import { ConversationTable } from './conversation-table.ts';
-import type { Entry } from './entry.ts';
+import { type Entry, entryFromWire } from './entry.ts';
+import { HeadProofs } from './head-proofs.ts';
 import { Holdings } from './holdings.ts';
 import { Line } from './line.ts';
 import { Listeners } from './listeners.ts';
@@ -33,11 +36,12 @@ export class Engine {
   readonly #catchUp: CatchUp;
   readonly #holdings = new Holdings();
   readonly #marks: Marks;
+  readonly audit: Audit;
   readonly #deliveredMarks: boolean;
   #node = '';
   #cell: string;
 
-  constructor(options: { ports: Ports; keeper: SessionKeeper; options: WeftOptions }) {
+  constructor(options: { ports: Ports; keeper: SessionKeeper; options: WeftOptions; keys: () => Promise<unknown> }) {
     const { ports, keeper } = options;
     const { session } = keeper;
     this.#ports = ports;
@@ -49,6 +53,7 @@ export class Engine {
     this.line = this.#openLine(options.options);
     this.requests = new Requests({ line: () => this.line, clock: ports.clock });
     this.#marks = new Marks({ requests: this.requests, clock: ports.clock });
+    this.audit = this.#openAudit(options.keys);
     this.#catchUp = this.#openCatchUp();
     this.outbox = this.#openOutbox();
     this.table = new ConversationTable(this.#ground());
@@ -111,10 +116,28 @@ export class Engine {
       isMe: (user) => user === this.me,
       events: {
         taken: (view, entries) => this.#taken(view, entries),
-        truncated: (view, base) => this.table.truncated(view.log, base),
+        truncated: (view, base) => {
+          this.audit.truncated(view.log, base);
+          this.table.truncated(view.log, base);
+        },
+        lost: (view, to) => this.audit.lost(view, to),
+        stuck: (view, to) => this.audit.stuck(view, to),
+        read: (log, entries) => this.audit.page(log, entries),
         anchored: (view) => this.table.anchored(view.log),
         whole: () => this.line.caughtUp(),
       },
+    });
+  }
+
+  #openAudit(read: () => Promise<unknown>): Audit {
+    const { clock, sha256, verify } = this.#ports;
+    return new Audit({
+      chain: new Chain(sha256),
+      clock,
+      requests: this.requests,
+      proofs: new HeadProofs({ verify, clock, read }),
+      view: (log) => this.#holdings.view(log),
+      tell: (report) => this.listeners.tell('proof', report),
     });
   }
 
@@ -150,6 +173,7 @@ export class Engine {
     this.outbox.attached(welcome.limits?.appendsInFlightMax ?? 1);
     this.requests.attached();
     this.#marks.attached();
+    this.audit.attached(welcome.complete);
     this.#catchUp.attached(welcome);
   }
 
@@ -162,9 +186,14 @@ export class Engine {
   #pushed(push: Reply): void {
     switch (push.$case) {
       case 'push':
-        return this.#catchUp.takeWire(push.value.entries);
+        return this.#pushedEntries(push.value.entries.map(entryFromWire));
       case 'heartbeat':
+        this.audit.heartbeat();
         return this.#catchUp.heartbeat(push.value.digest, push.value.cursor);
+      case 'signedHead':
+        // Nothing waits for it: what it shows is told.
+        this.audit.signedHead(push.value).catch(() => undefined);
+        return undefined;
       case 'markMoved':
         return this.#markMoved(push.value);
       case 'refused':
@@ -172,6 +201,7 @@ export class Engine {
       case 'truncated':
         return this.#catchUp.truncated(push.value);
       case 'resync':
+        this.audit.resync();
         return this.#catchUp.resync();
       default:
         // A push this version does not know.
@@ -179,7 +209,13 @@ export class Engine {
     }
   }
 
+  #pushedEntries(entries: readonly Entry[]): void {
+    this.audit.pushed(entries);
+    for (const entry of entries) this.#catchUp.take(entry);
+  }
+
   #taken(view: LogView, entries: readonly Entry[]): void {
+    this.audit.taken(view, entries);
     if (view.log === this.#selfLog) return this.#takenSelf(entries);
     for (const entry of entries) if (entry.author === this.me) this.outbox.seen(entry);
     const conversation = this.table.grown(view.log, entries);
@@ -215,6 +251,7 @@ export class Engine {
   #accepted(sent: Sent, at: AcceptedAt, ord: number): void {
     this.table.learn(sent.lane, at.log);
     const { content, id } = sent;
+    this.audit.accepted(at.log, at.seq);
     this.#catchUp.take({ ...at, author: this.me, id, ord, readable: true, kind: content.$case, text: sent.text, body: content });
   }
 

@@ -22,6 +22,10 @@ export interface Entry {
   /** The message; empty for every kind but `text`. */
   readonly text: string;
   readonly body: EntryBody | undefined;
+  /** Hash of the entry before, as the cell says. The reply to an own entry has none. */
+  readonly prev?: Uint8Array | undefined;
+  /** Hash of the body that was there, where it was emptied. */
+  readonly bodyHash?: Uint8Array | undefined;
 }
 
 const unreadableFlag = 1;
@@ -40,5 +44,7 @@ export function entryFromWire(wire: WireEntry): Entry {
     kind: body?.$case ?? 'unknown',
     text: body?.$case === 'text' ? body.value : '',
     body,
+    prev: wire.prev,
+    bodyHash: wire.bodyHash,
   };
 }

@@ -1,5 +1,6 @@
 // A cell in memory for tests of clients: the protocol without storage, with faults on demand, under a clock the test moves.
 
+import { chainStart } from '@weft/proto/chain.ts';
 import {
   type Append,
   ClientFrame,
@@ -9,9 +10,11 @@ import {
   type Page,
   type ReadHistory,
   ServerFrame,
+  type SignedHead,
 } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 
+import { appendTo, type FakeLog, headKid, signedHeadOf } from './fake-log.ts';
 import type { Clock, Http, HttpAnswer, SocketFactory, SocketHandlers } from './ports.ts';
 import type { Reply } from './wire.ts';
 
@@ -19,14 +22,6 @@ interface Account {
   readonly id: bigint;
   readonly handle: string;
   readonly selfLog: bigint;
-}
-
-interface Log {
-  readonly id: bigint;
-  readonly kind: LogKind;
-  readonly entries: Entry[];
-  members: bigint[];
-  epoch: bigint;
 }
 
 interface Connection {
@@ -37,13 +32,18 @@ interface Connection {
 
 export class FakeCell {
   readonly clock: Clock;
-  readonly logs = new Map<bigint, Log>();
+  readonly logs = new Map<bigint, FakeLog>();
   readonly #accounts = new Map<string, Account>();
   readonly #connections = new Set<Connection>();
   /** Every append that arrived, in order. */
   readonly appends: Append[] = [];
   /** What the cell answers instead of deciding. */
   answer: (append: Append) => Fault | 'pending' | undefined = () => undefined;
+  /** What becomes of a push on its way, and what the cell reads from its store for a page. */
+  pushes: (entry: Entry) => readonly Entry[] = (entry) => [entry];
+  reads: (log: FakeLog) => readonly Entry[] = ({ entries }) => entries;
+  /** The owner's word on a log, or the witness's. */
+  speaks: (log: FakeLog, witness: boolean) => SignedHead = signedHeadOf;
   /** True: this push is lost. */
   loses: () => boolean = () => false;
   up = true;
@@ -67,6 +67,7 @@ export class FakeCell {
       this.refreshes += 1;
       return { status: 200, body: this.#session(fields.refresh_token ?? '') };
     }
+    if (pathname === '/.well-known/jwks.json') return { status: 200, body: { keys: [{ kid: headKid, x: '', weft_cell: 0 }] } };
     if (pathname === '/v1/sessions') return { status: 200, body: this.#session(fields.handle ?? '') };
     return this.#find(decodeURIComponent(pathname.split('/').at(-1) ?? ''));
   };
@@ -108,19 +109,22 @@ export class FakeCell {
 
   /** Puts an entry into a log, as the owner would. */
   add(log: bigint, author: bigint, body: Entry['body'], clientEntryId = this.#newId()): Entry {
-    const to = this.logs.get(log);
-    if (to === undefined) throw new Error(`no log ${log}`);
-    const seq = BigInt(to.entries.length + 1);
-    const entry: Entry = { log, epoch: to.epoch, seq, ts: BigInt(this.clock.now()), author, clientEntryId, ord: seq, flags: 0, body };
-    to.entries.push(entry);
+    const to = this.#logOf(log);
+    const entry = appendTo(to, { ts: BigInt(this.clock.now()), author, clientEntryId, body });
     for (const connection of this.#connections) {
       const user = connection.user?.id;
       const isAuthors = user === author && body?.$case === 'text' && this.#replying === connection;
       if (user !== undefined && to.members.includes(user) && !isAuthors && !this.loses()) {
-        this.#say(connection, 0n, { $case: 'push', value: { entries: [entry] } });
+        for (const pushed of this.pushes(entry)) this.#say(connection, 0n, { $case: 'push', value: { entries: [pushed] } });
       }
     }
     return entry;
+  }
+
+  #logOf(id: bigint): FakeLog {
+    const log = this.logs.get(id);
+    if (log === undefined) throw new Error(`no log ${id}`);
+    return log;
   }
 
   #replying: Connection | undefined;
@@ -129,7 +133,14 @@ export class FakeCell {
     if (this.#accounts.has(handle)) return { status: 409, body: { code: 'handle_taken', retry: 'never' } };
     const account = { id: this.#newId(), handle, selfLog: this.#newId() };
     this.#accounts.set(handle, account);
-    this.logs.set(account.selfLog, { id: account.selfLog, kind: 'LOG_KIND_SELF', entries: [], members: [account.id], epoch: 1n });
+    this.logs.set(account.selfLog, {
+      id: account.selfLog,
+      kind: 'LOG_KIND_SELF',
+      entries: [],
+      members: [account.id],
+      epoch: 1n,
+      hash: chainStart,
+    });
     return { status: 201, body: this.#session(handle) };
   }
 
@@ -182,6 +193,8 @@ export class FakeCell {
         return { $case: 'heads', value: { end: true, logs: this.#infos(user.id, request.value.buckets) } };
       case 'listLogs':
         return { $case: 'heads', value: { end: true, logs: this.#infos(user.id) } };
+      case 'readSignedHead':
+        return { $case: 'signedHead', value: this.speaks(this.#logOf(request.value.log), request.value.witness) };
       case 'setMark': {
         const { log, kind, epoch, seq } = request.value;
         for (const connection of this.#connections) {
@@ -204,7 +217,7 @@ export class FakeCell {
   }
 
   #open(kind: LogKind, members: bigint[], title: string): bigint {
-    const log: Log = { id: this.#newId(), kind, entries: [], members, epoch: 1n };
+    const log: FakeLog = { id: this.#newId(), kind, entries: [], members, epoch: 1n, hash: chainStart };
     this.logs.set(log.id, log);
     const wire = members.map((user) => ({ user, home: 1, from: 1n }));
     for (const user of members) {
@@ -238,7 +251,7 @@ export class FakeCell {
 
   #page({ log, from, before, limit }: ReadHistory): Page {
     const of = this.logs.get(log);
-    const all = of?.entries ?? [];
+    const all = of === undefined ? [] : this.reads(of);
     const older = before === 0n ? all : all.filter((entry) => entry.seq < before);
     const entries = from > 0n ? all.filter((entry) => entry.seq >= from).slice(0, limit) : older.slice(-limit);
     const end = from > 0n ? entries.at(-1)?.seq === all.at(-1)?.seq || entries.length === 0 : entries.length === older.length;
@@ -282,7 +295,7 @@ export class FakeCell {
     });
   }
 
-  #head(log: Log | undefined) {
+  #head(log: FakeLog | undefined) {
     const seq = BigInt(log?.entries.length ?? 0);
     return { log: log?.id ?? 0n, epoch: log?.epoch ?? 0n, seq, ord: seq, ts: 0n };
   }

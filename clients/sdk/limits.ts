@@ -58,6 +58,19 @@ export const clientLimits = {
   outboxEntriesMax: 10_000,
   /** Dead lines of an outbox file before it is written anew. */
   outboxDeadLinesMax: 10_000,
+  /** Places in the hash chain of a log that are remembered: what a signed head or another member's is compared with. */
+  linksMax: 512,
+  /** Missing seqs of one log that are waited for by name. */
+  holesMax: 256,
+  /** What was lost on the way here is fetched and told of after this: a hole's time, and a page's. */
+  lossToldMs: 1_500,
+  /** Logs looked into at once, and again not before this. */
+  inquiriesMax: 4,
+  inquireAgainMs: 1_000,
+  /** Keys of cells are read again at most this often for a kid that is not known. */
+  keysAgainMs: 5_000,
+  /** What was shown and nobody has signed for this long is asked about at the next heartbeat. */
+  unsignedMs: 3_000,
   /** Delivered marks are sent at most this often per log, as the cells coalesce them too. */
   markMs: 1_000,
   /** Members whose marks are kept per log: cells send marks of logs up to 200 members. */

@@ -134,6 +134,12 @@ export class LogView {
     this.entries.unshift(...below.slice(-room));
   }
 
+  /** What was shown at this place was not what the log says: this is. */
+  replace(entry: Entry): void {
+    const at = entry.seq - this.start;
+    if (at >= 0 && at < this.entries.length) this.entries[at] = entry;
+  }
+
   /** Entries with from ≤ seq ≤ to, if all of them are in memory. */
   range(from: number, to: number): readonly Entry[] | undefined {
     if (from < this.start || to > this.head) return undefined;

@@ -1,10 +1,13 @@
 // What a caller gives to a client, and what it hears from it.
 
+import { sha256 } from '@noble/hashes/sha2.js';
+
 import type { StateName, StopReason } from './connection.ts';
 import type { Conversation, ConversationKind } from './conversation.ts';
 import type { Entry } from './entry.ts';
+import type { ProofReport } from './judge.ts';
 import { memoryOutbox } from './outbox-store.ts';
-import { fetchHttp, type Ports, type Random, socketsFrom, systemClock } from './ports.ts';
+import { fetchHttp, type Ports, type Random, socketsFrom, systemClock, webVerify } from './ports.ts';
 import type { Sent } from './sent.ts';
 import { memorySession } from './session.ts';
 import type { Encoding } from './wire.ts';
@@ -79,6 +82,8 @@ export type WeftEvents = {
   sent: [sent: Sent];
   /** An entry of this client will never be accepted; `sent.fault` says why. */
   refused: [sent: Sent];
+  /** The history shown here is not the one its owner gave: proof.ts tells what each field means. Nothing is told of what is right. */
+  proof: [report: ProofReport];
   /** The outbox's store failed: entries are sent all the same, but would not survive a crash. */
   trouble: [error: unknown];
 };
@@ -92,6 +97,8 @@ export function withDefaults(ports: Partial<Ports> = {}): Ports {
     random: ports.random ?? { next: () => Math.random() },
     outbox: ports.outbox ?? memoryOutbox(),
     session: ports.session ?? memorySession(),
+    sha256: ports.sha256 ?? sha256,
+    verify: ports.verify ?? webVerify,
   };
 }
 

@@ -12,6 +12,7 @@ import { memoryOutbox, type OutboxStore, type StoredAppend } from './outbox-stor
 import type { Ports } from './ports.ts';
 import type { Sent } from './sent.ts';
 import { memorySession } from './session.ts';
+import { nodeSha256 } from './sha256-node.ts';
 import type { Reply } from './wire.ts';
 
 /** A store whose content a test can carry into the next outbox. */
@@ -80,6 +81,8 @@ function open(store: OutboxStore = memoryOutbox()) {
     socket: () => assert.fail(),
     http: () => assert.fail(),
     clock,
+    sha256: nodeSha256,
+    verify: () => Promise.resolve(true),
     random: { next: () => 0.5 },
     outbox: store,
     session: memorySession(),

@@ -1,5 +1,7 @@
 // What the SDK needs from its surroundings. The defaults use what browsers and Node 24 both have.
 
+import type { Sha256 } from '@weft/proto/chain.ts';
+
 import type { OutboxStore } from './outbox-store.ts';
 import type { SessionStore } from './session-store.ts';
 
@@ -57,7 +59,14 @@ export interface Ports {
   readonly random: Random;
   readonly outbox: OutboxStore;
   readonly session: SessionStore;
+  /** Portable by default; sha256-node.ts is faster in Node. */
+  readonly sha256: Sha256;
+  /** Ed25519 (RFC 8032), by Web Crypto by default. */
+  readonly verify: Verify;
 }
+
+/** Whether this raw 32-byte key signed these bytes. Rejects where the platform cannot tell. */
+export type Verify = (key: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => Promise<boolean>;
 
 /** The part of a WebSocket class that is used: the browser's, Node's, or that of the package `ws`. */
 export interface WebSocketLike {
@@ -93,6 +102,14 @@ export function socketsFrom(WebSocketClass: new (url: string, protocol: string) 
     };
   };
 }
+
+const algorithm = { name: 'Ed25519' } as const;
+
+export const webVerify: Verify = async (key, bytes, signature) => {
+  const { subtle } = globalThis.crypto;
+  const imported = await subtle.importKey('raw', new Uint8Array(key), algorithm, false, ['verify']);
+  return subtle.verify(algorithm, imported, new Uint8Array(signature), new Uint8Array(bytes));
+};
 
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -67,7 +67,12 @@ export class Weft implements AsyncDisposable {
     this.#ports = ports;
     this.#doors = new CellDoor({ http: ports.http, clock: ports.clock, router: session.router });
     this.#keeper = new SessionKeeper({ session, store: ports.session, doors: this.#doors, clock: ports.clock });
-    this.#engine = new Engine({ ports, keeper: this.#keeper, options });
+    this.#engine = new Engine({
+      ports,
+      keeper: this.#keeper,
+      options,
+      keys: () => this.#doors.keys(this.#keeper.session, this.#ended.signal),
+    });
   }
 
   /** The user's id. */

@@ -156,6 +156,7 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
         p,
         data,
         redelivered,
+        storedAtMs: clock.now(),
         ack: () => say(() => broker.stream.ack(time.nowMs, seq)),
         nak: (ms) => say(() => broker.stream.nak(time.nowMs, seq, ms)),
         working: () => undefined,

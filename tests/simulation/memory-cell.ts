@@ -5,6 +5,7 @@ import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells
 import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
 import { chainStart } from '@weft/proto/chain.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 export interface StoredLog {
   row: LogRow;
@@ -47,6 +48,7 @@ export class MemoryCell {
   readonly marks = new Map<string, Mark>();
   readonly marksOut = new Map<string, { readonly dst: number; readonly mark: Mark }>();
   readonly leases = new Map<string, { readonly holder: string; readonly term: bigint; readonly expiresMs: number }>();
+  readonly witnessed = new Map<bigint, SignedHead>();
   parked = 0;
   /** The unique key over author and client entry id; a mutation takes it away. */
   uniqueEntries = true;

@@ -6,7 +6,7 @@ import type { Facts, Writes } from '@weft/cells/delivery/ports.ts';
 import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
 import { StateCache } from '@weft/cells/store/state-cache.ts';
 import type { UserHead, UserLogInfo } from '@weft/cells/store/user-logs-table.ts';
-import type { MemoryCell, StoredLog } from './memory-cell.ts';
+import { entryKey, type MemoryCell, type StoredLog } from './memory-cell.ts';
 
 interface Page {
   readonly after: bigint;
@@ -52,6 +52,15 @@ export class MemoryReads {
     const head = this.#cell.logs.get(log)?.row.head ?? 0;
     const last = Math.min(before - 1, head);
     return this.#cell.range(log, Math.max(from, last - limit + 1), last, limit);
+  }
+
+  async findEntry(author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
+    await this.#read();
+    for (const { row, byKey } of this.#cell.logs.values()) {
+      const seq = byKey.get(entryKey(author, clientEntryId));
+      if (seq !== undefined) return { log: row.log, seq };
+    }
+    return undefined;
   }
 
   async readForUser(user: bigint, log: bigint): ReturnType<CellStore['readForUser']> {

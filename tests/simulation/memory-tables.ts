@@ -1,6 +1,7 @@
 // Marks, parked frames, the outbox's bound and leases of one node over its cell's tables in memory.
 import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { SideTables } from '@weft/cells/store/side-tables.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { Lease, Leases } from '@weft/runtime/lease.ts';
 import { runtimeLimits } from '@weft/runtime/limits.ts';
 import type { MemoryCell } from './memory-cell.ts';
@@ -65,6 +66,46 @@ export class MemoryTables implements SideTables {
     const oldest = [...rows.values()].filter((row) => row.class === 'e').sort((a, b) => (a.id < b.id ? -1 : 1));
     for (const { id } of oldest.slice(0, limit)) rows.delete(id);
     return Math.min(limit, oldest.length);
+  }
+
+  async readHeadHashes(logs: readonly bigint[]): ReturnType<SideTables['readHeadHashes']> {
+    await this.#reach();
+    return logs.flatMap((log) => {
+      const row = this.#cell.logs.get(log)?.row;
+      return row ? [{ log, epoch: row.epoch, head: row.head, hash: Buffer.from(row.hash) }] : [];
+    });
+  }
+
+  async freezeForked({ log, epoch, seq, hash }: SignedHead): Promise<boolean> {
+    await this.#reach();
+    const row = this.#cell.logs.get(log)?.row;
+    if (!row || row.epoch !== epoch || BigInt(row.head) !== seq || Buffer.compare(row.hash, hash) === 0) return false;
+    row.status = 'frozen';
+    return true;
+  }
+
+  async readWitnessedHeads(logs: readonly bigint[]): Promise<Map<bigint, SignedHead>> {
+    await this.#reach();
+    return new Map(
+      logs.flatMap((log) => {
+        const head = this.#cell.witnessed.get(log);
+        return head ? [[log, head] as const] : [];
+      }),
+    );
+  }
+
+  async upsertWitnessedHeads(heads: readonly SignedHead[]): Promise<void> {
+    await this.#reach();
+    for (const head of heads) {
+      const known = this.#cell.witnessed.get(head.log);
+      if (!known || head.epoch > known.epoch || (head.epoch === known.epoch && head.seq > known.seq))
+        this.#cell.witnessed.set(head.log, head);
+    }
+  }
+
+  async forgetWitnessedHeads(signedBeforeMs: number): Promise<void> {
+    await this.#reach();
+    for (const [log, { ts }] of this.#cell.witnessed) if (ts < BigInt(signedBeforeMs)) this.#cell.witnessed.delete(log);
   }
 
   async parkFrame(): Promise<void> {

@@ -11,6 +11,7 @@ import { Weft } from '@weft/client/weft.ts';
 import type { Encoding } from '@weft/client/wire.ts';
 import { faults } from '@weft/proto/faults.ts';
 import type { Random } from '@weft/runtime/random.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
 import type { DeviceRecord, HistoryEvent } from '../history.ts';
 import type { ClientLink } from './client-link.ts';
 import type { MemoryCell } from './memory-cell.ts';
@@ -228,6 +229,10 @@ export class Person {
       }
     });
     weft.on('entry', (entry) => this.#shown(entry, life));
+    weft.on('proof', (report) => {
+      // What was missing for a while is a fault of the ways, not of the history.
+      if (report.kind !== 'missing') this.options.failed(`I17: ${life} reports ${report.kind}`, new Error(plain(report)));
+    });
   }
 
   #sent(sent: Sent, device: string): void {
@@ -290,6 +295,9 @@ export class Person {
       http: this.#http(clock),
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), timer },
       random,
+      sha256,
+      // Who signed is not the simulator's to prove.
+      verify: async () => true,
       outbox: this.#outbox(),
       session: {
         load: async () => this.#session,
@@ -313,10 +321,13 @@ export class Person {
 
   /** The REST doors of cell and router: a new token, and where the home is. */
   #http(clock: ProcessClock): Http {
+    const cells = [1, 2, 3, 4];
     return async ({ url }) => {
       await clock.sleep(5);
       const { user, name, home, urls } = this.options;
       const who = { user: String(user), handle: name, cell: `c${home}`, urls };
+      if (url.endsWith('/jwks.json'))
+        return { status: 200, body: { keys: cells.map((cell) => ({ kid: `c${cell}`, x: '', weft_cell: cell })) } };
       if (!url.includes('/v1/sessions/refresh')) return { status: 200, body: who };
       const { accessToken, accessEnds } = this.#tokens();
       const { session, selfLog, refreshToken } = this.#session;
@@ -325,6 +336,8 @@ export class Person {
     };
   }
 }
+
+const plain = (value: unknown): string => JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each));
 
 const contentKinds: ReadonlySet<string> = new Set(['text', 'data']);
 

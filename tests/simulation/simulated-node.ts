@@ -115,6 +115,8 @@ export class SimulatedNode {
       failpoints: this.failpoints,
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
       onSessionsOpened: (opened, node) => sessionsWatch.openedElsewhere(opened, node),
+      // Who signed is not the simulator's to prove.
+      headKeys: { sign: (head) => ({ ...head, kid: nameOf(cell.number), signature: Buffer.of(cell.number) }), proves: () => true },
       waiting: { hasIntakeRoom: () => true, hasOutboxRoom: () => true, committed: () => undefined },
       limits,
     });
@@ -124,6 +126,7 @@ export class SimulatedNode {
       inboundBytesMax: 0,
       outbox: { rowsMax: cellLimits.outboxRowsMax, countMs: cellLimits.outboxCountEveryMs },
       ensureJobs: async () => undefined,
+      stamped: (frame) => frame,
       books: { keep: async () => undefined, letGo: () => undefined },
       leases,
       log: this.#log,

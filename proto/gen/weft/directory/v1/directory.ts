@@ -90,6 +90,8 @@ export const KeyUse = {
   KEY_USE_TOKEN: "KEY_USE_TOKEN",
   /** KEY_USE_DIRECTORY - Ed25519: directory changes. */
   KEY_USE_DIRECTORY: "KEY_USE_DIRECTORY",
+  /** KEY_USE_HEAD - Ed25519: heads of the logs a cell owns. */
+  KEY_USE_HEAD: "KEY_USE_HEAD",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -100,6 +102,7 @@ export namespace KeyUse {
   export type KEY_USE_SEAL = typeof KeyUse.KEY_USE_SEAL;
   export type KEY_USE_TOKEN = typeof KeyUse.KEY_USE_TOKEN;
   export type KEY_USE_DIRECTORY = typeof KeyUse.KEY_USE_DIRECTORY;
+  export type KEY_USE_HEAD = typeof KeyUse.KEY_USE_HEAD;
   export type UNRECOGNIZED = typeof KeyUse.UNRECOGNIZED;
 }
 
@@ -117,6 +120,9 @@ export function keyUseFromJSON(object: any): KeyUse {
     case 3:
     case "KEY_USE_DIRECTORY":
       return KeyUse.KEY_USE_DIRECTORY;
+    case 4:
+    case "KEY_USE_HEAD":
+      return KeyUse.KEY_USE_HEAD;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -134,6 +140,8 @@ export function keyUseToJSON(object: KeyUse): string {
       return "KEY_USE_TOKEN";
     case KeyUse.KEY_USE_DIRECTORY:
       return "KEY_USE_DIRECTORY";
+    case KeyUse.KEY_USE_HEAD:
+      return "KEY_USE_HEAD";
     case KeyUse.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -150,6 +158,8 @@ export function keyUseToNumber(object: KeyUse): number {
       return 2;
     case KeyUse.KEY_USE_DIRECTORY:
       return 3;
+    case KeyUse.KEY_USE_HEAD:
+      return 4;
     case KeyUse.UNRECOGNIZED:
     default:
       return -1;

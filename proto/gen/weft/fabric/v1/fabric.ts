@@ -16,6 +16,7 @@ import {
   logKindToNumber,
   MarkMoved,
   Member,
+  SignedHead,
 } from "../../client/v1/client.ts";
 
 export const protobufPackage = "weft.fabric.v1";
@@ -178,6 +179,25 @@ export interface DigestAnswer {
   heads: Head[];
 }
 
+/** Signal `heads`: what the source says of logs it owns, to the cells that keep them or its word. */
+export interface SignedHeads {
+  heads: SignedHead[];
+}
+
+/** To the owner of a log, or to the cell that keeps its word. */
+export interface HeadRequest {
+  log: bigint;
+  witness: boolean;
+}
+
+export interface HeadAnswer {
+  result:
+    | { $case: "head"; value: SignedHead }
+    | { $case: "moved"; value: Moved }
+    | { $case: "fault"; value: Fault }
+    | undefined;
+}
+
 export interface OpenRequest {
   opener: bigint;
   peer: bigint;
@@ -235,6 +255,8 @@ export interface NodePush {
   beat: boolean;
   /** Sessions that a device opened at this node: older sockets of the same sessions at other nodes close. */
   sessionsOpened: SessionOpened[];
+  /** For the sockets of the other nodes. */
+  signedHeads: SignedHead[];
 }
 
 export interface SessionOpened {
@@ -2653,6 +2675,285 @@ export const DigestAnswer: MessageFns<DigestAnswer> = {
   },
 };
 
+function createBaseSignedHeads(): SignedHeads {
+  return { heads: [] };
+}
+
+export const SignedHeads: MessageFns<SignedHeads> = {
+  encode(message: SignedHeads, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.heads) {
+      SignedHead.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignedHeads {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignedHeads();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heads.push(SignedHead.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SignedHeads {
+    return {
+      heads: globalThis.Array.isArray(object?.heads) ? object.heads.map((e: any) => SignedHead.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: SignedHeads): unknown {
+    const obj: any = {};
+    if (message.heads?.length) {
+      obj.heads = message.heads.map((e) => SignedHead.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SignedHeads>): SignedHeads {
+    return SignedHeads.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SignedHeads>): SignedHeads {
+    const message = createBaseSignedHeads();
+    message.heads = object.heads?.map((e) => SignedHead.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHeadRequest(): HeadRequest {
+  return { log: 0n, witness: false };
+}
+
+export const HeadRequest: MessageFns<HeadRequest> = {
+  encode(message: HeadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.witness !== false) {
+      writer.uint32(16).bool(message.witness);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.witness = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeadRequest {
+    return {
+      log: isSet(object.log) ? BigInt(object.log) : 0n,
+      witness: isSet(object.witness) ? globalThis.Boolean(object.witness) : false,
+    };
+  },
+
+  toJSON(message: HeadRequest): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.witness !== false) {
+      obj.witness = message.witness;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeadRequest>): HeadRequest {
+    return HeadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeadRequest>): HeadRequest {
+    const message = createBaseHeadRequest();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.witness = object.witness ?? false;
+    return message;
+  },
+};
+
+function createBaseHeadAnswer(): HeadAnswer {
+  return { result: undefined };
+}
+
+export const HeadAnswer: MessageFns<HeadAnswer> = {
+  encode(message: HeadAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.result?.$case) {
+      case "head":
+        SignedHead.encode(message.result.value, writer.uint32(10).fork()).join();
+        break;
+      case "moved":
+        Moved.encode(message.result.value, writer.uint32(18).fork()).join();
+        break;
+      case "fault":
+        Fault.encode(message.result.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeadAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeadAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.result = { $case: "head", value: SignedHead.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.result = { $case: "moved", value: Moved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.result = { $case: "fault", value: Fault.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeadAnswer {
+    return {
+      result: isSet(object.head)
+        ? { $case: "head", value: SignedHead.fromJSON(object.head) }
+        : isSet(object.moved)
+        ? { $case: "moved", value: Moved.fromJSON(object.moved) }
+        : isSet(object.fault)
+        ? { $case: "fault", value: Fault.fromJSON(object.fault) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: HeadAnswer): unknown {
+    const obj: any = {};
+    if (message.result?.$case === "head") {
+      obj.head = SignedHead.toJSON(message.result.value);
+    } else if (message.result?.$case === "moved") {
+      obj.moved = Moved.toJSON(message.result.value);
+    } else if (message.result?.$case === "fault") {
+      obj.fault = Fault.toJSON(message.result.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeadAnswer>): HeadAnswer {
+    return HeadAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeadAnswer>): HeadAnswer {
+    const message = createBaseHeadAnswer();
+    switch (object.result?.$case) {
+      case "head": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "head", value: SignedHead.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "moved": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "moved", value: Moved.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "fault": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "fault", value: Fault.fromPartial(object.result.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseOpenRequest(): OpenRequest {
   return { opener: 0n, peer: 0n, peerHome: 0, clientEntryId: 0n };
 }
@@ -3200,7 +3501,17 @@ export const BookHolding: MessageFns<BookHolding> = {
 };
 
 function createBaseNodePush(): NodePush {
-  return { node: 0, start: 0n, counter: 0n, runs: [], marks: [], sessionsEnded: [], beat: false, sessionsOpened: [] };
+  return {
+    node: 0,
+    start: 0n,
+    counter: 0n,
+    runs: [],
+    marks: [],
+    sessionsEnded: [],
+    beat: false,
+    sessionsOpened: [],
+    signedHeads: [],
+  };
 }
 
 export const NodePush: MessageFns<NodePush> = {
@@ -3241,6 +3552,9 @@ export const NodePush: MessageFns<NodePush> = {
     }
     for (const v of message.sessionsOpened) {
       SessionOpened.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.signedHeads) {
+      SignedHead.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -3332,6 +3646,14 @@ export const NodePush: MessageFns<NodePush> = {
             message.sessionsOpened.push(SessionOpened.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.signedHeads.push(SignedHead.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3362,6 +3684,11 @@ export const NodePush: MessageFns<NodePush> = {
         : globalThis.Array.isArray(object?.sessions_opened)
         ? object.sessions_opened.map((e: any) => SessionOpened.fromJSON(e))
         : [],
+      signedHeads: globalThis.Array.isArray(object?.signedHeads)
+        ? object.signedHeads.map((e: any) => SignedHead.fromJSON(e))
+        : globalThis.Array.isArray(object?.signed_heads)
+        ? object.signed_heads.map((e: any) => SignedHead.fromJSON(e))
+        : [],
     };
   },
 
@@ -3391,6 +3718,9 @@ export const NodePush: MessageFns<NodePush> = {
     if (message.sessionsOpened?.length) {
       obj.sessionsOpened = message.sessionsOpened.map((e) => SessionOpened.toJSON(e));
     }
+    if (message.signedHeads?.length) {
+      obj.signedHeads = message.signedHeads.map((e) => SignedHead.toJSON(e));
+    }
     return obj;
   },
 
@@ -3407,6 +3737,7 @@ export const NodePush: MessageFns<NodePush> = {
     message.sessionsEnded = object.sessionsEnded?.map((e) => BigInt(e)) || [];
     message.beat = object.beat ?? false;
     message.sessionsOpened = object.sessionsOpened?.map((e) => SessionOpened.fromPartial(e)) || [];
+    message.signedHeads = object.signedHeads?.map((e) => SignedHead.fromPartial(e)) || [];
     return message;
   },
 };

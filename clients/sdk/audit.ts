@@ -1,0 +1,266 @@
+// Checks all that is shown, as it comes: the order of pushes on this connection, the hash chain of each log, and the heads
+// that owners sign. What looks wrong is looked into (inquiry.ts) and told with the hop up to which it was right.
+import { type Chain, sameHash } from '@weft/proto/chain.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+
+import type { Entry } from './entry.ts';
+import type { HeadProofs } from './head-proofs.ts';
+import { holeIn, inquire } from './inquiry.ts';
+import type { ProofReport } from './judge.ts';
+import { clientLimits as limits } from './limits.ts';
+import { LogChain, linksOf } from './log-chain.ts';
+import type { LogView } from './log-view.ts';
+import type { Clock } from './ports.ts';
+import { PushOrder } from './push-order.ts';
+import type { Requests } from './requests.ts';
+
+export interface AuditOptions {
+  readonly chain: Chain;
+  readonly clock: Clock;
+  readonly requests: Requests;
+  readonly proofs: HeadProofs;
+  readonly view: (log: bigint) => LogView | undefined;
+  readonly tell: (report: ProofReport) => void;
+}
+
+/** A range that looks wrong. */
+interface Doubt {
+  readonly from: number;
+  readonly to: number;
+  /** Another word of the owner on the same place. */
+  readonly earlier?: SignedHead;
+  /** A second version of an entry came. */
+  readonly isSecond?: boolean;
+}
+
+interface Audited {
+  readonly log: bigint;
+  readonly chain: LogChain;
+  order: PushOrder;
+  /** Newest head whose signature was checked. */
+  signed: SignedHead | undefined;
+  /** A checked head beyond what is held. */
+  ahead: SignedHead | undefined;
+  /** Up to here the owner's signature covers what was shown. */
+  confirmed: number;
+  /** Where the page or the pushes were found wanting; told once. */
+  told: number;
+  inquiring: boolean;
+  /** Since when (monotonic ms) what is held goes beyond what is confirmed; 0: it does not. */
+  openSinceMs: number;
+}
+
+export class Audit {
+  readonly #options: AuditOptions;
+  readonly #logs = new Map<bigint, Audited>();
+  /** The cell told all heads at the start of this connection: what a first push passes over was lost. */
+  #isComplete = false;
+  #inquiries = 0;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+  }
+
+  attached(isComplete: boolean): void {
+    this.#isComplete = isComplete;
+    for (const audited of this.#logs.values()) audited.order = new PushOrder();
+  }
+
+  /** Pushes were left out, as the cell says itself. */
+  resync(): void {
+    this.attached(false);
+  }
+
+  /** Before the entries are taken in. */
+  pushed(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#pushedOne(entry);
+  }
+
+  accepted(log: bigint, seq: number): void {
+    this.#of(log).order.accepted(seq);
+  }
+
+  /** Entries that continue the log, however they came. */
+  taken(view: LogView, entries: readonly Entry[]): void {
+    const audited = this.#of(view.log);
+    for (const entry of entries) {
+      const shown = audited.chain.take(entry);
+      if (shown?.what === 'twice')
+        this.#tell({ kind: 'doubled', log: view.log, from: shown.seq, to: shown.seq, agreed: 'nowhere', repaired: false });
+      else if (shown !== undefined) this.#suspect(audited, { from: Math.max(1, entry.seq - 1), to: entry.seq });
+    }
+    if (audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
+    const { ahead } = audited;
+    if (ahead !== undefined && Number(ahead.seq) <= view.head) this.#compare(audited, ahead);
+  }
+
+  /** A page that was read for the caller: it must be a chain, and the one that was shown. */
+  page(log: bigint, entries: readonly Entry[]): void {
+    const first = entries[0];
+    const last = entries.at(-1);
+    if (first === undefined || last === undefined) return;
+    const audited = this.#of(log);
+    const hole = holeIn(entries, first.seq);
+    if (hole !== undefined) return this.#miss(audited, hole, false);
+    const links = linksOf(this.#options.chain, entries);
+    const isOther = links?.some(({ seq, hash }) => {
+      const ours = audited.chain.at(seq);
+      return ours !== undefined && !sameHash(ours.hash, hash);
+    });
+    if (isOther === true) this.#suspect(audited, { from: first.seq, to: last.seq });
+  }
+
+  truncated(log: bigint, base: number): void {
+    const audited = this.#of(log);
+    audited.chain.truncate(base);
+    audited.order = new PushOrder();
+    audited.ahead = undefined;
+    audited.confirmed = Math.min(audited.confirmed, base);
+    audited.told = Math.min(audited.told, base);
+  }
+
+  /** The home cell names a head, and its pages do not lead there. */
+  stuck(view: LogView, to: number): void {
+    this.#miss(this.#of(view.log), { from: view.head + 1, to }, false);
+  }
+
+  /** The digests differed, and the cell has told this log up to `to`. What was under way comes within a moment. */
+  lost(view: LogView, to: number): void {
+    const audited = this.#of(view.log);
+    const from = view.head + 1;
+    const { order } = audited;
+    this.#options.clock.timer(limits.lossToldMs, () => {
+      if (audited.order === order && order.last < to) this.#miss(audited, { from: Math.max(from, order.last + 1), to }, view.head >= to);
+    });
+  }
+
+  async signedHead(head: SignedHead): Promise<void> {
+    if ((await this.#options.proofs.proves(head)) !== true) return;
+    const audited = this.#of(head.log);
+    const known = audited.signed;
+    if (known !== undefined && known.epoch === head.epoch && known.seq === head.seq && !sameHash(known.hash, head.hash))
+      return this.#suspect(audited, { from: audited.confirmed + 1, to: Number(head.seq), earlier: known });
+    if (known !== undefined && (head.epoch < known.epoch || (head.epoch === known.epoch && head.seq <= known.seq))) return;
+    audited.signed = head;
+    const view = this.#options.view(head.log);
+    if (view !== undefined && view.head >= Number(head.seq)) this.#compare(audited, head);
+    else audited.ahead = head;
+  }
+
+  /** What nobody has signed for a while is asked about: a log that came in pages only, or one that is quiet. */
+  heartbeat(): void {
+    const nowMs = this.#options.clock.monotonic();
+    let asked = 0;
+    for (const audited of this.#logs.values()) {
+      if (asked >= limits.inquiriesMax) return;
+      if (audited.openSinceMs === 0 || nowMs - audited.openSinceMs < limits.unsignedMs) continue;
+      asked += 1;
+      audited.openSinceMs = nowMs;
+      this.#options.requests
+        .ask({ $case: 'readSignedHead', value: { log: audited.log, witness: false } }, 'signedHead', { once: true })
+        .then((head) => this.signedHead(head))
+        // An owner that is away signs when it is back.
+        .catch(() => undefined);
+    }
+  }
+
+  /** The chain at this place, for comparing with another member. */
+  hashAt(log: bigint, seq: number): Uint8Array | undefined {
+    return this.#logs.get(log)?.chain.at(seq)?.hash;
+  }
+
+  #pushedOne(entry: Entry): void {
+    const audited = this.#of(entry.log);
+    const { log, seq } = entry;
+    const view = this.#options.view(log);
+    const base = this.#isComplete && view?.anchored === true && !view.left ? Math.max(view.head, view.known) : undefined;
+    const wrong = audited.order.pushed(seq, base);
+    if (wrong === undefined) return;
+    if (wrong.what === 'hole') return this.#awaitHole(audited, wrong);
+    if (wrong.what === 'late') return this.#tell({ kind: 'reordered', log, from: seq, to: seq, agreed: 'home', repaired: true });
+    const ours = audited.chain.at(seq)?.hash;
+    const [link] = linksOf(this.#options.chain, [entry]) ?? [];
+    if (ours !== undefined && link !== undefined && !sameHash(ours, link.hash))
+      return this.#suspect(audited, { from: seq, to: seq, isSecond: true });
+    this.#tell({ kind: 'doubled', log, from: seq, to: seq, agreed: 'home', repaired: true });
+  }
+
+  /** Missing pushes are fetched after a moment; what still did not come by itself was lost on the way here. */
+  #awaitHole(audited: Audited, { from, to }: { readonly from: number; readonly to: number }): void {
+    const { order } = audited;
+    this.#options.clock.timer(limits.lossToldMs, () => {
+      const lost = audited.order === order ? order.giveUp(from, to) : undefined;
+      if (lost !== undefined) this.#miss(audited, lost, (this.#options.view(audited.log)?.head ?? 0) >= lost.to);
+    });
+  }
+
+  #miss(audited: Audited, range: { readonly from: number; readonly to: number }, repaired: boolean): void {
+    if (!repaired && audited.told === range.from) return;
+    if (!repaired) audited.told = range.from;
+    this.#tell({ kind: 'missing', log: audited.log, ...range, agreed: repaired ? 'home' : 'owner', repaired });
+  }
+
+  /** Against what was shown. */
+  #compare(audited: Audited, head: SignedHead): void {
+    const seq = Number(head.seq);
+    audited.ahead = undefined;
+    const ours = audited.chain.at(seq);
+    if (ours === undefined) return;
+    if (!sameHash(ours.hash, head.hash)) return this.#suspect(audited, { from: audited.confirmed + 1, to: seq });
+    audited.confirmed = Math.max(audited.confirmed, seq);
+    if (seq >= (this.#options.view(audited.log)?.head ?? 0)) audited.openSinceMs = 0;
+  }
+
+  #suspect(audited: Audited, doubt: Doubt): void {
+    if (audited.inquiring) return;
+    audited.inquiring = true;
+    const ended = (): void => {
+      audited.inquiring = false;
+      this.#inquiries -= 1;
+    };
+    const begin = (): void => {
+      this.#inquire(audited, doubt)
+        // Nobody answered: what is wrong is found again by the next signed head.
+        .catch(() => undefined)
+        .finally(ended);
+    };
+    const isFull = this.#inquiries >= limits.inquiriesMax;
+    this.#inquiries += 1;
+    if (isFull) this.#options.clock.timer(limits.inquireAgainMs, begin);
+    else begin();
+  }
+
+  async #inquire(audited: Audited, { from, to, earlier, isSecond }: Doubt): Promise<void> {
+    const { tell, view } = this.#options;
+    const { log } = audited;
+    const signed = [earlier, audited.signed].filter((head) => head !== undefined);
+    const found = await inquire(this.#options, { log, from, to, chain: audited.chain, signed });
+    audited.chain.replace(found.links);
+    for (const entry of found.entries) view(log)?.replace(entry);
+    if (found.report !== undefined) tell(found.report);
+    // Two versions came by push: whichever is right, one was not.
+    else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
+  }
+
+  #tell(report: ProofReport): void {
+    this.#options.tell(report);
+  }
+
+  #of(log: bigint): Audited {
+    const known = this.#logs.get(log);
+    if (known !== undefined) return known;
+    const audited: Audited = {
+      log,
+      chain: new LogChain(this.#options.chain),
+      order: new PushOrder(),
+      signed: undefined,
+      ahead: undefined,
+      confirmed: 0,
+      told: 0,
+      inquiring: false,
+      openSinceMs: 0,
+    };
+    this.#logs.set(log, audited);
+    return audited;
+  }
+}

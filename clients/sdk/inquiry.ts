@@ -1,0 +1,79 @@
+// Asks home cell, owner and witness about a range of a log, and has it judged.
+import type { Chain } from '@weft/proto/chain.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { limits as wireLimits } from '@weft/proto/limits.ts';
+
+import { type Entry, entryFromWire } from './entry.ts';
+import type { HeadProofs } from './head-proofs.ts';
+import { type HeadAt, judge, type ProofReport } from './judge.ts';
+import { type Link, type LogChain, linksOf } from './log-chain.ts';
+import type { Requests } from './requests.ts';
+
+export interface Inquired {
+  readonly report: ProofReport | undefined;
+  /** What stands there, where the home cell has it right. */
+  readonly entries: readonly Entry[];
+  readonly links: readonly Link[];
+}
+
+export interface InquiryParts {
+  readonly chain: Chain;
+  readonly requests: Requests;
+  readonly proofs: HeadProofs;
+}
+
+export interface Suspicion {
+  readonly log: bigint;
+  readonly from: number;
+  readonly to: number;
+  readonly chain: LogChain;
+  /** Signed heads checked before: older words of the owner, as good as a witness's. */
+  readonly signed: readonly SignedHead[];
+}
+
+export async function inquire({ chain, requests, proofs }: InquiryParts, suspicion: Suspicion): Promise<Inquired> {
+  const { log, to } = suspicion;
+  const [owner, witness] = await Promise.all([readHead({ requests, proofs }, log, false), readHead({ requests, proofs }, log, true)]);
+  const last = Math.max(to, owner?.seq ?? 0);
+  const from = Math.max(1, suspicion.from, last - wireLimits.pageEntriesMax + 1);
+  const read = await requests.ask(
+    { $case: 'readHistory', value: { log, from: BigInt(from), before: 0n, limit: wireLimits.pageEntriesMax } },
+    'page',
+    { once: true },
+  );
+  const entries = read.entries.map(entryFromWire);
+  const hole = holeIn(entries, from);
+  if (hole !== undefined) {
+    const agreed = owner === undefined ? 'nowhere' : 'owner';
+    return { report: { kind: 'missing', log, ...hole, agreed, repaired: false }, entries: [], links: [] };
+  }
+  const home = linksOf(chain, entries);
+  const words = [witness, ...suspicion.signed.map(headAt)].filter((each) => each !== undefined);
+  const reports = [undefined, ...words].map((word) =>
+    judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner, witness: word ?? witness }),
+  );
+  const report = reports.find((each) => each?.kind === 'forked' && each.agreed === 'witness') ?? reports[0];
+  return { report, entries: report?.repaired === true ? entries : [], links: report?.repaired === true ? (home ?? []) : [] };
+}
+
+const headAt = (head: SignedHead): HeadAt => ({ epoch: head.epoch, seq: Number(head.seq), hash: head.hash });
+
+/** Undefined when nobody answers, or the signature is not the owner's. */
+async function readHead({ requests, proofs }: Omit<InquiryParts, 'chain'>, log: bigint, witness: boolean): Promise<HeadAt | undefined> {
+  try {
+    const head = await requests.ask({ $case: 'readSignedHead', value: { log, witness } }, 'signedHead', { once: true });
+    return (await proofs.proves(head)) === true ? headAt(head) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seqs that a page passes over. */
+export function holeIn(entries: readonly Entry[], from: number): { readonly from: number; readonly to: number } | undefined {
+  let next = Math.max(from, 1);
+  for (const { seq } of entries) {
+    if (seq > next) return { from: next, to: seq - 1 };
+    next = seq + 1;
+  }
+  return undefined;
+}

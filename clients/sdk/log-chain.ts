@@ -1,0 +1,94 @@
+// The hash chain of one log as this client computes it over what it was shown, for the newest entries.
+import { type Chain, sameHash } from '@weft/proto/chain.ts';
+
+import { chainedOf } from './chained.ts';
+import type { Entry } from './entry.ts';
+import { clientLimits as limits } from './limits.ts';
+
+/** One entry's place in the chain. */
+export interface Link {
+  readonly seq: number;
+  readonly hash: Uint8Array;
+  /** Author and id: the same entry twice has the same. */
+  readonly key: string;
+  /** It came with the hash of the one before as it stands here. */
+  readonly linked: boolean;
+}
+
+/** What an entry that continues the log shows of it. */
+export type Shown =
+  /** The entry before is not what the log's owner linked it to, or this one is not. */
+  | { readonly what: 'unlinked'; readonly seq: number }
+  /** The same append stands at another place too. */
+  | { readonly what: 'twice'; readonly seq: number; readonly first: number };
+
+const keyOf = (entry: Entry): string => `${entry.author}/${entry.id}`;
+
+export class LogChain {
+  readonly #chain: Chain;
+  readonly #links = new Map<number, Link>();
+  readonly #keys = new Map<string, number>();
+
+  constructor(chain: Chain) {
+    this.#chain = chain;
+  }
+
+  /** Entries in the order of seq; after a jump the chain begins anew with what the entry says of the one before. */
+  take(entry: Entry): Shown | undefined {
+    const before = this.#links.get(entry.seq - 1)?.hash;
+    const said = entry.prev ?? before;
+    const isLinked = before === undefined || said === undefined || sameHash(before, said);
+    const chained = chainedOf(entry);
+    // What cannot be hashed is taken on trust: the next entry says what it was.
+    if (chained === undefined || said === undefined) this.#forget(entry.seq);
+    else this.#keep({ seq: entry.seq, hash: this.#chain.next(chained, said), key: keyOf(entry), linked: isLinked });
+    if (!isLinked) return { what: 'unlinked', seq: entry.seq };
+    const first = this.#keys.get(keyOf(entry));
+    if (first !== undefined && first !== entry.seq) return { what: 'twice', seq: entry.seq, first };
+    if (this.#links.has(entry.seq)) this.#keys.set(keyOf(entry), entry.seq);
+    return undefined;
+  }
+
+  at(seq: number): Link | undefined {
+    return this.#links.get(seq);
+  }
+
+  /** Entries from here on were wrong, or given up: these stand there. */
+  replace(links: readonly Link[]): void {
+    for (const link of links) {
+      this.#forget(link.seq);
+      this.#keep(link);
+      this.#keys.set(link.key, link.seq);
+    }
+  }
+
+  /** What is above was given up by a new epoch. */
+  truncate(base: number): void {
+    for (const seq of [...this.#links.keys()]) if (seq > base) this.#forget(seq);
+  }
+
+  #keep(link: Link): void {
+    this.#links.set(link.seq, link);
+    if (this.#links.size > limits.linksMax) this.#forget(this.#links.keys().next().value as number);
+  }
+
+  #forget(seq: number): void {
+    const link = this.#links.get(seq);
+    if (link === undefined) return;
+    this.#links.delete(seq);
+    if (this.#keys.get(link.key) === seq) this.#keys.delete(link.key);
+  }
+}
+
+/** The links of a page, which is dense and carries its own prevs; undefined where one does not continue the other. */
+export function linksOf(chain: Chain, page: readonly Entry[]): Link[] | undefined {
+  const links: Link[] = [];
+  for (const entry of page) {
+    const chained = chainedOf(entry);
+    const before = links.at(-1);
+    if (chained === undefined || entry.prev === undefined) return undefined;
+    if (before !== undefined && (before.seq + 1 !== entry.seq || !sameHash(before.hash, entry.prev))) return undefined;
+    links.push({ seq: entry.seq, hash: chain.next(chained, entry.prev), key: keyOf(entry), linked: true });
+  }
+  return links;
+}

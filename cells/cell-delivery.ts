@@ -178,6 +178,7 @@ export class CellDelivery implements AsyncDisposable {
       limits: laneLimits(limits),
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
+      unsure: () => this.pushes.tellDoubt(),
     });
   }
 
@@ -270,6 +271,7 @@ export class CellDelivery implements AsyncDisposable {
       freshId,
       homeOf: peers.homeOf,
       stateOf: (log) => store.state(log),
+      readState: async (log) => (await store.readRow(log))?.state,
       moved: (marks) => {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);
@@ -293,7 +295,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
+    const { cellBus, clock, node, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -308,7 +310,7 @@ export class CellDelivery implements AsyncDisposable {
         onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
-        onHole: () => void this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read')),
+        onHole: () => this.hub.doubt(),
       }),
     );
   }

@@ -26,8 +26,9 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
   for (const user of usersTouched(operation)) if (isLocal(user)) keys.logs.add(user);
   if (operation.type === 'apply') {
     keys.logs.add(operation.log);
-    const first = operation.entries[0];
-    if (first) keys.runs.push({ log: operation.log, from: first.seq, to: operation.entries.at(-1)?.seq ?? first.seq });
+    const seqs = operation.entries.map(({ seq }) => seq);
+    // What was asked for again comes behind what is new: the first of a frame need not be its lowest.
+    if (seqs.length > 0) keys.runs.push({ log: operation.log, from: Math.min(...seqs), to: Math.max(...seqs) });
     return;
   }
   const log = logOfTarget(operation.target);

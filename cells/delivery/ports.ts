@@ -154,6 +154,11 @@ export class RunAgain extends Error {
   override readonly name: string = 'RunAgain';
 }
 
+/** The same, of a transaction whose commit was under way: what it committed, if it did, nobody has been told. */
+export class MaybeCommitted extends RunAgain {
+  override readonly name = 'MaybeCommitted';
+}
+
 /** A unique key was taken meanwhile. The next look-up finds it; a batch that meets this every time has a culprit. */
 export class KeyTaken extends RunAgain {
   override readonly name = 'KeyTaken';

@@ -130,10 +130,19 @@ export class WorkingSet {
     row.hash = this.context.chain.next(entry, row.hash);
     if (entry.seq % checkPointEvery === 0) this.#checkPoints.push({ log: entry.log, seq: entry.seq, hash: row.hash });
     this.#touched.add(entry.log);
+    this.#keep(entry);
+  }
+
+  #keep(entry: Entry): void {
     this.entries.push(entry);
     const fresh = this.#fresh.get(entry.log);
     if (fresh) fresh.set(entry.clientEntryId, entry);
     else this.#fresh.set(entry.log, new Map([[entry.clientEntryId, entry]]));
+  }
+
+  /** Keeps an entry of before the run began anew: not shown, but its author may ask what became of it (R12). */
+  keepBelow(entry: Entry): void {
+    if (!this.#fresh.get(entry.log)?.has(entry.clientEntryId)) this.#keep(entry);
   }
 
   changeState(after: LogState): void {

@@ -231,10 +231,13 @@ export class Engine {
         const { log, kind, peer, from } = body.value;
         const conversation = this.table.bind(log, { kind, peer });
         this.#catchUp.joined(log, Number(from));
+        this.outbox.member(log, true);
         this.listeners.tell('conversation', conversation, 'joined');
       } else if (body?.$case === 'logLeft') {
-        this.#catchUp.leftLog(body.value.log);
-        this.listeners.tell('conversation', this.table.byLog(body.value.log), 'left');
+        const { log, until } = body.value;
+        if (!this.#catchUp.leftLog(log, Number(until))) continue;
+        this.outbox.member(log, false);
+        this.listeners.tell('conversation', this.table.byLog(log), 'left');
       } else if (body?.$case === 'appendRefused') this.#refused(body.value);
     }
   }

@@ -189,6 +189,7 @@ class MemoryFacts implements Facts {
   readonly #cell: MemoryCell;
   readonly #known = new Map<string, Entry>();
   readonly #stored = new Map<string, Entry>();
+  readonly #targets = new Map<string, Entry>();
   readonly #decided: ReadonlyMap<string, number>;
   #pairs: ReadonlyMap<string, bigint> = new Map();
   #intake: ReadonlyMap<string, IntakeRow> = new Map();
@@ -207,6 +208,10 @@ class MemoryFacts implements Facts {
       const seq = stored?.byKey.get(entryKey(author, clientEntryId));
       const entry = seq === undefined ? undefined : stored?.entries.get(seq);
       if (entry) this.#known.set(`${log}/${entryKey(author, clientEntryId)}`, header(entry));
+    }
+    for (const { log, seq } of keys.targets) {
+      const entry = cell.logs.get(log)?.entries.get(seq);
+      if (entry) this.#targets.set(`${log}/${seq}`, entry);
     }
     for (const { log, from, to } of keys.runs) {
       const stored = cell.logs.get(log);
@@ -230,6 +235,10 @@ class MemoryFacts implements Facts {
 
   stored(log: bigint, seq: number): Entry | undefined {
     return this.#stored.get(`${log}/${seq}`);
+  }
+
+  target(log: bigint, seq: number): Entry | undefined {
+    return this.#targets.get(`${log}/${seq}`);
   }
 
   pairLog(pair: Pair): bigint | undefined {

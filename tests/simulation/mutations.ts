@@ -31,6 +31,7 @@ function lying(change: (facts: Facts, keys: WriteKeys) => Partial<Facts>): (inne
           states: facts.states,
           known: (key) => facts.known(key),
           stored: (log, seq) => facts.stored(log, seq),
+          target: (log, seq) => facts.target(log, seq),
           pairLog: (pair) => facts.pairLog(pair),
           nextIntake: (stream) => facts.nextIntake(stream),
           waiting: (author, id, stream) => facts.waiting(author, id, stream),

@@ -3,7 +3,6 @@
 // or the last edit, and so nothing that was taken back stays anywhere.
 import { Deleted, Edited } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Entry, flagBits, isContent, isEmptying, kinds } from './entry.ts';
-import type { WorkingSet } from './working-set.ts';
 
 /** Seq of the entry that is meant; undefined when the body says nothing. */
 export function targetOf(kind: number, body: Uint8Array): number | undefined {
@@ -22,7 +21,7 @@ export const canonicalEmptying = (kind: number, body: Uint8Array): Uint8Array =>
 
 /** The entry that the author may empty; undefined when there is none, or it is not theirs, or it is empty. */
 export function targetFor(
-  work: WorkingSet,
+  work: { target(log: bigint, seq: number): Entry | undefined },
   by: { readonly log: bigint; readonly author: bigint; readonly kind: number; readonly body: Uint8Array },
 ): Entry | undefined {
   const seq = targetOf(by.kind, by.body);

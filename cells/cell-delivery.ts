@@ -95,7 +95,6 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
-      isOff: () => options.failpoints.isOff('resend'),
       traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
@@ -309,9 +308,7 @@ export class CellDelivery implements AsyncDisposable {
         onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
-        onHole: () => {
-          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
-        },
+        onHole: () => void this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read')),
       }),
     );
   }
@@ -335,16 +332,15 @@ export class CellDelivery implements AsyncDisposable {
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { log, store } = this.#options;
-    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => this.#options.store.heads(logs)).then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
-      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+      (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );
   }
 
   #rejected(src: number, what: string, why: string): void {
-    const name = this.#options.peers.nameOf(src) ?? String(src);
-    this.#options.metrics().rejected.inc({ src: name, what, why });
-    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+    const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
+    this.#options.metrics().rejected.inc(said);
+    this.#options.log.error(said, 'another cell said what it may not say');
   }
 }

@@ -45,8 +45,6 @@ export interface RelayOptions {
   readonly stored?: () => void;
   /** What becomes of each frame, for whoever asks later where a message was. */
   readonly traced?: ((frame: TracedFrame, what: FrameFate) => void) | undefined;
-  /** True: nothing is sent again. For tests that switch this guard off. */
-  readonly isOff?: () => boolean;
   /** A frame was published (again), or acknowledged end to end. */
   readonly counted: (dst: number, what: 'sent' | 'resent' | 'acknowledged' | 'no-responders' | 'refused' | 'timeout') => void;
 }
@@ -107,7 +105,6 @@ export class Relay {
    */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
-    if (this.#options.isOff?.()) return;
     const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#notDue(dst));
     const due = rows.filter(({ id }) => {
       const sent = this.#sent.get(id);

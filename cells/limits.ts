@@ -81,8 +81,8 @@ export const cellLimits = {
   /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
   waitingCountEveryMs: 5_000,
   waitingCountShare: 20,
-  /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
-  ackGatherMs: 10,
+  /** Acknowledgements gathered before one message, and acknowledged ids before one delete: nobody waits for either. Far below a resend. */
+  ackGatherMs: 100,
   /** Inbound frames being applied. */
   applyFramesMax: 256,
   /** A run beyond the head, or an intake number beyond the next, is kept this long. */

@@ -70,7 +70,7 @@ async function run(bench: Bench, scenario: Scenario): Promise<Omit<ScenarioRepor
   const figures = scenario.figures({
     result,
     serverCpuMs: canMeasure ? cpu.sum : Number.NaN,
-    memoryKib: canMeasure ? kib.sum : Number.NaN,
+    memoryKib: canMeasure ? grown(kib.byServer) : Number.NaN,
     heapKib: heapKib.sum,
     storedBytes: size.sum,
   });
@@ -92,6 +92,10 @@ async function run(bench: Bench, scenario: Scenario): Promise<Omit<ScenarioRepor
     ...(sizeAfter === undefined ? {} : { storedBytes: size.byServer }),
   };
 }
+
+/** What shrank meanwhile (an idle session of another cell's pool that ended) is nobody's merit. */
+const grown = (byServer: Readonly<Record<string, number>>): number =>
+  Object.values(byServer).reduce((sum, value) => sum + Math.max(0, value), 0);
 
 /** From the first to the last reading; nothing grew where nothing was read. */
 function growth(readings: readonly CollectedMemory[]): Record<'kib' | 'heapKib', ReturnType<typeof difference>> {

@@ -20,7 +20,6 @@ import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
 import { openApplier, openOwnership, openPuller } from './link/pulling.ts';
-import { headsSignal } from './proof/head-signer.ts';
 import { openProof } from './proof/open-proof.ts';
 import type { Proof } from './proof/proof.ts';
 import { begun, givenUp, startsByLog } from './push/epoch-starts.ts';
@@ -75,7 +74,7 @@ export class CellDelivery implements AsyncDisposable {
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
-      isOff: () => options.failpoints.isArmed('no-resend'),
+      traced: options.traced,
       counted: (dst, what) => options.metrics().frames.inc({ dst: options.peers.nameOf(dst) ?? String(dst), what }),
     });
     this.intakeRelay = new IntakeRelay({
@@ -164,6 +163,7 @@ export class CellDelivery implements AsyncDisposable {
       limits: laneLimits(limits),
       committed: (commit) => this.#committed(commit),
       failed: (error, operations) => log.error({ err: error, operations }, 'a transaction was given up'),
+      unsure: () => this.pushes.tellDoubt(),
     });
   }
 
@@ -248,6 +248,7 @@ export class CellDelivery implements AsyncDisposable {
       freshId,
       homeOf: peers.homeOf,
       stateOf: (log) => store.state(log),
+      readState: async (log) => (await store.readRow(log))?.state,
       moved: (marks) => {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);
@@ -271,7 +272,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #openPushes(): NodePushes {
-    const { cellBus, clock, node, log, store, onSessionsEnded, onSessionsOpened } = this.#options;
+    const { cellBus, clock, node, store, onSessionsEnded, onSessionsOpened } = this.#options;
     return this.#owned.use(
       new NodePushes({
         bus: cellBus,
@@ -290,9 +291,7 @@ export class CellDelivery implements AsyncDisposable {
         onSignedHeads: (heads) => this.proof.heardNode(heads),
         onSessionsEnded,
         onSessionsOpened,
-        onHole: () => {
-          this.hub.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the watched heads could not be read'));
-        },
+        onHole: () => this.hub.doubt(),
       }),
     );
   }
@@ -305,28 +304,26 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
+    this.#owned.use(
+      link.hearSignals((src, what, bytes) =>
+        what === beatSignal ? this.#heardBeat(src, bytes) : this.proof.heardSignal(src, what, bytes),
+      ),
+    );
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
-  }
-
-  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
-    if (what === beatSignal) this.#heardBeat(src, bytes);
-    else if (what === headsSignal) this.proof.heard(src, bytes);
   }
 
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    const { log, store } = this.#options;
-    lostTails(LinkBeat.decode(bytes).heads, (logs) => store.heads(logs)).then(
+    lostTails(LinkBeat.decode(bytes).heads, (logs) => this.#options.store.heads(logs)).then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
-      (error: unknown) => log.warn({ err: error }, 'the heads of a beat could not be compared'),
+      (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );
   }
 
   #rejected(src: number, what: string, why: string): void {
-    const name = this.#options.peers.nameOf(src) ?? String(src);
-    this.#options.metrics().rejected.inc({ src: name, what, why });
-    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+    const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
+    this.#options.metrics().rejected.inc(said);
+    this.#options.log.error(said, 'another cell said what it may not say');
   }
 }

@@ -11,7 +11,7 @@ import { type CellLimits, cellLimits } from './limits.ts';
 import type { BookKeeper } from './link/book-keeper.ts';
 import { Duties } from './link/duties.ts';
 import { boundOutbox } from './link/outbox-bound.ts';
-import type { SealedLink } from './link/sealed-link.ts';
+import type { OpenedFrame, SealedLink } from './link/sealed-link.ts';
 import type { CellMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
 import type { SideTables } from './store/side-tables.ts';
@@ -45,6 +45,8 @@ export interface CellDutiesOptions {
   /** Makes the cell's work queue or brings it up to date. */
   readonly ensureJobs: () => Promise<void>;
   readonly books: Pick<BookKeeper, 'keep' | 'letGo'>;
+  /** Notes when a frame came and when it was committed. */
+  readonly stamped: (frame: OpenedFrame) => OpenedFrame;
   readonly limits?: CellLimits;
 }
 
@@ -74,6 +76,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'marks',
     everyMs: limits.marksEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.marksShedAbove) return;
       for (const { number } of peers.others()) await delivery.marks.tell(number);
     },
   });
@@ -83,6 +86,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     name: 'pull',
     everyMs: limits.pullEveryMs,
     run: async () => {
+      if (delivery.waiting > limits.pullsShedAbove) return;
       for (const { log: behind, src } of await store.behind(limits.earlyMax)) delivery.puller.want(behind, src);
     },
   });
@@ -125,7 +129,8 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   return duties;
 }
 
-function addPartition(duties: Duties, p: number, { bus, link, delivery, limits = cellLimits }: CellDutiesOptions): void {
+function addPartition(duties: Duties, p: number, options: CellDutiesOptions): void {
+  const { bus, link, delivery, limits = cellLimits } = options;
   let consumer: ReturnType<InboundBus['consumePartition']> | undefined;
   duties.add({
     name: `apply/${p}`,
@@ -135,7 +140,7 @@ function addPartition(duties: Duties, p: number, { bus, link, delivery, limits =
       if (held) {
         const onFrame = (frame: InboundFrame): void => {
           const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(openedFrame);
+          if (openedFrame) delivery.applier.take(options.stamped(openedFrame));
         };
         consumer = bus.consumePartition(p, onFrame, { takenOver });
         return;

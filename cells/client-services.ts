@@ -9,10 +9,12 @@ import { WrongHome } from './accounts/homes.ts';
 import { AppendRate } from './append-rate.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import type { CellConfig } from './config.ts';
+import { Admission } from './edge/admission.ts';
 import { socketPath } from './edge/edge.ts';
 import type { EdgeServices } from './edge/edge-services.ts';
 import { type Access, Greeter } from './edge/greeter.ts';
 import { Requests } from './edge/requests.ts';
+import { cellLimits } from './limits.ts';
 import type { KnownPeers } from './peers.ts';
 import type { SessionsWatch } from './sessions-watch.ts';
 import type { CellStore } from './store/sql-log-store.ts';
@@ -54,6 +56,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     readHeads: (users) => store.userHeads(users),
     ...(options.turn && { turn: options.turn }),
   });
+  const admission = new Admission(clock, cellLimits);
   const requests = new Requests({
     cell: cell.number,
     store,
@@ -62,7 +65,11 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     exists: options.userExists,
     append: (operation) => delivery.append(operation),
     openAway: (opener, peer, clientEntryId) => delivery.requests.openAway(opener, peer, clientEntryId),
-    setMark: (mark, state) => delivery.marks.set(mark, state),
+    setMark: async (mark, state) => {
+      // Entries first: a mark that comes again is merged by maximum, so nothing is lost by waiting.
+      if (delivery.waiting > cellLimits.marksShedAbove) throw new WeftError('busy', 'marks wait while entries do', cellLimits.laterMs);
+      await delivery.marks.set(mark, state);
+    },
     signedHead: (log, user, isWitness) => delivery.proof.read(log, user, isWitness),
     renew: async (token, greeted) => {
       const access = await options.verify(token);
@@ -77,9 +84,9 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     random,
     metrics,
     greet: async (hello: Hello, socket) => {
-      const answer = await greeter.greet(hello, socket);
+      const answer = await admission.admit(() => greeter.greet(hello, socket));
       const now = clock.now();
-      sessionsWatch.greeted(answer.greeted.session, socket, now);
+      sessionsWatch.greeted(answer.greeted, socket, now);
       delivery.pushes.tellSessionOpened(answer.greeted.session, now);
       return answer;
     },

@@ -15,6 +15,8 @@ import {
   secretUrl,
   wholeNumber,
 } from '@weft/runtime/config.ts';
+import { parseServiceTokens, type ServiceTokens } from '@weft/runtime/grpc.ts';
+import { type TlsIdentity, tlsIdentity, tlsKeys } from '@weft/runtime/mutual-tls.ts';
 import { z } from 'zod';
 import { cellLimits } from './limits.ts';
 
@@ -32,8 +34,18 @@ const peppers = secret().transform((value, context) => {
   return found;
 });
 
+function operatorTokens(text: string, context: z.RefinementCtx): ServiceTokens {
+  try {
+    return text === '' ? new Map() : parseServiceTokens(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    return z.NEVER;
+  }
+}
+
 const schema = z.object({
   ...processKeys,
+  ...tlsKeys,
   WEFT_CELL: name,
   WEFT_CELL_NUMBER: wholeNumber(1, cellNumberMax),
   WEFT_REGION: name,
@@ -49,6 +61,8 @@ const schema = z.object({
   WEFT_DIRECTORY_ADDR: address(),
   WEFT_DIRECTORY_KEY: publicBytes(32),
   WEFT_SERVICE_TOKEN: secret(),
+  /** Digests of the tokens of those who may ask where a message is, `name:sha256hex,…`; nobody by default. */
+  WEFT_OPERATOR_TOKENS: z.string().default('').transform(operatorTokens),
   WEFT_KEY_SECRET: secretBytes(32),
   WEFT_PEPPERS: peppers,
   WEFT_DATA_DIR: z.string().min(1),
@@ -79,7 +93,13 @@ export interface CellConfig {
   readonly pgUrl: Secret;
   readonly redisUrl: Secret;
   readonly nats: { readonly url: string; readonly fabricPassword: Secret; readonly cellPassword: Secret };
-  readonly directory: { readonly address: string; readonly key: Uint8Array; readonly token: Secret };
+  readonly directory: {
+    readonly address: string;
+    readonly key: Uint8Array;
+    readonly token: Secret;
+    readonly tls: TlsIdentity | undefined;
+  };
+  readonly operatorTokens: ServiceTokens;
   readonly keySecret: Secret;
   readonly peppers: ReadonlyMap<number, Uint8Array>;
   readonly dataDir: string;
@@ -109,7 +129,8 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     pgUrl: read.WEFT_PG_URL,
     redisUrl: read.WEFT_REDIS_URL,
     nats: { url: read.WEFT_NATS_URL, fabricPassword: read.WEFT_NATS_FABRIC_PASSWORD, cellPassword: read.WEFT_NATS_CELL_PASSWORD },
-    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN },
+    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN, tls: tlsIdentity(read) },
+    operatorTokens: read.WEFT_OPERATOR_TOKENS,
     keySecret: read.WEFT_KEY_SECRET,
     peppers: read.WEFT_PEPPERS,
     dataDir: read.WEFT_DATA_DIR,

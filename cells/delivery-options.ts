@@ -1,5 +1,6 @@
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
+import type { RelayOptions } from './delivery/relay.ts';
 import type { Failpoints } from './failpoints.ts';
 import type { DeliveryLimits } from './limits.ts';
 import type { SealedLink } from './link/sealed-link.ts';
@@ -11,7 +12,7 @@ import type { NodePushesOptions, PushBus } from './push/node-pushes.ts';
 import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
-export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'> {
+export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'>, Pick<RelayOptions, 'traced'> {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
   readonly node: { readonly number: number; readonly startMs: number };
   readonly clock: Clock;

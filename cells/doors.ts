@@ -10,6 +10,7 @@ import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
 import { operatorRoutes } from './http/operator.ts';
+import { cellLimits } from './limits.ts';
 import { openDesk } from './operator-desk.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
@@ -49,7 +50,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
   edge.listenTo(app.server);
   opened.defer(() => app.close());
   opened.use(edge);
-  await app.listen({ host: config.host, port: config.port });
+  await app.listen({ host: config.host, port: config.port, backlog: cellLimits.acceptsWaitingMax });
   return {
     leave: async () => {
       const others = replica.cell(config.cell.name)?.urls.filter((url) => url !== config.publicUrl) ?? [];

@@ -15,9 +15,10 @@ import { GuardlessLink, overtakenPushes } from './guards-off.ts';
 import { cellLimits } from './limits.ts';
 import { BookKeeper } from './link/book-keeper.ts';
 import { BookMetrics } from './link/book-metrics.ts';
-import { SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
+import { type OpenedFrame, SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
 import { Waiting } from './link/waiting.ts';
 import { type CellMetrics, newMetrics } from './metrics.ts';
+import { Stamps } from './passport/stamps.ts';
 import { Peers } from './peers.ts';
 import { HeadKeys } from './proof/head-keys.ts';
 import { SessionsWatch } from './sessions-watch.ts';
@@ -36,6 +37,7 @@ export interface CellFabric {
   readonly sessionsWatch: SessionsWatch;
   readonly redis: ReturnType<typeof openRedis>;
   readonly books: BookKeeper;
+  readonly stamps: Stamps;
 }
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
@@ -44,12 +46,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const redis = openRedis(config.redisUrl.reveal(), log);
   opened.defer(() => closeRedis(redis));
   const peerNames = (): string[] => peers.others().map((each) => each.name);
-  const bus = opened.use(
-    await FabricBus.open({ url: config.nats.url, password: config.nats.fabricPassword.reveal(), cell: cell.name, peers: peerNames(), log }),
-  );
-  const cellBus = opened.use(
-    await CellBus.open({ url: config.nats.url, password: config.nats.cellPassword.reveal(), cell: cell.name, log }),
-  );
+  const { bus, cellBus } = await openBuses(options, peerNames());
   const sealer = openSealer(options, peers);
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
@@ -64,6 +61,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const link = openLink(options, { bus, sealer, peers, rejected });
   const waiting = opened.use(openWaiting(options, peers, metrics));
   const sessionsWatch = new SessionsWatch(options.node.number);
+  const stamps = openStamps(options);
   const tables = sideTables((statement) => options.pool.query(statement));
   const headKeys = new HeadKeys({ cell, keys, cells: () => replica.cells() });
   const delivery: CellDelivery = opened.use(
@@ -78,6 +76,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       metrics: () => metrics,
       freshId: () => options.ids.next(),
       onSessionsEnded: (ended) => sessionsWatch.end(ended),
+      traced: (frame, what) => stamps.sent(frame, what),
       onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
@@ -87,14 +86,28 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  const books = startDuties(options, { bus, cellBus, link, delivery, peers, metrics, tables });
+  const stamped = (frame: OpenedFrame): OpenedFrame => stamps.stamped(frame);
+  const books = startDuties(options, { bus, cellBus, link, delivery, peers, metrics, tables, stamped });
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
-  return { peers, delivery, headKeys, metrics, sessionsWatch, redis, books };
+  return { peers, delivery, headKeys, metrics, sessionsWatch, redis, books, stamps };
+}
+
+async function openBuses({ config, cell, opened, log }: FabricOptions, peers: string[]): Promise<{ bus: FabricBus; cellBus: CellBus }> {
+  const { url, fabricPassword, cellPassword } = config.nats;
+  const bus = opened.use(await FabricBus.open({ url, password: fabricPassword.reveal(), cell: cell.name, peers, log }));
+  const cellBus = opened.use(await CellBus.open({ url, password: cellPassword.reveal(), cell: cell.name, log }));
+  return { bus, cellBus };
+}
+
+function openStamps({ clock, pool, cell, node, log, opened }: FabricOptions): Stamps {
+  const failed = (error: unknown): void => log.warn({ err: error }, 'what became of some frames could not be written down');
+  return opened.use(new Stamps({ clock, query: (statement) => pool.query(statement), cell: cell.number, node: node.number, failed }));
 }
 
 interface Duty extends BookParts {
   readonly cellBus: CellBus;
   readonly tables: SideTables;
+  readonly stamped: (frame: OpenedFrame) => OpenedFrame;
 }
 
 function startDuties(options: FabricOptions, parts: Duty): BookKeeper {

@@ -8,9 +8,6 @@ export type FailpointName =
   | 'after-publish-before-acknowledgement'
   /** A push to sockets is left out. */
   | 'drop-push'
-  /** For as long as the node runs: frames are sent once and never again; nothing is pulled. */
-  | 'no-resend'
-  | 'no-pull'
   /** What is told to the other nodes of the cell is kept back until the next has overtaken it. */
   | 'hold-node-push'
   /** A frame of entries or intake is acknowledged to the broker and forgotten, as by a node that dies in between. */
@@ -25,6 +22,8 @@ export type GuardName =
   | 'commit-before-answer'
   | 'contiguous-apply'
   | 'pull'
+  /** Frames without an acknowledgement go out again. */
+  | 'resend'
   | 'attempt-number'
   | 'intake-number'
   | 'author-home'
@@ -39,8 +38,6 @@ const names: ReadonlySet<string> = new Set<FailpointName>([
   'after-commit-before-tell',
   'after-publish-before-acknowledgement',
   'drop-push',
-  'no-resend',
-  'no-pull',
   'hold-node-push',
   'swallow-frame',
   'signup-after-intention',
@@ -53,6 +50,7 @@ const guards: ReadonlySet<string> = new Set<GuardName>([
   'commit-before-answer',
   'contiguous-apply',
   'pull',
+  'resend',
   'attempt-number',
   'intake-number',
   'author-home',
@@ -89,11 +87,6 @@ export class Failpoints {
       if (guards.has(guard)) this.#off.add(guard);
       else this.#arm(each);
     }
-  }
-
-  /** Whether a duty is left out for good, so that what makes good for it cannot hide what went wrong. */
-  isArmed(name: 'no-resend' | 'no-pull'): boolean {
-    return this.#armed.has(name);
   }
 
   /** True when an armed point acts. */

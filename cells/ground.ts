@@ -88,6 +88,7 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   const store = openLogStore(url, { clock, log, opened, cell, node: number.number, life, failpoints });
   const secret = Buffer.from(config.keySecret.reveal(), 'base64url');
   const keys = opened.use(await CellKeys.open({ pool, secret, clock, cell: cell.name, log }));
+
   const epoch = makeEpoch({ count: 1, cell: cell.number, generation: cell.generation });
   const createSelfLog = async (user: bigint): Promise<bigint> => {
     await insertSelfLog((statement) => pool.query(statement), user, epoch, clock.now());

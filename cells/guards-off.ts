@@ -6,7 +6,7 @@ import { birthCell } from '@weft/proto/ids.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { LogState } from './delivery/log-state.ts';
-import type { Facts, PublishResult, WriteKeys, Writes } from './delivery/ports.ts';
+import type { Facts, OutboxRow, PublishResult, WriteKeys, Writes } from './delivery/ports.ts';
 import type { Failpoints } from './failpoints.ts';
 import { beatSignal } from './link/beats.ts';
 import { type OpenedFrame, SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
@@ -34,6 +34,10 @@ export class GuardlessStore extends SqlLogStore {
     });
   }
 
+  override async unacknowledged(...asked: Parameters<SqlLogStore['unacknowledged']>): Promise<OutboxRow[]> {
+    return this.#off.isOff('resend') ? [] : super.unacknowledged(...asked);
+  }
+
   #lie(facts: Facts, keys: WriteKeys): Facts {
     const off = this.#off;
     return {
@@ -41,6 +45,7 @@ export class GuardlessStore extends SqlLogStore {
       states: new Map([...facts.states].map(([log, state]) => [log, this.#lieAbout(state)])),
       known: (key) => (off.isOff('dedupe') ? undefined : facts.known(key)),
       stored: (log, seq) => facts.stored(log, seq),
+      target: (log, seq) => facts.target(log, seq),
       pairLog: (pair) => facts.pairLog(pair),
       nextIntake: (stream) => facts.nextIntake(stream),
       waiting: (author, id, stream) => facts.waiting(author, id, stream),

@@ -6,6 +6,9 @@ export const cellLimits = {
   /** Operations and bytes of one lane that may wait; beyond that an append is told `busy`. */
   laneQueueMax: 4_096,
   laneQueueBytesMax: 8 * 1024 * 1024,
+  /** Operations that wait for a transaction, above which marks are put off, and above which nothing new is pulled: entries come first. */
+  marksShedAbove: 1_024,
+  pullsShedAbove: 4_096,
   /** What one transaction takes. */
   batchEntriesMax: 256,
   batchBytesMax: 256 * 1024,
@@ -28,6 +31,8 @@ export const cellLimits = {
   socketOutBytesMax: 256 * 1024,
   /** A socket that takes nothing for this long is closed. */
   socketStuckMsMax: 30_000,
+  /** When to come again, for a fault that says later and knows no better. */
+  laterMs: 500,
   /** Frames that are no protocol before a connection is closed. */
   badFramesMax: 10,
   /** Logs of one socket in which an append has to come again before others may. */
@@ -41,6 +46,11 @@ export const cellLimits = {
   pushBytesMax: 63 * 1024,
   /** How often a node reads again what it could not read for its sockets. */
   fillAgainMs: 1_000,
+  /** Connections that may wait to be taken: a whole node's people come back at once. The system may allow fewer. */
+  acceptsWaitingMax: 4_096,
+  /** Greetings a node has under way, and how fast it gives slots to those beyond: two cores greet about 2,500 a second. */
+  greetsUnderWayMax: 1_000,
+  greetSlotsPerSecond: 2_500,
   /** Users whose heads one statement reads. */
   greetBatchMax: 256,
   /** Safety margin of a resume cursor: the furthest two nodes' clocks and a transaction may be apart. */
@@ -54,7 +64,13 @@ export const cellLimits = {
   framesRememberedMax: 65_536,
   /** How often the re-sender looks, and how many rows it takes at once. */
   resendEveryMs: 500,
-  resendRowsMax: 64,
+  resendRowsMax: 512,
+  /** Of the window, what a backlog may take: the rest is for what commits now. */
+  resendAtOnceMax: 32,
+  /** Entries of a backlog sent in one look: 4,000 a second a link leave the destination's lanes to its own people. */
+  resendEntriesMax: 2_048,
+  /** Rows a look passes over because they are not due; those behind them are seen when these have been. */
+  resendSkippedMax: 4_096,
   /** Open intake sent again at once. */
   intakeRowsMax: 1_024,
   /** Frames one destination may have waiting, and how often they are counted. */
@@ -65,8 +81,8 @@ export const cellLimits = {
   /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
   waitingCountEveryMs: 5_000,
   waitingCountShare: 20,
-  /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
-  ackGatherMs: 10,
+  /** Acknowledgements gathered before one message, and acknowledged ids before one delete: nobody waits for either. Far below a resend. */
+  ackGatherMs: 100,
   /** Inbound frames being applied. */
   applyFramesMax: 256,
   /** A run beyond the head, or an intake number beyond the next, is kept this long. */
@@ -76,6 +92,8 @@ export const cellLimits = {
   pullEntriesMax: 256,
   pullBytesMax: 200 * 1024,
   pullsAtOnceMax: 4,
+  /** Entries a node pulls each second, over all logs: a cell that was away leaves its lanes to its own people. */
+  pullEntriesPerSecondMax: 4_000,
   pullEveryMs: 1_000,
   requestMsMax: 3_000,
   /** Entries of one log that are offered again when a newer epoch gives them up; the rest is only kept. */
@@ -140,8 +158,24 @@ export const cellLimits = {
   booksUnbalancedMs: 10_000,
   /** Claims that may wait for their answer. */
   booksClaimsMax: 16,
-  /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
-  booksShareMax: 0.05,
+  /** Reading the books takes at most this share of the time, so what waits in a long outbox is counted less often; but so often at least. */
+  booksShareMax: 0.2,
+  booksPauseMsMax: 3_000,
+  /** Holdings older than this say nothing about now: above two rounds, one of each cell, and below what an alarm takes. */
+  booksSilentMs: 8_000,
+  /** Stamps of frames: held in memory at most, written down this often, kept for a week, read at most for one answer. */
+  stampsMax: 16_384,
+  stampsFlushMs: 5_000,
+  stampsKeptMs: 7 * 86_400_000,
+  stampsForgetEveryMs: 3_600_000,
+  stampRowsMax: 1_024,
+  /** A frame's id is made within this of its entries' time, whatever the clocks of the cell's nodes say. */
+  stampWindowMs: 5_000,
+  stampAnswersMax: 8,
+  /** Newest entries of a self log in which a refusal is looked for. */
+  refusalsLookedAt: 1_000,
+  /** An estimate of another cell's clock is replaced by a worse one after this. */
+  clockKeptMs: 60_000,
   /** Sessions asked about their end at once, and how often. */
   sessionsCheckEveryMs: 5_000,
   sessionsCheckMax: 1_000,
@@ -190,3 +224,10 @@ export const decideLimits = (limits: DeliveryLimits) => ({
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');
+assert(cellLimits.resendAtOnceMax <= cellLimits.framesInFlightMax / 2, 'a backlog must leave half of the window to what commits now');
+assert(
+  cellLimits.marksShedAbove < cellLimits.pullsShedAbove && cellLimits.pullsShedAbove < cellLimits.laneQueueMax * 4,
+  'marks go before pulls, and both before appends are refused',
+);
+assert(2 * cellLimits.booksPauseMsMax < cellLimits.booksSilentMs, 'holdings must be judged before they are old');
+assert(cellLimits.booksSilentMs < cellLimits.booksUnbalancedMs, 'one look must not be an alarm');

@@ -1,12 +1,18 @@
 // The live sockets by session: a session that ends closes its socket, and a device that connects anew, at whichever node of
 // the cell, replaces its old one.
 import type { SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import type { Connection } from './edge/greeted.ts';
+import type { Connection, Greeted } from './edge/greeted.ts';
 
-interface Live {
-  readonly socket: Connection;
+/** A device with a socket here. */
+export interface OnlineDevice {
+  readonly user: bigint;
+  readonly device: string;
   /** Unix ms by this node's clock. */
   readonly openedAt: number;
+}
+
+interface Live extends OnlineDevice {
+  readonly socket: Connection;
 }
 
 export class SessionsWatch {
@@ -26,14 +32,19 @@ export class SessionsWatch {
     this.#count = count;
   }
 
-  greeted(session: bigint, socket: Connection, openedAt: number): void {
+  greeted({ session, user, device }: Pick<Greeted, 'session' | 'user' | 'device'>, socket: Connection, openedAt: number): void {
     const before = this.#live.get(session);
-    this.#live.set(session, { socket, openedAt });
+    this.#live.set(session, { socket, openedAt, user, device });
     if (before && before.socket !== socket) before.socket.close('replaced');
   }
 
   left(session: bigint, socket: Connection): void {
     if (this.#live.get(session)?.socket === socket) this.#live.delete(session);
+  }
+
+  /** Devices of these users that are connected to this node. Looks through all of them: for people who ask, not for messages. */
+  devicesOf(users: { has(user: bigint): boolean }): OnlineDevice[] {
+    return [...this.#live.values()].filter(({ user }) => users.has(user));
   }
 
   end(sessions: readonly bigint[]): void {

@@ -1,5 +1,7 @@
 // The secrets of one installation, generated once and kept in its data folder (0600), never in the repository.
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { directoryTlsName } from '@weft/runtime/mutual-tls.ts';
+import { type KeyedCertificate, newAuthority, newCertificate } from './certificates.ts';
 import type { FabricPlan } from './plan.ts';
 import { readJson, writeJson } from './state-file.ts';
 
@@ -14,14 +16,20 @@ export interface CellCredentials {
 
 export interface Credentials {
   readonly cells: Readonly<Record<string, CellCredentials>>;
-  /** Service token of whoever operates the installation. */
-  readonly operator: string;
   /** Service tokens of the routers by region. */
   readonly routers: Readonly<Record<string, string>>;
+  /** Lets who holds it ask the cells where a message is. */
+  readonly operatorToken: string;
   /** Ed25519, base64url of the raw 32 bytes: seed of the control plane, and the public key everybody else checks with. */
   readonly directorySignKey: string;
   readonly directoryKey: string;
+  /** Signs the certificates below: of the control plane, of each cell and each router, by the name of its token. */
+  readonly authority: KeyedCertificate;
+  readonly certificates: Readonly<Record<string, KeyedCertificate>>;
 }
+
+export const controlPlaneName = 'control-plane';
+export const routerName = (region: string): string => `router-${region}`;
 
 const secret = (): string => randomBytes(32).toString('base64url');
 
@@ -30,12 +38,28 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const kept = readJson<Partial<Credentials>>(file) ?? {};
   const credentials: Credentials = {
     ...directoryKeys(kept),
-    operator: kept.operator ?? secret(),
+    operatorToken: kept.operatorToken ?? secret(),
+    ...certificatesOf(kept, [controlPlaneName, ...plan.cells.map(({ name }) => name), ...plan.regions.map(({ name }) => routerName(name))]),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };
   writeJson(file, credentials);
   return credentials;
+}
+
+const authorityName = 'weft installation';
+
+function certificatesOf(kept: Partial<Credentials>, names: readonly string[]): Pick<Credentials, 'authority' | 'certificates'> {
+  const nowMs = Date.now();
+  const authority = kept.authority ?? newAuthority(authorityName, nowMs);
+  const known: Readonly<Record<string, KeyedCertificate>> = kept.certificates ?? {};
+  const fresh = names
+    .filter((name) => known[name] === undefined)
+    .map((name) => {
+      const dnsName = name === controlPlaneName ? directoryTlsName : `${name}.weft`;
+      return [name, newCertificate(authority, { name, dnsName, issuer: authorityName, nowMs })] as const;
+    });
+  return { authority, certificates: { ...known, ...Object.fromEntries(fresh) } };
 }
 
 const newCell = (): CellCredentials => ({ serviceToken: secret(), keySecret: secret(), peppers: `1:${secret()}` });
@@ -52,9 +76,13 @@ function directoryKeys(kept: Partial<Credentials>): { directorySignKey: string; 
 /** `name:sha256hex,…`: what the control plane knows of the tokens of those who may speak to it. */
 export function serviceTokenDigests(credentials: Credentials): string {
   const named = [
-    ['operator', credentials.operator] as const,
     ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
-    ...Object.entries(credentials.routers).map(([region, token]) => [`router-${region}`, token] as const),
+    ...Object.entries(credentials.routers).map(([region, token]) => [routerName(region), token] as const),
   ];
-  return named.map(([name, token]) => `${name}:${createHash('sha256').update(token).digest('hex')}`).join(',');
+  return named.map(([name, token]) => `${name}:${digestOf(token)}`).join(',');
 }
+
+/** What the cells know of the operator's token. */
+export const operatorTokenDigest = ({ operatorToken }: Credentials): string => `operator:${digestOf(operatorToken)}`;
+
+const digestOf = (token: string): string => createHash('sha256').update(token).digest('hex');

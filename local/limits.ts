@@ -53,6 +53,11 @@ export const limits = {
   canaryEveryMs: 1_000,
   /** Latencies kept per link for p50 and p99: the last five minutes. */
   latenciesMax: 300,
+  /** Milliseconds that a node has to answer an operator. */
+  operatorMsMax: 900,
+  /** Milliseconds between two questions for the books, and for how long an answer is shown. */
+  booksEveryMs: 2_000,
+  booksKeptMs: 6_000,
   /** Milliseconds between two drawings of the live part. */
   drawEveryMs: 1_000,
   /** Milliseconds between two status lines where there is no terminal. */

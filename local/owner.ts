@@ -47,7 +47,7 @@ class Operator {
 
   async takeOver(log: string, to: string): Promise<void> {
     const { epoch } = await this.ask<Ownership>(to, `logs/${log}`);
-    using channel = grpcChannel(this.#fabric.controlPlane, this.#credentials.operator);
+    using channel = grpcChannel(this.#fabric.controlPlane, this.#credentials.operatorToken);
     await channel.call(DirectoryServiceService.takeOver, { log: BigInt(log), cell: to, after: BigInt(epoch) });
   }
 

@@ -1,6 +1,7 @@
 // What `npm start` shows: lines that stay, and on a terminal a part below them that is redrawn in place.
 import type { FabricFile } from './fabric-file.ts';
 import { limits } from './limits.ts';
+import { type BookOf, type LinkBook, verdictOf } from './link-books.ts';
 import type { LinkNumbers } from './link-stats.ts';
 
 export interface Output {
@@ -84,15 +85,26 @@ export function addressTable(fabric: FabricFile): string[] {
   return columns([['region', 'router', 'cell', 'nodes', 'database'], ...rows]);
 }
 
-/** One line per directed link; two side by side when there is room. */
-export function linkTable(links: readonly LinkNumbers[], width: number): string[] {
-  const head = ['link', 'messages', 'p50 ms', 'p99 ms', 'backlog'];
+const noBooks: BookOf = () => undefined;
+
+/** One line per directed link, with its books once any are known; two side by side when there is room. */
+export function linkTable(links: readonly LinkNumbers[], width: number, bookOf: BookOf = noBooks): string[] {
+  const hasBooks = links.some(({ from, to }) => bookOf(from, to));
+  const head = [
+    'link',
+    'messages',
+    'p50 ms',
+    'p99 ms',
+    'backlog',
+    ...(hasBooks ? ['accepted', 'applied', 'waiting', 'refused', 'books'] : []),
+  ];
   const rows = links.map((link) => [
     `${link.from} → ${link.to}`,
     String(link.shown),
     milliseconds(link.p50),
     milliseconds(link.p99),
     String(link.backlog),
+    ...(hasBooks ? bookCells(bookOf(link.from, link.to)) : []),
   ]);
   const single = columns([head, ...rows], 1);
   const lineWidth = Math.max(...single.map((line) => line.length));
@@ -103,14 +115,26 @@ export function linkTable(links: readonly LinkNumbers[], width: number): string[
   return left.map((line, at) => `${line.padEnd(lineWidth + limits.columnGap)}${right[at] ?? ''}`.trimEnd());
 }
 
+const bookCells = (book: LinkBook | undefined): string[] => [
+  ...(['accepted', 'applied', 'waiting', 'refused'] as const).map((what) => (book ? String(book[what]) : '–')),
+  verdictOf(book),
+];
+
 /** The same in one line, for logs. */
-export function linkSummary(links: readonly LinkNumbers[]): string {
+export function linkSummary(links: readonly LinkNumbers[], bookOf: BookOf = noBooks): string {
   const shown = links.reduce((sum, link) => sum + link.shown, 0);
   const backlog = links.reduce((sum, link) => sum + link.backlog, 0);
   const worst = [...links].sort((a, b) => (b.p99 ?? -1) - (a.p99 ?? -1))[0];
   const waiting = links.filter((link) => link.shown === 0).length;
   const slowest = worst?.p99 === undefined ? '' : `, slowest p99 ${milliseconds(worst.p99)} ms (${worst.from} → ${worst.to})`;
-  return `links: ${links.length - waiting} of ${links.length} up, ${shown} messages${slowest}, backlog ${backlog}`;
+  return `links: ${links.length - waiting} of ${links.length} up, ${shown} messages${slowest}, backlog ${backlog}${booksSummary(links, bookOf)}`;
+}
+
+function booksSummary(links: readonly LinkNumbers[], bookOf: BookOf): string {
+  const known = links.map(({ from, to }) => ({ from, to, book: bookOf(from, to) })).filter(({ book }) => book !== undefined);
+  const wrong = known.filter(({ book }) => Object.keys(book?.alarms ?? {}).length > 0);
+  if (wrong.length > 0) return `, books: ${wrong.map(({ from, to, book }) => `${verdictOf(book)} (${from} → ${to})`).join(', ')}`;
+  return known.length > 0 ? ', the books balance' : '';
 }
 
 const milliseconds = (ms: number | undefined): string => (ms === undefined ? '–' : ms.toFixed(ms < 100 ? 1 : 0));

@@ -4,6 +4,7 @@ import { Canary } from './canary.ts';
 import { dataDirDefault, machineEnvironment, portBaseDefault } from './defaults.ts';
 import { Fabric, type FabricEvent } from './fabric.ts';
 import { limits } from './limits.ts';
+import { LinkBooks } from './link-books.ts';
 import { directedLinks, planFabric, plannedProcesses } from './plan.ts';
 import { resetData, StartRefused } from './preflight.ts';
 import { addressTable, linkSummary, linkTable, Screen } from './screen.ts';
@@ -108,6 +109,7 @@ async function watchLinks(parts: { fabric: Fabric; screen: Screen; signal: Abort
     dataDir: fabric.dataDir,
     say: (line) => screen.line(`  ${clock()}  ${line}`),
   });
+  using books = new LinkBooks(fabric.describe());
   let ready = false;
   const sayReady = (): void => {
     if (ready) return;
@@ -121,9 +123,9 @@ async function watchLinks(parts: { fabric: Fabric; screen: Screen; signal: Abort
     const links = canary.numbers();
     const down = fabric.servers().filter(({ state }) => state !== 'running');
     const state = down.length === 0 ? 'every process runs' : down.map((one) => `${one.name} ${one.state}`).join(', ');
-    screen.show(['', ...linkTable(links, screen.width), '', `  ${state} · Ctrl-C stops, the data is kept`]);
+    screen.show(['', ...linkTable(links, screen.width, books.of), '', `  ${state} · Ctrl-C stops, the data is kept`]);
   };
-  const status = (): void => screen.line(`  ${clock()}  ${linkSummary(canary.numbers())}`);
+  const status = (): void => screen.line(`  ${clock()}  ${linkSummary(canary.numbers(), books.of)}`);
   using _drawing = every(limits.drawEveryMs, screen.live ? draw : () => undefined);
   using _telling = every(limits.statusEveryMs, screen.live ? () => undefined : status);
   if (screen.live) draw();

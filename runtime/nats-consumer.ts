@@ -14,6 +14,8 @@ export interface InboundFrame {
   readonly cls: FrameClass;
   readonly p: number;
   readonly data: Uint8Array;
+  /** When the stream took it, by its broker's clock: Unix ms. */
+  readonly storedAtMs: number;
   /** Handed out before, here or to another node, and not acknowledged. */
   readonly redelivered: boolean;
   /** Done: the stream forgets it. Only after the commit. */
@@ -53,6 +55,10 @@ class StreamFrame implements InboundFrame {
 
   get data(): Uint8Array {
     return this.#message.data;
+  }
+
+  get storedAtMs(): number {
+    return this.#message.time.getTime();
   }
 
   get redelivered(): boolean {

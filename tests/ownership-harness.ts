@@ -46,7 +46,7 @@ export class Operator {
   async takeOver(log: bigint, to: string): Promise<void> {
     const { epoch } = await this.ownership(to, log);
     const { plan, credentials } = this.#fabric.fabric;
-    using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operator);
+    using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operatorToken);
     await channel.call(DirectoryServiceService.takeOver, { log, cell: to, after: BigInt(epoch) });
   }
 }

@@ -78,6 +78,11 @@ async function hotStatements(count: number): Promise<Statement[]> {
     ids.map((log) => ({ log, seq: 1 })),
     () => epochs,
   );
+  await entries.readTargets(
+    query,
+    ids.map((log) => ({ log, seq: 1 })),
+    () => epochs,
+  );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await readCheckPoint(query, 1n, 100);

@@ -17,12 +17,32 @@ export interface LaneClaim {
   readonly oldest: bigint;
 }
 
+export interface IntakeClaim {
+  readonly accepted: number;
+  readonly applied: number;
+  readonly refused: number;
+  readonly waiting: number;
+}
+
+const differenceOf = ({ accepted, applied, refused, waiting }: IntakeClaim): number => accepted - applied - refused - waiting;
+
+/**
+ * Intake of all links of a cell. When a log changes its owner, open intake goes to another link than it was accepted for: what one
+ * lacks the other has. So only what they lack together is missing; as long as that is nothing, each is accepted where it went.
+ */
+export function withMoves(intake: ReadonlyMap<number, IntakeClaim>): Map<number, IntakeClaim> {
+  const missing = [...intake.values()].reduce((sum, each) => sum + differenceOf(each), 0);
+  return new Map(
+    [...intake].map(([peer, each]) => [peer, missing === 0 ? { ...each, accepted: each.accepted - differenceOf(each) } : each]),
+  );
+}
+
 export interface Claim {
   /** Names the claim. */
   readonly sentAt: number;
   readonly lanes: readonly LaneClaim[];
   /** Own people's appends that the other cell decides. */
-  readonly intake: { readonly accepted: number; readonly applied: number; readonly refused: number; readonly waiting: number };
+  readonly intake: IntakeClaim;
   /** Entries the other cell should have which a look through the own store did not find. */
   readonly holes: number;
 }
@@ -36,7 +56,8 @@ export interface Holdings {
   readonly holes: number;
 }
 
-export const hops = ['owner store', 'outbox', 'bus', 'stream', 'replica store', 'pull', 'intake'] as const;
+/** Where entries can go missing: the owner's store, its outbox, the bus, the destination's stream or store, its pull; open intake. */
+export const hops = ['owner', 'outbox', 'bus', 'stream', 'replica', 'pull', 'intake'] as const;
 export type Hop = (typeof hops)[number];
 
 export interface BalanceLimits {
@@ -83,8 +104,7 @@ export class LinkBalance {
   claim(claim: Claim, nowMs: number): void {
     this.#claims.push(claim);
     if (this.#claims.length > this.#limits.claimsMax) this.#claims.shift();
-    const { accepted, applied, refused, waiting } = claim.intake;
-    this.#note('intake', Math.abs(accepted - applied - refused - waiting), nowMs);
+    this.#note('intake', Math.abs(differenceOf(claim.intake)), nowMs);
     const holdings = this.#holdings;
     if (!holdings || nowMs - this.#heardMs > this.#limits.silentMs) {
       for (const hop of hops) if (hop !== 'intake') this.#problems.delete(hop);
@@ -95,7 +115,12 @@ export class LinkBalance {
       if (this.#oldest.get(lane)?.id !== oldest) this.#oldest.set(lane, { id: oldest, sinceMs: nowMs });
     });
     const excess = sumOf(claim.lanes, (lane, i) => Math.max(0, (holdings.lanes[i]?.applied ?? 0) - lane.accepted));
-    this.#note('owner store', excess + claim.holes, nowMs);
+    this.#note('owner', excess + claim.holes, nowMs);
+  }
+
+  /** Whether this claim is one of this node that is still remembered. */
+  isOwn(sentAt: number): boolean {
+    return this.#claims.some((claim) => claim.sentAt === sentAt);
   }
 
   /** What the other cell holds. `wasStored`: whether its broker has taken a frame, as far as this node knows. */
@@ -104,12 +129,12 @@ export class LinkBalance {
     if (!claim) return;
     this.#holdings = holdings;
     this.#heardMs = nowMs;
-    const found = new Map<Hop, number>([['replica store', holdings.holes]]);
+    const found = new Map<Hop, number>([['replica', holdings.holes]]);
     let stuckMs = nowMs;
     claim.lanes.forEach((lane, i) => {
       const held = holdings.lanes[i] ?? { applied: 0, behind: 0 };
       const lost = lane.accepted - lane.waiting - lane.dropped - held.applied - held.behind;
-      if (lost > 0) add(found, lane.settled + lane.dropped + lane.waiting < lane.accepted ? 'outbox' : 'replica store', lost);
+      if (lost > 0) add(found, lane.settled + lane.dropped + lane.waiting < lane.accepted ? 'outbox' : 'replica', lost);
       else if (lane.accepted > held.applied && this.#isStuck(i, lane, { holdings, nowMs })) {
         add(found, wasStored(lane.oldest) === false ? 'bus' : 'stream', Math.min(lane.waiting, lane.accepted - held.applied));
         stuckMs = Math.min(stuckMs, this.#oldest.get(i)?.sinceMs ?? nowMs);
@@ -119,7 +144,7 @@ export class LinkBalance {
     const behind = sumOf(holdings.lanes, (lane) => lane.behind);
     if (applied !== this.#still.applied || behind === 0) this.#still = { applied, sinceMs: nowMs };
     if (behind > 0 && nowMs > this.#still.sinceMs) found.set('pull', behind);
-    for (const hop of ['outbox', 'replica store', 'pull'] as const) this.#note(hop, found.get(hop) ?? 0, nowMs);
+    for (const hop of ['outbox', 'replica', 'pull'] as const) this.#note(hop, found.get(hop) ?? 0, nowMs);
     for (const hop of ['bus', 'stream'] as const) this.#note(hop, found.get(hop) ?? 0, stuckMs);
   }
 

@@ -5,6 +5,7 @@ import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { adoptEpochs, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
+import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { epochAt } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
@@ -13,9 +14,9 @@ import { unreadable } from './poison.ts';
 import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
-export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcome {
-  // A frame may hold answers to be sent again behind what is new.
-  const highest = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
+export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome {
+  const operation = inOrder(arrived);
+  const highest = operation.entries.at(-1)?.seq ?? 0;
   let row = work.row(operation.log);
   if (!row || row.status === 'opening') {
     const opened = openReplica(operation, work);
@@ -56,6 +57,13 @@ function laterEpoch(operation: ApplyOperation, work: WorkingSet): Outcome {
   const known = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
   work.behind.push({ log: operation.log, known, src: operation.src });
   return { type: 'applied', head: work.row(operation.log)?.head ?? 0, behind: true };
+}
+
+/** A frame names what was asked for again behind what is new. */
+function inOrder(operation: ApplyOperation): ApplyOperation {
+  const { entries } = operation;
+  if (entries.every((entry, i) => i === 0 || entry.seq > (entries[i - 1] as Entry).seq)) return operation;
+  return { ...operation, entries: entries.toSorted((a, b) => a.seq - b.seq) };
 }
 
 /** First sight of a log: its first entry or a pulled snapshot opens it; anything else makes a row to be pulled (R18). */
@@ -141,11 +149,7 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   const state = work.state(operation.log) as LogState;
   const wrong = wrongEpoch(entry, operation, row, work);
   if (wrong) return wrong;
-  if (entry.seq <= row.head) {
-    const stored = work.facts.stored(entry.log, entry.seq);
-    if (!stored || sameHeader(stored, entry)) return undefined;
-    return forked(row, work);
-  }
+  if (entry.seq <= row.head) return compareBelow(entry, row, work);
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
   // Its sender could not prove it: it will be pulled again.
   if (!entry.prev) return { type: 'rejected', why: 'unusable' };
@@ -157,7 +161,9 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     work.touch(row.log);
     return { type: 'rejected', why: 'unusable' };
   }
+  const target = targetFor(work, entry);
   work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
+  if (target) work.empty(target);
   if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
   else if (after !== state) {
     work.changeState(after);
@@ -165,6 +171,13 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     moveOwner(entry, state, work);
   }
   return undefined;
+}
+
+function compareBelow(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const stored = work.facts.stored(entry.log, entry.seq);
+  // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
+  if (!stored && entry.author !== 0n && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
+  return !stored || sameHeader(stored, entry) ? undefined : forked(row, work);
 }
 
 /** Each entry is of the epoch that gave its seq, or begins the next one by the word of whoever may say so. */

@@ -5,7 +5,7 @@
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
-import { type Entry, isContent, kinds } from './entry.ts';
+import { type Entry, isContent, isEmptying, kinds } from './entry.ts';
 import { agreedUpTo, type EpochStart, ownedUpTo } from './epochs.ts';
 import { type LogState, ownerOf, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
@@ -124,7 +124,7 @@ function giveUp(
 /** The author's home vouches for it, so it is intake like any other: the owner appends it unless it knows the id. */
 function offerOf(entry: Entry, after: LogState, work: WorkingSet): Omit<IntakeRow, 'n'>[] {
   const { author, clientEntryId, kind, body } = entry;
-  const isOffered = isContent(kind) || kind === kinds.membersAdded || kind === kinds.membersRemoved;
+  const isOffered = isContent(kind) || isEmptying(kind) || kind === kinds.membersAdded || kind === kinds.membersRemoved;
   if (!isOffered || author === 0n || work.context.homeOf(author) !== work.context.cell) return [];
   const createdMs = work.context.nowMs;
   return [{ stream: streamOf(after), log: after.log, dst: ownerOf(after), author, clientEntryId, kind, body, createdMs }];

@@ -1,5 +1,6 @@
 // What a batch of operations must lock and look up before it can be decided.
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { targetOf } from './emptying.ts';
 import { isOwnership, kinds } from './entry.ts';
 import { isGroupPair, type Pair, streamOfPair } from './log-state.ts';
 import type { AppendOperation, ApplyOperation, IntakeOperation, Operation, Target } from './operations.ts';
@@ -16,11 +17,23 @@ interface Collected {
   readonly settles: bigint[];
   readonly cuts: { log: bigint; above: number }[];
   readonly runs: { log: bigint; from: number; to: number }[];
+  readonly targets: { log: bigint; seq: number }[];
 }
 
 /** `isLocal`: whether a user is homed in this cell, so that their self log may get an entry. */
 export function keysOf(operations: readonly Operation[], isLocal: (user: bigint) => boolean): WriteKeys {
-  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], moves: [], settles: [], cuts: [], runs: [] };
+  const keys: Collected = {
+    logs: new Set(),
+    known: [],
+    pairs: [],
+    intakes: [],
+    decided: [],
+    moves: [],
+    settles: [],
+    cuts: [],
+    runs: [],
+    targets: [],
+  };
   for (const operation of operations) collect(operation, keys, isLocal);
   return { ...keys, logs: [...keys.logs].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) };
 }
@@ -48,10 +61,17 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
 function collectRun(operation: ApplyOperation, keys: Collected): void {
   const { log, entries, epochs } = operation;
   keys.logs.add(log);
-  const first = entries[0];
-  if (first) keys.runs.push({ log, from: first.seq, to: entries.at(-1)?.seq ?? first.seq });
+  for (const { kind, body } of entries) addTarget(keys, log, kind, body);
+  const seqs = entries.map(({ seq }) => seq);
+  // What was asked for again comes behind what is new: the first of a frame need not be its lowest.
+  if (seqs.length > 0) keys.runs.push({ log, from: Math.min(...seqs), to: Math.max(...seqs) });
   if (epochs || entries.some(({ kind }) => isOwnership(kind))) keys.moves.push(log);
   if (operation.cut !== undefined) keys.cuts.push({ log, above: operation.cut });
+}
+
+function addTarget(keys: Collected, log: bigint, kind: number, body: Uint8Array): void {
+  const seq = targetOf(kind, body);
+  if (seq !== undefined) keys.targets.push({ log, seq });
 }
 
 function collectAppend(operation: AppendOperation | IntakeOperation, keys: Collected, isLocal: (user: bigint) => boolean): void {
@@ -60,6 +80,7 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
   else {
     keys.logs.add(target.log);
     keys.known.push({ log: target.log, author, clientEntryId });
+    addTarget(keys, target.log, operation.kind, operation.body);
   }
   if (operation.type === 'intake') {
     keys.decided.push({ stream: operation.stream, cell: operation.src, generation: operation.generation });

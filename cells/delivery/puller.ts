@@ -1,5 +1,6 @@
 // Pull (R17): gap repair, bootstrap of a new replica, catch-up and anti-entropy in one. Asks the owner for what continues
-// the run held here, page by page, until it is as long as is known.
+// the run held here, page by page, until it is as long as is known. Logs take turns by pages, so that a long one holds up
+// nobody, and all together so many entries a second.
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
@@ -19,16 +20,18 @@ export interface PullerOptions {
   readonly store: LogStore;
   readonly link: Link;
   readonly clock: Clock;
-  readonly atOnceMax: number;
-  readonly waitingMax: number;
   /** What the directory signed for a log last. */
   readonly takeover: DecideContext['takeover'];
+  readonly limits: {
+    readonly pullsAtOnceMax: number;
+    /** Logs that may wait. */
+    readonly earlyMax: number;
+    readonly pullEntriesPerSecondMax: number;
+  };
   readonly apply: (operation: ApplyOperation) => Promise<Outcome>;
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
   readonly failed: (error: unknown) => void;
-  /** True: nothing is pulled. For tests that switch this guard off. */
-  readonly isOff?: () => boolean;
 }
 
 export class Puller {
@@ -36,6 +39,9 @@ export class Puller {
   /** Logs to pull, and the cell that told of them; shortest wait first. */
   readonly #waiting = new Map<bigint, number>();
   readonly #running = new Set<bigint>();
+  /** No page is asked for before this (monotonic). */
+  #notBeforeMs = 0;
+  #pausing: Disposable | undefined;
 
   constructor(options: PullerOptions) {
     this.#options = options;
@@ -43,32 +49,46 @@ export class Puller {
 
   /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
   want(log: bigint, src: number): void {
-    if (this.#options.isOff?.()) return;
-    if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.waitingMax) return;
+    if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.limits.earlyMax) return;
     this.#waiting.set(log, src);
     this.#next();
   }
 
   #next(): void {
-    while (this.#running.size < this.#options.atOnceMax) {
+    while (this.#running.size < this.#options.limits.pullsAtOnceMax && !this.#pausing) {
       const [first] = this.#waiting;
-      if (!first) return;
+      if (!first || this.#pauses()) return;
       const [log, src] = first;
       this.#waiting.delete(log);
       this.#running.add(log);
-      this.#pull(log, src)
+      void this.#pullPage(log, src)
         // A peer that is away is no news: the log stays behind and is wanted again.
-        .catch((error: unknown) => (error instanceof WeftError ? undefined : this.#options.failed(error)))
-        .finally(() => {
+        .catch((error: unknown) => void (error instanceof WeftError || this.#options.failed(error)))
+        .then((hasMore) => {
           this.#running.delete(log);
+          // Behind all others, whose turn comes first.
+          if (hasMore) this.#waiting.set(log, src);
           this.#next();
         });
     }
   }
 
-  /** Pages until the owner has no more, or a page brings nothing. */
-  async #pull(log: bigint, src: number): Promise<void> {
-    while (await this.#pullPage(log, src));
+  /** Whether the pages of late were so full that the next has to wait. */
+  #pauses(): boolean {
+    const { clock } = this.#options;
+    const waitMs = this.#notBeforeMs - clock.monotonic();
+    // Timers are no finer.
+    if (waitMs < 1) return false;
+    this.#pausing = clock.timer(waitMs, () => {
+      this.#pausing = undefined;
+      this.#next();
+    });
+    return true;
+  }
+
+  #paid(entries: number): void {
+    const { clock, limits } = this.#options;
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.monotonic()) + (entries * 1_000) / limits.pullEntriesPerSecondMax;
   }
 
   /** Whether there is more to ask for. */
@@ -92,6 +112,7 @@ export class Puller {
     if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
     const outcome = await apply(operation);
     this.#options.pulled(owner, operation.entries.length);
+    this.#paid(operation.entries.length);
     if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
     return outcome.head > (local?.row.head ?? -1) || agreed < head;
   }

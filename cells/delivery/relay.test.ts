@@ -12,6 +12,9 @@ const limits = {
   resendRowsMax: 64,
   ackGatherMs: 5,
   framesRememberedMax: 100,
+  resendAtOnceMax: 2,
+  resendEntriesMax: 100,
+  resendSkippedMax: 100,
 };
 const row = (id: number): OutboxRow => ({ id: BigInt(id), dst: 2, class: 'e', lane: 0, ranges: [], envelopes: [], entries: [] });
 
@@ -184,4 +187,38 @@ test('frames whose acknowledgement never comes here are forgotten at last, and t
   clock.advance(2_000);
   await resend();
   assert.ok((published.at(-1)?.attempt ?? 0) > 1_000);
+});
+
+test('a backlog leaves half of the window to what commits now', async () => {
+  const { relay, rows, published, resend, answer, clock } = open();
+  rows.push(...[1, 2, 3, 4, 5].map(row));
+  clock.advance(limits.resendAfterMs);
+  await resend();
+  await answer('stored');
+  // The probe, then two at once.
+  assert.deepEqual(
+    published.map(({ id }) => id),
+    [1n, 2n, 3n],
+  );
+  relay.publishCommitted([row(9)]);
+  await settled();
+  assert.deepEqual(
+    published.map(({ id }) => id),
+    [1n, 2n, 3n, 9n],
+  );
+});
+
+test('one look sends no more entries of a backlog than its budget, and one frame at least', async () => {
+  const { rows, published, resend, clock } = open({ resendEntriesMax: 10, resendAtOnceMax: 4, framesInFlightMax: 8 });
+  const long = (id: number): OutboxRow => ({ ...row(id), ranges: [{ log: 7n, first: 1, last: 8 }] });
+  rows.push(...[1, 2, 3, 4].map(long));
+  clock.advance(limits.resendAfterMs);
+  await resend();
+  await published[0]?.answer('stored');
+  await settled();
+  for (const one of published.slice(1)) await one.answer('stored');
+  assert.deepEqual(
+    published.map(({ id }) => id),
+    [1n, 2n],
+  );
 });

@@ -16,8 +16,21 @@ export interface RelayLimits {
   readonly resendAfterMs: number;
   readonly resendAfterMsMax: number;
   readonly resendRowsMax: number;
+  readonly resendAtOnceMax: number;
+  readonly resendEntriesMax: number;
+  readonly resendSkippedMax: number;
   readonly ackGatherMs: number;
   readonly framesRememberedMax: number;
+}
+
+export type FrameFate = 'published' | 'stored' | 'acknowledged';
+
+export interface TracedFrame {
+  readonly id: bigint;
+  readonly dst: number;
+  /** With `published`. */
+  readonly row?: OutboxRow;
+  readonly attempt?: number;
 }
 
 export interface RelayOptions {
@@ -30,8 +43,8 @@ export interface RelayOptions {
   readonly failed: (error: unknown) => void;
   /** The broker has a frame: where a failpoint stands. */
   readonly stored?: () => void;
-  /** True: nothing is sent again. For tests that switch this guard off. */
-  readonly isOff?: () => boolean;
+  /** What becomes of each frame, for whoever asks later where a message was. */
+  readonly traced?: ((frame: TracedFrame, what: FrameFate) => void) | undefined;
   /** A frame was published (again), or acknowledged end to end. */
   readonly counted: (dst: number, what: 'sent' | 'resent' | 'acknowledged' | 'no-responders' | 'refused' | 'timeout') => void;
 }
@@ -85,26 +98,42 @@ export class Relay {
     await this.#publish(row, bytes, 1);
   }
 
-  /** Sends again what is due for one destination. Called often by the lease's holder. */
+  /**
+   * Sends again what is due for one destination. Called often by the lease's holder. A backlog takes a part of the window only,
+   * so that what commits now goes out at once beside it, and so many entries a call, so that the destination's own people have
+   * its lanes: how fast a link that was cut drains is bounded by this.
+   */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
-    if (this.#options.isOff?.()) return;
-    const room = limits.framesInFlightMax - this.inFlight(dst);
-    if (room <= 0) return;
-    const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#sentTo(dst));
-    let taken = 0;
-    for (const row of rows) {
-      if (taken >= room) return;
-      const sent = this.#sent.get(row.id);
-      if (sent && (sent.underWay || clock.monotonic() < sent.dueMs)) continue;
-      taken += 1;
-      const attempt = sent ? sent.attempt + (sent.stored ? 1 : 0) : this.#nextForeignAttempt();
+    const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#notDue(dst));
+    const due = rows.filter(({ id }) => {
+      const sent = this.#sent.get(id);
+      return !sent || (!sent.underWay && clock.monotonic() >= sent.dueMs);
+    });
+    const [probe, ...rest] = withinBudget(due, limits);
+    if (!probe || this.inFlight(dst) >= limits.framesInFlightMax) return;
+    // One probe tells whether anybody is there; the rest would only be refused as well.
+    if (!(await this.#sendAgain(probe))) return;
+    while (rest.length > 0) {
+      const room = Math.min(limits.resendAtOnceMax, limits.framesInFlightMax - this.inFlight(dst));
+      if (room <= 0) return;
+      const stored = await Promise.all(rest.splice(0, room).map((row) => this.#sendAgain(row)));
+      if (stored.includes(false)) return;
+    }
+  }
+
+  /** Resolves to whether the broker has it. */
+  async #sendAgain(row: OutboxRow): Promise<boolean> {
+    try {
       const bytes = await this.#load(row);
-      this.#options.counted(dst, 'resent');
-      const stored = this.#publish(row, bytes, attempt);
-      stored.catch(this.#options.failed);
-      // One probe tells whether anybody is there; the rest would only be refused as well.
-      if (taken === 1 && !(await stored.catch(() => false))) return;
+      // Another look, or its first sending, may have come in between.
+      const sent = this.#sent.get(row.id);
+      if (sent?.underWay) return true;
+      this.#options.counted(row.dst, 'resent');
+      return await this.#publish(row, bytes, sent ? sent.attempt + (sent.stored ? 1 : 0) : this.#nextForeignAttempt());
+    } catch (error) {
+      this.#options.failed(error);
+      return false;
     }
   }
 
@@ -117,6 +146,7 @@ export class Relay {
     for (const id of [...acks.committed, ...acks.rejected]) {
       waiting.push(id);
       this.#sent.delete(id);
+      this.#options.traced?.({ id, dst: src }, 'acknowledged');
       this.#options.counted(src, 'acknowledged');
     }
     this.#acked.set(src, waiting);
@@ -131,10 +161,13 @@ export class Relay {
     for (const [dst, ids] of acked) this.#options.store.acknowledged(dst, ids).catch(this.#options.failed);
   }
 
-  #sentTo(dst: number): number {
+  /** Rows that a look will meet and pass over. */
+  #notDue(dst: number): number {
+    const { clock, limits } = this.#options;
+    const now = clock.monotonic();
     let count = 0;
-    for (const sent of this.#sent.values()) if (sent.dst === dst) count += 1;
-    return count;
+    for (const sent of this.#sent.values()) if (sent.dst === dst && (sent.underWay || now < sent.dueMs)) count += 1;
+    return Math.min(count, limits.resendSkippedMax);
   }
 
   /** An acknowledgement that never came here leaves its frame behind. One that is forgotten too early gets a foreign attempt. */
@@ -154,7 +187,7 @@ export class Relay {
 
   /** Resolves to whether the broker has it. */
   async #publish(row: OutboxRow, bytes: Uint8Array, attempt: number): Promise<boolean> {
-    const { link, clock, limits, counted } = this.#options;
+    const { link, clock, limits, counted, traced } = this.#options;
     const sent = this.#sent.get(row.id) ?? { dst: row.dst, attempt, stored: false, dueMs: 0, waitMs: limits.resendAfterMs, underWay: true };
     sent.attempt = attempt;
     sent.underWay = true;
@@ -163,10 +196,12 @@ export class Relay {
     this.#forgetOldest();
     this.#inFlight.set(row.dst, this.inFlight(row.dst) + 1);
     counted(row.dst, 'sent');
+    traced?.({ id: row.id, dst: row.dst, row, attempt }, 'published');
     try {
       const result = await link.publish({ dst: row.dst, class: row.class, lane: row.lane, id: row.id, attempt, bytes });
       sent.stored = result === 'stored' || result === 'duplicate';
       if (sent.stored) this.#options.stored?.();
+      if (sent.stored) traced?.(row, 'stored');
       if (result === 'no-responders' || result === 'refused' || result === 'timeout') counted(row.dst, result);
       return sent.stored;
     } finally {
@@ -188,4 +223,16 @@ export class Relay {
       entries.push(...(await this.#options.store.readRange(log, first, last, last - first + 1)));
     return this.#encode(row, entries);
   }
+}
+
+/** The first rows that hold so many entries together; one at least. */
+function withinBudget(rows: readonly OutboxRow[], limits: Pick<RelayLimits, 'resendRowsMax' | 'resendEntriesMax'>): OutboxRow[] {
+  let entries = 0;
+  const end = rows.findIndex((row) => {
+    const over = entries > 0 && entries >= limits.resendEntriesMax;
+    for (const { first, last } of row.ranges) entries += last - first + 1;
+    entries += row.envelopes.length;
+    return over;
+  });
+  return rows.slice(0, Math.min(end < 0 ? rows.length : end, limits.resendRowsMax));
 }

@@ -2,6 +2,7 @@
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
 import { checkPointEvery } from './chain-of.ts';
 import type { DecideContext } from './decide-context.ts';
+import { emptied } from './emptying.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { changedEpochs, type EpochStart } from './epochs.ts';
@@ -58,6 +59,7 @@ export class WorkingSet {
   readonly #readdressed: Writes['readdressed'][number][] = [];
   readonly #noticed = new Set<string>();
   readonly #checkPoints: CheckPoint[] = [];
+  readonly #emptied = new Map<string, Entry>();
 
   constructor(facts: Facts, context: DecideContext) {
     this.facts = facts;
@@ -126,10 +128,30 @@ export class WorkingSet {
     row.hash = this.context.chain.next(entry, row.hash);
     if (entry.seq % checkPointEvery === 0) this.#checkPoints.push({ log: entry.log, seq: entry.seq, hash: row.hash });
     this.#touched.add(entry.log);
+    this.#keep(entry);
+  }
+
+  #keep(entry: Entry): void {
     this.entries.push(entry);
     const fresh = this.#fresh.get(entry.log);
     if (fresh) fresh.set(entry.clientEntryId, entry);
     else this.#fresh.set(entry.log, new Map([[entry.clientEntryId, entry]]));
+  }
+
+  /** Keeps an entry of before the run began anew: not shown, but its author may ask what became of it (R12). */
+  keepBelow(entry: Entry): void {
+    if (!this.#fresh.get(entry.log)?.has(entry.clientEntryId)) this.#keep(entry);
+  }
+
+  /** The entry as it is now, with its body. */
+  target(log: bigint, seq: number): Entry | undefined {
+    const left = this.#emptied.get(`${log}:${seq}`);
+    return left ?? this.entries.find((entry) => entry.log === log && entry.seq === seq) ?? this.facts.target(log, seq);
+  }
+
+  /** Takes the body of an entry. One of this very transaction is stored and told whole before. */
+  empty(target: Entry): void {
+    this.#emptied.set(`${target.log}:${target.seq}`, emptied(target, this.context.chain.body(target.body)));
   }
 
   changeState(after: LogState): void {
@@ -275,6 +297,7 @@ export class WorkingSet {
     return {
       entries: this.entries,
       checkPoints: this.#checkPoints,
+      emptied: [...this.#emptied.values()],
       rows,
       created,
       states,

@@ -4,7 +4,7 @@ import { LinkBooks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type pg from 'pg';
-import { type Claim, type Hop, LinkBalance, type LinkLine } from '../delivery/balance.ts';
+import { type Claim, type Hop, type IntakeClaim, LinkBalance, type LinkLine, withMoves } from '../delivery/balance.ts';
 import type { Link } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
 import { addToBooks, type BookRow, readBooks } from '../store/books-table.ts';
@@ -38,6 +38,7 @@ export class BookKeeper {
   readonly #balances = new Map<number, LinkBalance>();
   /** The newest message of each cell. */
   readonly #heard = new Map<number, { readonly sentAt: bigint; readonly receivedAt: number }>();
+  readonly #clocks = new Map<number, { readonly aheadMs: number; readonly errorMs: number; readonly atMs: number }>();
   #notBeforeMs = 0;
 
   constructor(options: BookKeeperOptions) {
@@ -53,6 +54,7 @@ export class BookKeeper {
 
   #heardOf(src: number, books: LinkBooks): void {
     const { clock, brokerHas } = this.#options;
+    if (this.#balances.get(src)?.isOwn(Number(books.re))) this.#estimate(src, books);
     this.#heard.set(src, { sentAt: books.sentAt, receivedAt: clock.now() });
     const held = Array.from({ length: lanes }, () => ({ applied: 0, behind: 0 }));
     for (const { lane, applied, behind } of books.holdings)
@@ -62,6 +64,20 @@ export class BookKeeper {
     this.#balances
       .get(src)
       ?.heard({ re: Number(re), lanes: held, oldestFrameMs: oldest, holes: Number(holes) }, clock.monotonic(), brokerHas);
+  }
+
+  /** How far other cells' clocks are ahead, by the messages that answered one of this node; empty on the others. */
+  clocks(): { cell: number; aheadMs: number; errorMs: number }[] {
+    return [...this.#clocks].map(([cell, { aheadMs, errorMs }]) => ({ cell, aheadMs, errorMs }));
+  }
+
+  /** Four times, as NTP has them (RFC 5905, section 8): the true difference is within half of the time both ways took. */
+  #estimate(src: number, { re, reReceivedAt, sentAt }: LinkBooks): void {
+    const { clock } = this.#options;
+    const [t1, t2, t3, t4] = [Number(re), Number(reReceivedAt), Number(sentAt), clock.now()];
+    const found = { aheadMs: (t2 - t1 + (t3 - t4)) / 2, errorMs: Math.max(1, (t4 - t1 - (t3 - t2)) / 2), atMs: clock.monotonic() };
+    const known = this.#clocks.get(src);
+    if (!known || found.errorMs <= known.errorMs || found.atMs - known.atMs > cellLimits.clockKeptMs) this.#clocks.set(src, found);
   }
 
   /** One round, for these cells. */
@@ -74,10 +90,12 @@ export class BookKeeper {
     const [rows, oldest] = await Promise.all([readBooks(this.#query), oldestInboundMs()]);
     await this.#look.next();
     const nowMs = clock.monotonic();
-    this.#notBeforeMs = nowMs + (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs;
+    this.#notBeforeMs =
+      nowMs + Math.min(cellLimits.booksPauseMsMax, (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs);
+    const intake = intakeOf(rows);
     for (const peer of peers) {
       const { sentAt, receivedAt } = heard.get(peer) ?? { sentAt: 0n, receivedAt: 0 };
-      const claim = claimOf(rows, { peer, sentAt: clock.now(), holes: this.#look.holesFor(peer) });
+      const claim = claimOf(rows, { peer, sentAt: clock.now(), holes: this.#look.holesFor(peer), intake: intake.get(peer) ?? noIntake });
       const balance = this.#balances.get(peer) ?? new LinkBalance({ ...limits });
       this.#balances.set(peer, balance);
       balance.claim(claim, nowMs);
@@ -98,6 +116,7 @@ export class BookKeeper {
   /** Another node keeps them now. */
   letGo(): void {
     this.#balances.clear();
+    this.#clocks.clear();
     this.#options.tell([]);
   }
 
@@ -121,12 +140,16 @@ export class BookKeeper {
 const limits = {
   unbalancedMs: cellLimits.booksUnbalancedMs,
   claimsMax: cellLimits.booksClaimsMax,
-  silentMs: cellLimits.linkSilentMs,
+  silentMs: cellLimits.booksSilentMs,
 };
 
 type Of = { readonly peer: number; readonly class: BookRow['class']; readonly lane?: number };
 
-function claimOf(rows: readonly BookRow[], { peer, sentAt, holes }: { peer: number; sentAt: number; holes: number }): Claim {
+interface ClaimParts extends Pick<Claim, 'sentAt' | 'holes' | 'intake'> {
+  readonly peer: number;
+}
+
+function claimOf(rows: readonly BookRow[], { peer, sentAt, holes, intake }: ClaimParts): Claim {
   const own = rows.filter((row) => row.peer === peer);
   const laneClaim = (lane: number): Claim['lanes'][number] => {
     const n = (what: BookRow['what']): number => sum(own, what, { peer, class: 'entries', lane });
@@ -139,13 +162,20 @@ function claimOf(rows: readonly BookRow[], { peer, sentAt, holes }: { peer: numb
       oldest: waits?.oldest ?? 0n,
     };
   };
-  const intake = (what: BookRow['what']): number => sum(own, what, { peer, class: 'intake' });
-  return {
-    sentAt,
-    holes,
-    lanes: Array.from({ length: lanes }, (_, lane) => laneClaim(lane)),
-    intake: { accepted: intake('accepted'), applied: intake('applied'), refused: intake('refused'), waiting: intake('waiting') },
-  };
+  return { sentAt, holes, intake, lanes: Array.from({ length: lanes }, (_, lane) => laneClaim(lane)) };
+}
+
+const noIntake: IntakeClaim = { accepted: 0, applied: 0, refused: 0, waiting: 0 };
+
+/** By the cell that decides. */
+function intakeOf(rows: readonly BookRow[]): Map<number, IntakeClaim> {
+  const peers = new Set(rows.filter((row) => row.class === 'intake').map(({ peer }) => peer));
+  const n = (peer: number, what: BookRow['what']): number => sum(rows, what, { peer, class: 'intake' });
+  const claims = [...peers].map((peer): [number, IntakeClaim] => [
+    peer,
+    { accepted: n(peer, 'accepted'), applied: n(peer, 'applied'), refused: n(peer, 'refused'), waiting: n(peer, 'waiting') },
+  ]);
+  return withMoves(new Map(claims));
 }
 
 function holdingsOf(rows: readonly BookRow[], peer: number): LinkBooks['holdings'] {

@@ -9,8 +9,7 @@ import type { DeliveryLimits } from '../limits.ts';
 import { fromWire } from '../wire/entry-codec.ts';
 import { decodeRuns } from '../wire/frames.ts';
 
-interface PullingOptions
-  extends Pick<CellDeliveryOptions, 'cell' | 'store' | 'link' | 'clock' | 'peers' | 'tables' | 'metrics' | 'failpoints'> {
+interface PullingOptions extends Pick<CellDeliveryOptions, 'cell' | 'store' | 'link' | 'clock' | 'peers' | 'tables' | 'metrics'> {
   readonly limits: DeliveryLimits;
   readonly applier: Applier;
   readonly failed: (error: unknown) => void;
@@ -41,20 +40,18 @@ export function openApplier(options: ApplierParts): Applier {
 }
 
 export function openPuller(options: PullingOptions): Puller {
-  const { cell, store, link, clock, peers, limits, applier, metrics, failpoints, failed } = options;
+  const { cell, store, link, clock, peers, limits, applier, metrics, failed } = options;
   return new Puller({
     cell: cell.number,
     store,
     link,
     clock,
     takeover: peers.takeover,
-    atOnceMax: limits.pullsAtOnceMax,
-    waitingMax: limits.earlyMax,
+    limits,
     apply: (operation) => applier.apply(operation),
     fromWire,
     pulled: (src, entries) => metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
     failed,
-    isOff: () => failpoints.isArmed('no-pull'),
   });
 }
 

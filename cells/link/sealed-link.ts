@@ -31,6 +31,9 @@ export interface SealedLinkOptions {
   readonly log: Log;
 }
 
+/** What is needed of a frame; a stream that does not tell its time is believed too. */
+type SealedFrame = Pick<InboundFrame, 'src' | 'cls' | 'p' | 'data' | 'ack' | 'nak'> & Partial<Pick<InboundFrame, 'storedAtMs'>>;
+
 /** A frame that opened. */
 export interface OpenedFrame {
   readonly src: number;
@@ -38,6 +41,9 @@ export interface OpenedFrame {
   readonly cls: FrameClass;
   readonly id: bigint;
   readonly lane: number;
+  readonly attempt: number;
+  /** When the inbound stream took it, by its broker's clock; 0 when not known. */
+  readonly storedAtMs: number;
   readonly plain: Uint8Array;
   ack(): void;
   nak(afterMs: number): void;
@@ -119,7 +125,7 @@ export class SealedLink implements Link {
   }
 
   /** Undefined for what does not open: acknowledged to the broker, so that it does not come again, and to nobody else. */
-  open(frame: Pick<InboundFrame, 'src' | 'cls' | 'p' | 'data' | 'ack' | 'nak'>): OpenedFrame | undefined {
+  open(frame: SealedFrame): OpenedFrame | undefined {
     const src = this.#options.numberOf(frame.src);
     const opened = this.#options.sealer.openAt({ kind: 'frame', src: frame.src, cls: frame.cls, p: frame.p }, frame.data);
     if (opened.ok && src !== undefined) {
@@ -129,6 +135,8 @@ export class SealedLink implements Link {
         cls: frame.cls,
         id: opened.header.id,
         lane: frame.p,
+        attempt: opened.header.attempt,
+        storedAtMs: frame.storedAtMs ?? 0,
         plain: opened.plain,
         ack: () => frame.ack(),
         nak: (ms) => frame.nak(ms),

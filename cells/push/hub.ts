@@ -48,6 +48,8 @@ export class Hub {
   readonly #recent = new RecentRuns();
   /** Logs whose missing entries could not be read. */
   readonly #unfilled = new Set<Watched>();
+  /** Any watched head may have moved. */
+  #suspect = false;
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -112,9 +114,17 @@ export class Hub {
     for (const receiver of this.#users.get(user)?.receivers ?? []) receiver.tell(event);
   }
 
-  /** Heads may have moved without this node hearing of it: read them and fetch what is missing. */
+  /** Heads may have moved without this node hearing of it: they are read, again at each retry until that worked. */
+  doubt(): void {
+    this.catchUp().catch(this.#options.failed);
+  }
+
+  /** Reads the watched heads and fetches what is missing. */
   async catchUp(): Promise<void> {
-    for (const { log, head, epoch } of await this.#options.readHeads(this.watched())) {
+    this.#suspect = true;
+    const heads = await this.#options.readHeads(this.watched());
+    this.#suspect = false;
+    for (const { log, head, epoch } of heads) {
       const watched = this.#logs.get(log);
       if (watched && watched.epoch < epoch) this.moveEpochs(log, await this.#options.readEpochs(log));
       if (watched && watched.head < head) this.#fill(watched);
@@ -132,6 +142,7 @@ export class Hub {
 
   /** Now and then: reads again what could not be read. */
   retry(): void {
+    if (this.#suspect) this.doubt();
     const waiting = [...this.#unfilled];
     this.#unfilled.clear();
     for (const watched of waiting) this.#fill(watched);

@@ -76,6 +76,12 @@ export class NodePushes implements Disposable {
     this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
   }
 
+  /** Something may have been committed here that cannot be told: the others find a hole, and this node takes it for one. */
+  tellDoubt(): void {
+    this.#counter += 1n;
+    this.#options.onHole();
+  }
+
   /** Gathered for a moment: a thousand devices that come back at once are a few messages. Nobody is told where nobody listens. */
   tellSessionOpened(session: bigint, openedAt: number): void {
     if (this.#peers.size === 0) return;
@@ -107,7 +113,9 @@ export class NodePushes implements Disposable {
   }
 
   #beat(): void {
-    this.#options.bus.publishPush(0, this.#front(true));
+    const isAway = !this.#options.bus.publishPush(0, this.#front(true));
+    // Nobody can tell, so what the others commit is looked for; our own pushes are missed by them the same way.
+    if (isAway) this.#options.onHole();
     const now = this.#options.clock.monotonic();
     for (const [node, peer] of this.#peers) {
       if (now - peer.heardMs <= vanishedMs) continue;

@@ -19,6 +19,9 @@ where (log_id, known_seq) in (
 const read = `
 select log_id, known_seq, src from behind order by log_id limit $1`;
 
+const readOne = `
+select known_seq from behind where log_id = $1`;
+
 export interface BehindRow {
   readonly log: bigint;
   readonly known: number;
@@ -44,4 +47,10 @@ export function clearBehind(query: Query, rows: readonly { log: bigint; head: nu
 export async function readBehind(query: Query, limit: number): Promise<BehindRow[]> {
   const { rows } = await query({ name: 'behind-read', text: read, values: [limit] });
   return rows.map((r: { log_id: bigint; known_seq: bigint; src: number }) => ({ log: r.log_id, known: Number(r.known_seq), src: r.src }));
+}
+
+/** The seq a log is known to have elsewhere; 0 when it is not behind. */
+export async function readBehindOf(query: Query, log: bigint): Promise<number> {
+  const { rows } = await query({ name: 'behind-read-one', text: readOne, values: [log] });
+  return Number(rows[0]?.known_seq ?? 0);
 }

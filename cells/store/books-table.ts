@@ -22,8 +22,8 @@ select b.src, 1, 11, (((b.log_id >> 22) # (b.log_id >> 5) # b.log_id) & 3), sum(
 from behind b left join logs l on l.log_id = b.log_id
 group by b.src, (((b.log_id >> 22) # (b.log_id >> 5) # b.log_id) & 3)`;
 
-/** Also in the statements that delete what they count: outbox-table.ts, intake-tables.ts. */
-export const classNumbers: Readonly<Record<BookClass, number>> = { entries: 1, intake: 2 };
+// As numbers also in the statements that delete what they count: outbox-table.ts, intake-tables.ts.
+const classNumbers: Readonly<Record<BookClass, number>> = { entries: 1, intake: 2 };
 export const columnNumbers: Readonly<Record<BookColumn, number>> = { accepted: 1, settled: 2, applied: 3, refused: 4, dropped: 5 };
 
 /** What stands in the tables, beside the sums. */

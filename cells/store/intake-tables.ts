@@ -117,6 +117,13 @@ const readdress = `
 update intake
 set dst = $5::smallint, n = n + $4::bigint
 where stream_a = $1 and stream_b = $2 and generation = $3`;
+const readOne = `
+select i.stream_a, i.stream_b, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms,
+  (select min(j.n) from intake j where j.stream_a = i.stream_a and j.stream_b = i.stream_b and j.generation = i.generation) as lowest
+from intake i
+where i.author_id = $1 and i.client_entry_id = $2
+order by i.created_ms
+limit 1`;
 
 interface Row {
   stream_a: bigint;
@@ -310,6 +317,16 @@ export async function readOpenIntake(
 export async function readPendingOf(query: Query, stream: Stream, author: bigint, limit: number): Promise<IntakeRow[]> {
   const { rows } = await query({ name: 'intake-of-author', text: readOfAuthor, values: [stream.a, stream.b, author, limit] });
   return rows.map(toRow);
+}
+
+/** The append of an author that waits under this id. */
+export async function readIntakeOf(
+  query: Query,
+  author: bigint,
+  clientEntryId: bigint,
+): Promise<{ row: IntakeRow; lowestOpen: number } | undefined> {
+  const { rows } = await query({ name: 'intake-one', text: readOne, values: [author, BigInt.asIntN(64, clientEntryId)] });
+  return rows.map((r: Row) => ({ row: toRow(r), lowestOpen: Number(r.lowest) }))[0];
 }
 
 const toRow = (r: Row): IntakeRow => ({

@@ -1,7 +1,7 @@
 // Frames without an end-to-end acknowledgement. A row names ranges of logs, never bodies: the owner's entries are the
 // durable copy (R13). Envelopes carry their payload.
 
-import { makeId } from '@weft/proto/ids.ts';
+import { idTimeMs, makeId } from '@weft/proto/ids.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type { LogRange, OutboxRow } from '../delivery/ports.ts';
@@ -27,6 +27,16 @@ from outbox
 where dst = $1 and id < $2
 order by id
 limit $3`;
+
+const readBetween = `
+select id, payload
+from outbox
+where dst = $1 and id >= $2 and id < $3 and class = 1
+order by id
+limit $4`;
+
+/** Rows looked at for one entry: what a busy link writes in a few seconds. */
+const betweenMax = 4_096;
 
 const dropText = `
 with gone as (
@@ -76,6 +86,16 @@ export async function readOutbox(query: Query, dst: number, beforeMs: number, li
     ranges: r.class === classNumbers.v ? [] : unpackRanges(r.payload),
     envelopes: r.class === classNumbers.v ? unpackEnvelopes(r.payload) : [],
   }));
+}
+
+/** Frames of entries whose ids lie in this range. */
+export async function readOutboxBetween(
+  query: Query,
+  dst: number,
+  { from, to }: { from: bigint; to: bigint },
+): Promise<{ dst: number; id: bigint; sinceMs: number; ranges: LogRange[] }[]> {
+  const { rows } = await query({ name: 'outbox-between', text: readBetween, values: [dst, from, to, betweenMax] });
+  return rows.map((r: { id: bigint; payload: Buffer }) => ({ dst, id: r.id, sinceMs: idTimeMs(r.id), ranges: unpackRanges(r.payload) }));
 }
 
 /** Drops the oldest frames of entries of one destination: it pulls them when it is back (R28). Envelopes stay. */

@@ -2,7 +2,7 @@
 
 import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
-import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
+import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlState } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
@@ -15,6 +15,7 @@ import {
   type LogRow,
   type LogStatus,
   type LogStore,
+  MaybeCommitted,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -81,11 +82,13 @@ export class SqlLogStore implements LogStore {
     const { sessions } = this.#options;
     let session: pg.Client | undefined;
     const failed: unknown[] = [];
+    let decided = false;
     try {
       session = await sessions.get(lane);
       const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
+      decided = true;
       await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
       this.#remember(decision.writes, facts);
       return decision;
@@ -94,6 +97,7 @@ export class SqlLogStore implements LogStore {
       const error = failed[0] ?? thrown;
       if (error instanceof LaneGone) this.#options.laneGone?.();
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
+      if (decided && (isConnectionLost(error) || sqlState(error) === '40003')) throw new MaybeCommitted(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;
     }
@@ -112,6 +116,7 @@ export class SqlLogStore implements LogStore {
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.truncated.length > 0) sent.push(...moveOrphans(query, writes.truncated, now));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.emptied.length > 0) sent.push(entries.empty(query, writes.emptied));
     if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
@@ -171,6 +176,11 @@ export class SqlLogStore implements LogStore {
 
   readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     return this.#readEntries(log, (query, epochs) => readProved(query, { log, from, to, limit }, { ...this.#options, epochs }));
+  }
+
+  /** The place of an author's append, known by its id. */
+  findEntry(author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
+    return this.#read((query) => this.#options.entries.findOne(query, author, clientEntryId));
   }
 
   readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {

@@ -2,6 +2,7 @@
 import { epochParts } from '@weft/proto/positions.ts';
 import { settledAtOnceMax } from '../delivery/decide-owner.ts';
 import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
@@ -120,6 +121,7 @@ interface KnownOptions {
 interface Headers {
   readonly byKey: ReadonlyMap<string, Entry>;
   readonly bySeq: ReadonlyMap<string, Entry>;
+  readonly targets: ReadonlyMap<string, Entry>;
 }
 
 /** Headers of what is stored already: known ids, and runs that overlap the head. Both are rare. */
@@ -130,15 +132,20 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
     const head = rows.get(run.log)?.head ?? 0;
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
   }
-  if (at.length === 0) return noHeaders;
-  const headers = await entries.readHeaders(query, at, (log) => states.get(log)?.epochs ?? []);
+  if (at.length === 0 && keys.targets.length === 0) return noHeaders;
+  const epochsOf = (log: bigint): readonly EpochStart[] => states.get(log)?.epochs ?? [];
+  const [headers, targets] = await Promise.all([
+    at.length > 0 ? entries.readHeaders(query, at, epochsOf) : [],
+    keys.targets.length > 0 ? entries.readTargets(query, keys.targets, epochsOf) : [],
+  ]);
   return {
+    targets: new Map(targets.map((e) => [`${e.log}:${e.seq}`, e])),
     byKey: new Map(headers.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
     bySeq: new Map(headers.map((e) => [`${e.log}:${e.seq}`, e])),
   };
 }
 
-const noHeaders: Headers = { byKey: new Map(), bySeq: new Map() };
+const noHeaders: Headers = { byKey: new Map(), bySeq: new Map(), targets: new Map() };
 
 /** What may be given up. */
 async function readAbove(
@@ -229,6 +236,10 @@ class LockedFacts implements Facts {
 
   stored(log: bigint, seq: number): Entry | undefined {
     return this.#found.headers.bySeq.get(`${log}:${seq}`);
+  }
+
+  target(log: bigint, seq: number): Entry | undefined {
+    return this.#found.headers.targets.get(`${log}:${seq}`);
   }
 
   pairLog(pair: Pair): bigint | undefined {

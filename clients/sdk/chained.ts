@@ -2,6 +2,8 @@
 import type { ChainedEntry } from '@weft/proto/chain.ts';
 import {
   Created,
+  Deleted,
+  Edited,
   Handover,
   LogJoined,
   LogLeft,
@@ -17,6 +19,8 @@ import type { Entry, EntryBody } from './entry.ts';
 const kinds: Readonly<Record<EntryBody['$case'], number>> = {
   text: 9,
   data: 10,
+  edited: 11,
+  deleted: 12,
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
@@ -36,6 +40,10 @@ function bytesOf(body: EntryBody): Uint8Array {
       return utf8.encode(body.value);
     case 'data':
       return body.value;
+    case 'edited':
+      return Edited.encode(body.value).finish();
+    case 'deleted':
+      return Deleted.encode(body.value).finish();
     case 'created':
       return Created.encode(body.value).finish();
     case 'membersAdded':

@@ -58,9 +58,10 @@ async function anaAndBo() {
 }
 
 /** Lets time run until the line is there. */
-async function sees({ lines }: Person, clock: ManualClock, line: string): Promise<void> {
-  for (let i = 0; i < 500 && !lines().includes(line); i++) await clock.advance(20);
-  assert.ok(lines().includes(line), `"${line}" is not among:\n${lines().join('\n')}`);
+async function sees({ lines }: Person, clock: ManualClock, line: string | RegExp): Promise<void> {
+  const isThere = (): boolean => lines().some((each) => (typeof line === 'string' ? each === line : line.test(each)));
+  for (let i = 0; i < 500 && !isThere(); i++) await clock.advance(20);
+  assert.ok(isThere(), `"${line}" is not among:\n${lines().join('\n')}`);
 }
 
 describe('the terminal', () => {
@@ -113,6 +114,8 @@ describe('the terminal', () => {
     await sees(bo, clock, 'ana> noon?');
     ana.type('/list');
     await sees(ana, clock, '#2 lunch 2 entries, 0 unread');
+    ana.type('/where 1');
+    await sees(ana, clock, /^npm run where -- \d+:2 {2}ana> noon\?$/);
     ana.type('/open nobody');
     await sees(ana, clock, '! there is no such user');
     ana.type('/dance');

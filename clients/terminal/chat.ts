@@ -23,6 +23,7 @@ const help = [
   '/group TITLE A B …  a new group',
   '/list               your conversations',
   '/history N          the last N entries',
+  '/where              where the last entries are: what to ask the operator',
   '/members  /leave    of this conversation',
   '/quit               anything else is sent',
 ];
@@ -99,6 +100,8 @@ export class Chat {
         return this.#list();
       case 'history':
         return this.#history(Number(words[0] ?? limits.openEntries));
+      case 'where':
+        return this.#where(Number(words[0] ?? 1));
       case 'members':
         return this.#members();
       case 'leave':
@@ -141,6 +144,14 @@ export class Chat {
   async #history(count: number): Promise<void> {
     const wanted = Math.min(limits.historyEntriesMax, Math.max(1, count || limits.openEntries));
     for (const entry of await this.#opened().last(wanted)) this.#screen.print(await this.#lineOf(entry));
+  }
+
+  /** The ids of the last entries, as `npm run where` takes them. */
+  async #where(count: number): Promise<void> {
+    const wanted = Math.min(limits.historyEntriesMax, Math.max(1, count || 1));
+    for (const entry of await this.#opened().last(wanted))
+      this.#screen.print(`${this.#paint.dim(`npm run where -- ${this.#opened().log}:${entry.seq}`)}  ${await this.#lineOf(entry)}`);
+    for (const sent of this.#opened().undecided()) this.#screen.print(this.#paint.dim(`npm run where -- ${this.#weft.me}+${sent.id}`));
   }
 
   async #members(): Promise<void> {

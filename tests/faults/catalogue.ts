@@ -1,17 +1,25 @@
 // Every fault of the list: those that are made here, and why the others are not.
+import { backlogFaults } from './backlog.ts';
 import { type Fault, nameOf, type Unbuilt } from './fault.ts';
 import { messageFaults } from './message-faults.ts';
 import { networkFaults } from './network-faults.ts';
 import { outageFaults } from './outage-faults.ts';
 import { processFaults } from './process-faults.ts';
 import { storeFaults } from './store-faults.ts';
+import { stormFaults } from './storm.ts';
 
 const order = (id: string): number => (id.startsWith('F') ? Number(id.slice(1)) : 1_000);
 
 /** In the order of their numbers; S1 is static stability. */
-export const faults: readonly Fault[] = [...processFaults, ...networkFaults, ...outageFaults, ...storeFaults, ...messageFaults].sort(
-  (a, b) => order(a.id) - order(b.id),
-);
+export const faults: readonly Fault[] = [
+  ...processFaults,
+  ...networkFaults,
+  ...backlogFaults,
+  ...outageFaults,
+  ...storeFaults,
+  ...messageFaults,
+  ...stormFaults,
+].sort((a, b) => order(a.id) - order(b.id));
 
 export const unbuilt: readonly Unbuilt[] = [
   { id: 'F9', text: 'clocks step', reason: 'made by the simulator only: there is no libfaketime among the servers' },
@@ -26,7 +34,7 @@ export const unbuilt: readonly Unbuilt[] = [
 /** "F16", "F16 cut", "S1" … Throws on what is not in the list. */
 export function pickFaults(wanted: readonly string[]): readonly Fault[] {
   return wanted.flatMap((one) => {
-    const found = faults.filter((fault) => fault.id === one || nameOf(fault) === one);
+    const found = faults.filter((fault) => (fault.id === one && !fault.long) || nameOf(fault) === one);
     if (found.length > 0) return found;
     const reason = unbuilt.find(({ id }) => id === one)?.reason;
     throw new Error(reason === undefined ? `there is no fault ${one}; see --list` : `${one} is not made here: ${reason}`);

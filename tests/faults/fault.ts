@@ -11,6 +11,10 @@ export interface Scene {
   readonly signal: AbortSignal;
   /** Says what was seen, for the report. */
   readonly note: (text: string) => void;
+  /** Says what should not have been. */
+  readonly violate: (invariant: string, text: string) => void;
+  /** Latency is judged, not only measured. */
+  readonly judgesLatency: boolean;
 }
 
 export type Heal = () => Promise<unknown> | unknown;
@@ -25,6 +29,8 @@ export interface Fault {
   /** Cells whose own people may notice; the people of all others may not (I12, I13). */
   readonly suffers: readonly string[];
   readonly holdMs?: number;
+  /** Only when asked for by name: it takes many minutes. */
+  readonly long?: boolean;
   /** Part of the short list. */
   readonly short?: boolean;
   /** Invariants it aims at beyond I1 to I8, which are always judged. */

@@ -1,6 +1,6 @@
 // `npm run faults`: the real fabric, broken on purpose, and judged.
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -21,7 +21,8 @@ const usage = `npm run faults -- [options]
   --seed N           of the order and of everything drawn
   --no-latency       do not judge the latency of cells that are not hit: other work shares the machine
   --json FILE        the whole result
-  --record           writes docs/track-record.md`;
+  --record           writes docs/track-record.md
+  --from A,B         with --record: of earlier results (--json) instead of a new run`;
 
 const { values: given } = parseArgs({
   options: {
@@ -33,6 +34,7 @@ const { values: given } = parseArgs({
     'no-latency': { type: 'boolean' },
     json: { type: 'string' },
     record: { type: 'boolean' },
+    from: { type: 'string' },
     help: { type: 'boolean' },
   },
 });
@@ -44,7 +46,7 @@ function list(): void {
   for (const fault of faults) {
     const against = reasonAgainst(lacks, fault.needs);
     console.log(
-      `${nameOf(fault).padEnd(20)} ${fault.text}${fault.short ? ' · short list' : ''}${against === undefined ? '' : ` · skipped here: ${against}`}`,
+      `${nameOf(fault).padEnd(20)} ${fault.text}${fault.short ? ' · short list' : ''}${fault.long ? ' · only by name' : ''}${against === undefined ? '' : ` · skipped here: ${against}`}`,
     );
   }
   for (const { id, text, reason } of unbuilt) console.log(`${id.padEnd(20)} ${text} · not made: ${reason}`);
@@ -61,6 +63,18 @@ const commitNow = (): string => {
   const git = (...args: readonly string[]): string => execFileSync('git', [...args], { cwd: root, encoding: 'utf8' }).trim();
   return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with changes'}`;
 };
+
+/** Results of pieces of one list, as one. JSON has no NaN, so what was not measured comes back as null. */
+function recordFrom(files: readonly string[]): void {
+  const runs = files.map((file) => JSON.parse(readFileSync(file, 'utf8'), (_key, value: unknown) => value ?? Number.NaN) as Run);
+  const [first] = runs;
+  if (first === undefined) throw new Error('--from names no file');
+  const commits = [...new Set(runs.map(({ commit }) => commit))].join(', ');
+  const judgesLatency = runs.every((run) => run.judgesLatency);
+  const place = [...new Set(runs.map((run) => run.place))].join('; ');
+  const trials = runs.flatMap((run) => run.trials);
+  writeFileSync(`${root}/docs/track-record.md`, asMarkdown({ ...first, trials, commit: commits, judgesLatency, place }));
+}
 
 async function run(chosen: readonly Fault[]): Promise<number> {
   const stop = new AbortController();
@@ -89,11 +103,12 @@ async function run(chosen: readonly Fault[]): Promise<number> {
 try {
   if (given.help) console.log(usage);
   else if (given.list) list();
+  else if (given.from !== undefined) recordFrom(given.from.split(','));
   else {
     const chosen =
       given.only !== undefined
         ? pickFaults(given.only.split(',').map((one) => one.trim()))
-        : faults.filter(({ short }) => !given.ci || short);
+        : faults.filter(({ short, long }) => (given.ci ? short : !long));
     process.exitCode = await run(chosen);
   }
 } catch (error) {

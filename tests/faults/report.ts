@@ -14,7 +14,7 @@ export interface Run {
 }
 
 /** Rows of one soak are added up by fault. */
-export function addUp(trials: readonly Trial[]): Trial[][] {
+function addUp(trials: readonly Trial[]): Trial[][] {
   const rows = new Map<string, Trial[]>();
   for (const trial of trials) rows.set(trial.fault, [...(rows.get(trial.fault) ?? []), trial]);
   return [...rows.values()];

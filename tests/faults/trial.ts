@@ -55,11 +55,13 @@ export interface TrialOptions {
   readonly signal: AbortSignal;
   /** Judge the latency of cells that are not hit: only where nothing else needs the machine. */
   readonly judgesLatency: boolean;
+  /** Share of the ordinary times; 1 when absent. */
+  readonly pace?: number;
   readonly say: (line: string) => void;
 }
 
 export async function runTrial(options: TrialOptions): Promise<Trial> {
-  const { stage, fault, seed, signal, say } = options;
+  const { stage, fault, seed, signal, say, pace = 1 } = options;
   const startedMs = performance.now();
   const found: Found[] = [];
   const notes: string[] = [];
@@ -69,19 +71,23 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   let recoveryMs = Number.NaN;
   crowd.talk();
   try {
-    await systemClock.sleep(limits.baselineMs);
+    await systemClock.sleep(limits.baselineMs * pace);
     const cutsBefore = cutsOf(crowd, stage.cells);
     say(`${nameOf(fault)}: making it`);
     times.faultMs = performance.now();
-    const heal = await fault.inject({ stage, crowd, seed, signal, note: (text) => notes.push(text) });
-    await systemClock.sleep(fault.holdMs ?? limits.holdMs);
+    const heal = await fault.inject({
+      ...{ stage, crowd, seed, signal, judgesLatency: options.judgesLatency },
+      note: (text) => notes.push(text),
+      violate: (invariant, text) => found.push({ invariant, text }),
+    });
+    await systemClock.sleep((fault.holdMs ?? limits.holdMs) * pace);
     await heal?.();
     times.healedMs = performance.now();
     say(`${nameOf(fault)}: healed`);
     await stage.fabric.settle();
     await crowd.recovered(limits.recoveryMsMax);
     recoveryMs = performance.now() - times.healedMs;
-    await systemClock.sleep(limits.afterMs);
+    await systemClock.sleep(limits.afterMs * pace);
     await crowd.hush();
     times.endMs = performance.now();
     await crowd.converge(limits.convergeMsMax);

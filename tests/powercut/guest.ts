@@ -2,13 +2,13 @@
 // everything that was not fsynced.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheDirDefault } from '@weft/local/defaults.ts';
 import { portAnswers } from '@weft/local/ports.ts';
 import type { ProcessPlan } from '@weft/local/processes.ts';
 import { until } from '../until.ts';
+import { needsShim, processorShim } from './processor-shim.ts';
 
 const run = (program: string, ...args: readonly string[]): string =>
   execFileSync(program, [...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
@@ -33,6 +33,8 @@ export class Guest implements AsyncDisposable {
     run('ip', 'link', 'set', guest.#tap, 'alias', `weft-${process.pid}`);
     run('ip', 'addr', 'add', `${guest.outside}/24`, 'dev', guest.#tap);
     run('ip', 'link', 'set', guest.#tap, 'up');
+    // Ctrl-C: the kernel ends the guest with us, the rest is ours.
+    process.once('exit', guest.#leave);
     return guest;
   }
 
@@ -62,7 +64,7 @@ export class Guest implements AsyncDisposable {
   /** Resolves when all its servers take connections. */
   async boot(): Promise<void> {
     const log = openSync(`${this.#dir}.console`, 'a', 0o600);
-    const shim = processorShim();
+    const shim = needsShim() ? processorShim() : undefined;
     const kernel = [
       `mem=${memory}`,
       `ubd0=${this.#image}`,
@@ -110,10 +112,16 @@ export class Guest implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cut();
+    process.off('exit', this.#leave);
+    this.#leave();
+  }
+
+  readonly #leave = (): void => {
     run('ip', 'link', 'del', this.#tap);
     rmSync(this.#image, { force: true });
     rmSync(`${this.#dir}.console`, { force: true });
-  }
+    rmSync(this.#dir, { recursive: true, force: true });
+  };
 
   get #isUp(): boolean {
     return this.#running?.exitCode === null && this.#running.signalCode === null;
@@ -128,28 +136,19 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-/** One line of the shell for each server, with its own environment and user. */
+/**
+ * One line of the shell for each server, with its own environment and user. What PostgreSQL noted of its last process means
+ * nothing after a boot: numbers of processes begin anew, and another one may have it.
+ */
 function startScript(plans: readonly ProcessPlan[]): string {
   const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
   const lines = plans.map(({ program, args, env, user, dir, logFile }) => {
     const drop = user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
     const settings = Object.entries({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: dir, TZ: 'UTC', LC_ALL: 'C', ...env });
     const words = [...drop, 'env', '-i', ...settings.map(([key, value]) => `${key}=${value}`), program, ...args].map(quote).join(' ');
-    return `mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
+    return `rm -f ${quote(join(dir, 'postmaster.pid'))}; mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
   });
   return `${lines.join('\n')}\n`;
-}
-
-/** User-Mode Linux of Debian 12 needs it on processors with more state than it knows; harmless on others. Undefined: no compiler here. */
-function processorShim(): string | undefined {
-  const place = join(cacheDirDefault(), 'compiled', 'powercut-xstate.so');
-  mkdirSync(join(place, '..'), { recursive: true });
-  try {
-    run('cc', '-O2', '-shared', '-fPIC', '-o', place, beside('xstate.c'));
-    return place;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Taps of runs whose process is gone; the kernel ended their guests with them. */

@@ -1,7 +1,8 @@
 // What a power cut needs of the machine.
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { isRoot } from '@weft/local/defaults.ts';
+import { needsShim, processorShim } from './processor-shim.ts';
 
 const programs = [
   ['linux.uml', 'user-mode-linux'],
@@ -20,8 +21,8 @@ export function powercutLacks(): string[] {
       `${missing.map(([program]) => program).join(', ')} missing: apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')} (Debian), or npm run powercut -- --install`,
     );
   if (!can('/dev/net/tun')) lacks.push('there is no /dev/net/tun');
-  if (hasLargeState() && !has('cc'))
-    lacks.push('this processor needs a shim for User-Mode Linux, and there is no C compiler: apt-get install gcc libc6-dev');
+  if (needsShim() && processorShim() === undefined)
+    lacks.push('this processor needs a shim for User-Mode Linux, and there is no working C compiler: apt-get install gcc libc6-dev');
   return lacks;
 }
 
@@ -30,17 +31,8 @@ export function installPackages(): void {
   const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: readonly string[]): void => void execFileSync('apt-get', [...args], { stdio: 'inherit', env });
   apt('update', '-qq');
-  apt(
-    'install',
-    '-y',
-    '-qq',
-    '--no-install-recommends',
-    ...programs.map(([, name]) => name),
-    ...(hasLargeState() ? ['gcc', 'libc6-dev'] : []),
-  );
+  apt('install', '-y', '-qq', '--no-install-recommends', ...programs.map(([, name]) => name), ...(needsShim() ? ['gcc', 'libc6-dev'] : []));
 }
-
-const hasLargeState = (): boolean => existsSync('/proc/cpuinfo') && /\bamx_tile\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
 
 function has(program: string): boolean {
   try {

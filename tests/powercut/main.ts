@@ -8,7 +8,7 @@ const usage = `npm run powercut -- [options]
   --cuts N         how often (3)
   --seed N         when (1)
   --broker 10s|2m  how often the broker flushes: Weft's setting, or the broker's default (both, one after the other)
-  --without-fsync  PostgreSQL with fsync off: the checker must find the loss
+  --hasty          PostgreSQL answers before it has synced: the checker must find the loss
   --install        installs the Debian packages that are missing`;
 
 const { values: given } = parseArgs({
@@ -16,7 +16,7 @@ const { values: given } = parseArgs({
     cuts: { type: 'string' },
     seed: { type: 'string' },
     broker: { type: 'string' },
-    'without-fsync': { type: 'boolean' },
+    hasty: { type: 'boolean' },
     install: { type: 'boolean' },
     help: { type: 'boolean' },
   },
@@ -32,12 +32,12 @@ async function run(): Promise<number> {
   const settings = (['10s', '2m'] as const).filter((setting) => given.broker === undefined || given.broker === setting);
   let violations = 0;
   for (const brokerSync of settings) {
-    console.log(`the broker flushes every ${brokerSync}, PostgreSQL ${given['without-fsync'] ? 'never' : 'at every commit'}`);
+    console.log(`the broker flushes every ${brokerSync}, PostgreSQL syncs ${given.hasty ? 'after it has answered' : 'before it answers'}`);
     const options = {
       cuts: Number(given.cuts ?? 3),
       seed: Number(given.seed ?? 1),
       brokerSync,
-      fsync: !given['without-fsync'],
+      syncs: !given.hasty,
       perSecond: 120,
     };
     const result = await cutPower({ ...options, say: (line) => console.log(`  ${line}`) });

@@ -1,64 +1,57 @@
-// Owners change while everything else happens: logs are handed over, cells die and their logs are taken over.
+// Owners change while everything else happens: any owner hands any log to any cell that keeps all of it, and the directory
+// gives any log to any such cell, whether its owner is dead, cut off or well.
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
-import type { CellProcess } from './cell-process.ts';
-import type { Breakable } from './faults.ts';
+import type { Random } from '@weft/runtime/random.ts';
 import { sharedLogs } from './judge.ts';
+import type { MemoryCell } from './memory-cell.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import type { SimulatedTime } from './simulated-time.ts';
 
-/** What happens to owners in one run, beside its faults. */
-export type OwnerScenario = (world: OwnedWorld, chaosMs: number) => void;
-
-/** What of a world its scenario uses. */
-export interface OwnedWorld extends Breakable {
+/** What of a world a scenario uses. */
+export interface OwnedWorld {
+  readonly time: SimulatedTime;
+  readonly cells: readonly MemoryCell[];
+  readonly nodes: ReadonlyMap<string, SimulatedNode>;
   readonly takeovers: ReadonlyMap<bigint, { readonly epoch: bigint; readonly owner: number }>;
-  someNode(cell: number): CellProcess | undefined;
   sign(log: bigint, takeover: { epoch: bigint; owner: number }): void;
 }
+
+/** `untilMs`: when all is healed. */
+export type OwnerScenario = (world: OwnedWorld, of: { readonly random: Random; readonly untilMs: number }) => void;
 
 const handoversMax = 30;
 const takeoversMax = 8;
 
-/** Any owner gives any log to any cell that keeps all of it, at any time. */
-export const handovers: OwnerScenario = (world, chaosMs) => {
-  const { random, time } = world;
-  for (let i = 5 + random.int(handoversMax); i > 0; i--) time.after(random.int(chaosMs), () => handOverOne(world));
+export const handovers: OwnerScenario = (world, { random, untilMs }) => {
+  for (let i = 5 + random.int(handoversMax); i > 0; i--) world.time.after(random.int(untilMs), () => handOverOne(world, random));
 };
 
-function handOverOne(world: OwnedWorld): void {
-  const found = world.pick(sharedLogs(world.cells));
+export const takeovers: OwnerScenario = (world, { random, untilMs }) => {
+  for (let i = 1 + random.int(takeoversMax); i > 0; i--) world.time.after(random.int(untilMs), () => takeOverOne(world, random));
+};
+
+const pick = <T>(random: Random, from: readonly T[]): T | undefined => from[random.int(Math.max(from.length, 1))];
+
+function handOverOne(world: OwnedWorld, random: Random): void {
+  const found = pick(random, sharedLogs(world.cells));
   if (!found) return;
   const { row, state } = found.owner;
-  const to = world.pick([...state.cells].filter(([cell, { from, until }]) => cell !== ownerOf(state) && from === 1 && until === 0));
-  const process = world.someNode(ownerOf(state));
-  if (!to || !process) return;
-  world.trace(`hand over ${row.log} from ${ownerOf(state)} to ${to[0]}`);
-  process.handOver(row.log, to[0]).then(
-    (outcome) => world.trace(`handed over ${row.log}: ${outcome.type}`),
-    () => undefined,
-  );
+  const keepers = [...state.cells].filter(([cell, { from, until }]) => cell !== ownerOf(state) && from === 1 && until === 0);
+  const to = pick(random, keepers)?.[0];
+  const node = [...world.nodes].find(([name, each]) => name.startsWith(`${ownerOf(state)}.`) && each.alive)?.[1];
+  if (to === undefined || !node) return;
+  node.delivery.applier.apply({ type: 'handover', log: row.log, to, toGeneration: 1 }).catch(() => undefined);
 }
 
-/** The directory gives any log to any cell that keeps all of it, whether its owner is dead, cut off or well: nobody is asked. */
-export const takeovers: OwnerScenario = (world, chaosMs) => {
-  const { random, time } = world;
-  for (let i = 1 + random.int(takeoversMax); i > 0; i--) time.after(random.int(chaosMs), () => takeOverOne(world));
-};
-
-function takeOverOne(world: OwnedWorld): void {
-  const found = world.pick(sharedLogs(world.cells));
-  if (!found) return;
-  const { row, state } = found.owner;
-  const copy = world.pick(found.copies.filter(({ stored, from, until }) => stored?.start === 0 && from === 1 && until === 0));
-  if (!copy) return;
-  const signed = world.takeovers.get(row.log);
-  const last = signed && signed.epoch > row.epoch ? signed.epoch : row.epoch;
-  const { number: cell, generation } = copy.cell;
-  const epoch = makeEpoch({ count: countByDirectory(epochParts(last).count), cell, generation });
-  world.trace(`take over ${row.log} from ${ownerOf(state)} by ${cell}`);
-  world.sign(row.log, { epoch, owner: cell });
+function takeOverOne(world: OwnedWorld, random: Random): void {
+  const found = pick(random, sharedLogs(world.cells));
+  const whole = found?.copies.filter(({ stored, from, until }) => stored?.start === 0 && from === 1 && until === 0) ?? [];
+  const copy = pick(random, whole);
+  if (!found || !copy) return;
+  const { row } = found.owner;
+  const signed = world.takeovers.get(row.log)?.epoch ?? 0n;
+  const { count } = epochParts(signed > row.epoch ? signed : row.epoch);
+  const owner = copy.cell.number;
+  world.sign(row.log, { epoch: makeEpoch({ count: countByDirectory(count), cell: owner, generation: 1 }), owner });
 }
-
-export const handoversAndTakeovers: OwnerScenario = (world, chaosMs) => {
-  handovers(world, chaosMs);
-  takeovers(world, chaosMs);
-};

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Chain } from '@weft/proto/chain.ts';
+import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { laneOf } from '@weft/proto/ids.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { countsOf } from './books.ts';
+import { hashOf } from './chain-of.ts';
+import { type Entry, kinds } from './entry.ts';
+import type { AppendOperation, ApplyOperation, Operation } from './operations.ts';
+import type { LogRow, OutboxRow } from './ports.ts';
+import { foldState } from './snapshot.ts';
+import { groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+
+const own = makeEpoch({ count: 1, cell: 1, generation: 1 });
+const foreign = makeEpoch({ count: 1, cell: 2, generation: 1 });
+const nothing = { entries: [], outbox: [], intake: [], reopened: [] };
+const entry = (log: bigint, epoch: bigint): Entry => ({
+  ...{ log, epoch, seq: 2, ts: 1, author: 1n, clientEntryId: 1n, ord: 1, kind: 9, flags: 0, body: new Uint8Array() },
+});
+const frame = (dst: number, due?: number): OutboxRow => ({
+  ...{ id: 1n, dst, class: 'e', lane: 2, ranges: [], envelopes: [] },
+  ...(due === undefined ? {} : { due }),
+});
+const here = { cell: 1, lane: 2 };
+const noRows = { rows: new Map<bigint, LogRow>() };
+
+test('what a frame brings for the first time is accepted for its destination, what it only brings again is not', () => {
+  assert.deepEqual(countsOf({ ...nothing, outbox: [frame(2, 3), frame(2, 4), frame(3, 0), frame(3)] }, noRows, here), [
+    { peer: 2, class: 'entries', what: 'accepted', lane: 2, n: 7 },
+  ]);
+});
+
+test('entries of another cell’s epoch are applied, own ones are not', () => {
+  const entries = [entry(10n, own), entry(11n, foreign), entry(11n, foreign)];
+  assert.deepEqual(countsOf({ ...nothing, entries }, noRows, here), [
+    { peer: 2, class: 'entries', what: 'applied', lane: laneOf(11n), n: 2 },
+  ]);
+});
+
+test('a run that begins anew passes the places that were never due', () => {
+  const row: LogRow = { log: 11n, epoch: foreign, head: 5, ts: 1, ord: 1, version: 1, status: 'open', hash: new Uint8Array() };
+  assert.deepEqual(countsOf({ ...nothing, reopened: [{ log: 11n, start: 9 }] }, { rows: new Map([[11n, row]]) }, here), [
+    { peer: 2, class: 'entries', what: 'applied', lane: laneOf(11n), n: 4 },
+  ]);
+});
+
+const ana = userOf(1, 1);
+const [bo, bea] = [userOf(2, 2), userOf(2, 3)];
+
+/** Two cells and what their books come to. */
+class Ledger {
+  readonly owner = new StagedCell(1, [ana]);
+  readonly keeper = new StagedCell(2, [bo, bea]);
+  readonly log: bigint;
+  accepted = 0;
+  applied = 0;
+  #id = 1n;
+
+  constructor() {
+    this.decide(groupOf(ana, [bo]));
+    this.log = this.owner.entries.find(({ kind }) => kind === kinds.created)?.log ?? 0n;
+  }
+
+  /** At the owner, in one transaction. */
+  decide(...operations: readonly Operation[]): void {
+    this.owner.decide(...operations);
+    this.accepted += sumOf(countsOf(this.owner.writes ?? nothing, noRows, { cell: 1, lane: 0 }), 'accepted');
+  }
+
+  /** Takes what the owner has from one seq on; with a snapshot where the keeper's run cannot go on. */
+  apply(from: number, opens = false): void {
+    const rows = new Map([...this.keeper.rows].map(([log, row]) => [log, { ...row }]));
+    const entries = this.owner.logEntries(this.log).filter(({ seq }) => seq >= from);
+    const opening = opens ? { snapshot: this.#before(from), leaving: [bo, bea] } : {};
+    this.keeper.decide({ type: 'apply', src: 1, log: this.log, entries, ...opening });
+    this.applied += sumOf(countsOf(this.keeper.writes ?? nothing, { rows }, { cell: 2, lane: 0 }), 'applied');
+  }
+
+  write(): AppendOperation {
+    this.#id += 1n;
+    return text({ log: this.log }, ana, this.#id);
+  }
+
+  change(change: { add?: bigint; remove?: bigint }): AppendOperation {
+    const members = [{ user: change.add ?? 0n, home: 2, from: 0n }];
+    return change.add === undefined
+      ? { ...this.write(), kind: kinds.membersRemoved, body: MembersRemoved.encode({ users: [change.remove ?? 0n] }).finish() }
+      : { ...this.write(), kind: kinds.membersAdded, body: MembersAdded.encode({ members }).finish() };
+  }
+
+  #before(seq: number): NonNullable<ApplyOperation['snapshot']> {
+    const before = this.owner.logEntries(this.log).filter((each) => each.seq < seq);
+    const [state, last] = [foldState(before), before.at(-1)];
+    assert.ok(state && last);
+    const hash = hashOf(new Chain(sha256), last);
+    assert.ok(hash);
+    return { state, start: last.seq, ts: last.ts, ord: last.ord, hash, floor: 0 };
+  }
+}
+
+const sumOf = (counts: ReturnType<typeof countsOf>, what: string): number =>
+  counts.filter((count) => count.what === what).reduce((sum, { n }) => sum + n, 0);
+
+test('both ends come to the same for a cell that left and came back, whether the last entries before had come or not', () => {
+  for (const heard of [1, 2, 3]) {
+    const ledger = new Ledger();
+    ledger.apply(1);
+    ledger.decide(ledger.write());
+    if (heard > 1) ledger.apply(2);
+    ledger.decide(ledger.change({ remove: bo }));
+    if (heard > 2) ledger.apply(3);
+    ledger.decide(ledger.write(), ledger.write());
+    ledger.decide(ledger.change({ add: bea }), ledger.write());
+    ledger.apply(6, true);
+    assert.deepEqual([ledger.accepted, ledger.applied], [7, 7], `heard ${heard}`);
+  }
+});
+
+test('both ends come to the same for a cell that left and came back within one transaction, or joined late', () => {
+  const ledger = new Ledger();
+  ledger.apply(1);
+  ledger.decide(ledger.change({ remove: bo }), ledger.write(), ledger.change({ add: bea }));
+  ledger.apply(4, true);
+  assert.deepEqual([ledger.accepted, ledger.applied], [4, 4]);
+  const late = new Ledger();
+  late.apply(1);
+  late.apply(1);
+  late.decide(late.change({ add: bea }), late.write());
+  late.apply(1);
+  assert.deepEqual([late.accepted, late.applied], [3, 3]);
+});

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
+import { ManualClock } from '@weft/runtime/manual-clock.ts';
+import type { Entry } from './entry.ts';
+import type { Link, LogStore } from './ports.ts';
+import { Puller } from './puller.ts';
+
+const pageEntries = 100;
+const settled = async (): Promise<void> => {
+  for (let n = 0; n < 10; n++) await new Promise<void>((resolve) => void setImmediate(resolve));
+};
+
+/** Logs of another cell: how long each is there, and how long here. */
+function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: number) {
+  const clock = new ManualClock(1_800_000_000_000);
+  const heads = new Map<bigint, number>();
+  const asked: bigint[] = [];
+  const store = {
+    readRow: async (log: bigint) => ({
+      row: { head: heads.get(log) ?? 0, epoch: makeEpoch({ count: 1, cell: 2, generation: 1 }) },
+      state: { epochs: [] },
+    }),
+  } as unknown as LogStore;
+  const request: Link['request'] = async (_dst, _method, bytes) => {
+    const { log, from } = PullRequest.decode(bytes);
+    asked.push(log);
+    const head = lengths[String(log)] ?? 0;
+    const count = Math.min(pageEntries, head - Number(from) + 1);
+    const entries = Array.from({ length: count }, (_, i) => ({ log, seq: from + BigInt(i) }));
+    return PullAnswer.encode(
+      PullAnswer.fromPartial({ result: { $case: 'page', value: { entries, head: { log, seq: BigInt(head) } } } }),
+    ).finish();
+  };
+  const puller = new Puller({
+    cell: 1,
+    store,
+    link: { request } as Link,
+    clock,
+    takeover: () => undefined,
+    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax },
+    apply: async ({ log, entries }) => {
+      const head = Number(entries.at(-1)?.seq ?? 0);
+      heads.set(log, head);
+      return { type: 'applied', head } as never;
+    },
+    fromWire: (entry) => ({ log: entry.log, seq: Number(entry.seq) }) as Entry,
+    pulled: () => undefined,
+    failed: (error) => assert.fail(String(error)),
+  });
+  return { puller, clock, asked, heads };
+}
+
+test('a long log takes turns with a short one', async () => {
+  const { puller, asked } = open({ 7: 5 * pageEntries, 8: 10 }, 1_000_000_000);
+  puller.want(7n, 2);
+  puller.want(8n, 2);
+  await settled();
+  assert.deepEqual(asked, [7n, 8n, 7n, 7n, 7n, 7n]);
+});
+
+test('no more entries a second are pulled than the lanes have room for', async () => {
+  const { puller, clock, asked } = open({ 7: 5 * pageEntries }, pageEntries);
+  puller.want(7n, 2);
+  await settled();
+  assert.equal(asked.length, 1);
+  clock.advance(999);
+  await settled();
+  assert.equal(asked.length, 1);
+  for (let second = 0; second < 5; second++) {
+    clock.advance(1_000);
+    await settled();
+  }
+  assert.equal(asked.length, 5);
+});

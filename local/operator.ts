@@ -1,0 +1,46 @@
+// Asks the nodes of a running fabric what only its operator may know.
+import type { Credentials } from './credentials.ts';
+import type { FabricFile } from './fabric-file.ts';
+import { limits } from './limits.ts';
+import { readJson } from './state-file.ts';
+
+export interface NodeAnswer<T> {
+  readonly cell: string;
+  readonly node: string;
+  /** What it said, or why it did not. */
+  readonly answer: T | undefined;
+  readonly why: string;
+}
+
+/** Throws when the fabric was started by a version that knows no operators. */
+export function operatorToken(fabric: Pick<FabricFile, 'credentialsFile'>): string {
+  const token = readJson<Partial<Credentials>>(fabric.credentialsFile)?.operatorToken;
+  if (token === undefined) throw new Error(`${fabric.credentialsFile} holds no operator's token: start the fabric anew`);
+  return token;
+}
+
+/** Every node of every cell at once; none is waited for longer than `operatorMsMax`. */
+export function askNodes<T>(fabric: Pick<FabricFile, 'cells'>, token: string, path: string): Promise<NodeAnswer<T>[]> {
+  const nodes = fabric.cells.flatMap(({ name, nodes }) => nodes.map((node) => ({ cell: name, node: node.name, metrics: node.metrics })));
+  return Promise.all(
+    nodes.map(async ({ cell, node, metrics }) => {
+      try {
+        return { cell, node, answer: await askNode<T>(`${metrics}${path}`, token), why: '' };
+      } catch (error) {
+        return { cell, node, answer: undefined, why: whyNot(error) };
+      }
+    }),
+  );
+}
+
+async function askNode<T>(url: string, token: string): Promise<T> {
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(limits.operatorMsMax) });
+  if (!answer.ok) throw new Error(`it answered ${answer.status}: ${(await answer.text()).slice(0, limits.canaryAnswerCharsMax)}`);
+  return (await answer.json()) as T;
+}
+
+function whyNot(error: unknown): string {
+  const { name, message, cause } = error as Error & { cause?: { code?: string } };
+  if (name === 'TimeoutError') return `no answer within ${limits.operatorMsMax} ms`;
+  return cause?.code === 'ECONNREFUSED' ? 'it does not run' : message;
+}

@@ -20,7 +20,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
   const store = {
     readRow: async (log: bigint) => ({
       row: { head: heads.get(log) ?? 0, epoch: makeEpoch({ count: 1, cell: 2, generation: 1 }) },
-      state: { epochs: [] },
+      state: { epochs: [], members: new Map() },
     }),
   } as unknown as LogStore;
   const request: Link['request'] = async (_dst, _method, bytes) => {

@@ -27,6 +27,7 @@ const commands = {
   where: 'local/where.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',
+  simulate: 'tests/simulation/main.ts',
   faults: 'tests/faults/main.ts',
   powercut: 'tests/powercut/main.ts',
   check: 'tools/check.ts',

@@ -215,6 +215,7 @@ export class StoreNode implements AsyncDisposable {
         for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
       },
       failed: (error) => this.failures.push(error),
+      unsure: () => undefined,
     });
   }
 

@@ -7,19 +7,24 @@ import { decide } from '@weft/cells/delivery/decide.ts';
 import { kinds } from '@weft/cells/delivery/entry.ts';
 import { keysOf } from '@weft/cells/delivery/keys-of.ts';
 import { groupPair, pairKey, pairOf } from '@weft/cells/delivery/log-state.ts';
+import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { AppendOperation, Operation, Target } from '@weft/cells/delivery/operations.ts';
 import type { LogStore } from '@weft/cells/delivery/ports.ts';
 import { foldState } from '@weft/cells/delivery/snapshot.ts';
+import { sideTables } from '@weft/cells/store/side-tables.ts';
+import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
-import { Chain, chainStart } from '@weft/proto/chain.ts';
+import { Chain } from '@weft/proto/chain.ts';
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { birthCell, makeId } from '@weft/proto/ids.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
+import { Leases } from '@weft/runtime/lease.ts';
 import { type Random, seededRandom } from '@weft/runtime/random.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { MemoryCell } from './simulation/memory-cell.ts';
 import { MemoryLogStore } from './simulation/memory-log-store.ts';
-import { ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
+import { MemoryLeases, MemoryTables } from './simulation/memory-tables.ts';
+import { inMacrotask, ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
 import { StoreCell } from './store-cell.ts';
 
 const chain = new Chain(sha256);
@@ -58,7 +63,7 @@ class Ids {
 
 class Model {
   readonly cell: MemoryCell;
-  readonly store: LogStore;
+  readonly store: CellStore;
   readonly #time = new SimulatedTime();
 
   constructor(number: number) {
@@ -75,16 +80,12 @@ class Model {
     const told = answer.finally(() => {
       done = true;
     });
-    await this.#time.run(this.#time.nowMs + 60_000, () => done);
+    await inMacrotask(() => this.#time.run(this.#time.nowMs + 60_000, () => done));
     return told;
   }
 
   addSelfLog(user: bigint): void {
-    const epoch = makeEpoch({ count: 1, cell: this.cell.number, generation: 1 });
-    const row = { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' as const };
-    const members = new Map([[user, { home: this.cell.number, from: 1 }]]);
-    const state = { log: user, kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
-    this.cell.logs.set(user, { row, state: { ...state, members, cells: new Map() }, start: 0, entries: new Map(), byKey: new Map() });
+    this.cell.addSelfLog(user, makeEpoch({ count: 1, cell: this.cell.number, generation: 1 }));
   }
 }
 
@@ -203,6 +204,84 @@ class Script {
   }
 }
 
+/** Everything the edge, the link and the marks read. */
+async function compareReads(here: Model, store: CellStore, users: readonly bigint[]): Promise<void> {
+  const same = async (what: string, read: (from: CellStore) => Promise<unknown>): Promise<void> => {
+    assert.deepEqual(plain([await here.ask(read(here.store))]), plain([await read(store)]), what);
+  };
+  const own = users.filter((user) => birthCell(user) === 1);
+  const logs = [...here.cell.logs.keys()];
+  const byLog = (x: { log: bigint }, y: { log: bigint }): number => (x.log < y.log ? -1 : 1);
+  // The two have clocks of their own.
+  const heads = async (from: CellStore): Promise<unknown> =>
+    [...(await from.userHeads(own))].map(([user, found]) => [user, found.map(({ changedMs: _, ...head }) => head).sort(byLog)]);
+  await same('heads of users', heads);
+  await same('heads of logs', async (from) => (await from.heads(logs)).sort(byLog));
+  await same('owned', (from) => from.ownedHeads(2, { after: 0n, limit: 50 }));
+  await same('kept', (from) => from.keptHeads(2, { after: 0n, limit: 50 }));
+  await same('a page of owned', (from) => from.ownedHeads(2, { after: logs[2] as bigint, limit: 2 }));
+  for (const user of own) {
+    await same('the list', (from) => from.listUserLogs(user, { after: 0n, limit: 50 }));
+    await same('some of the list', (from) => from.userLogs(user, logs.slice(0, 4)));
+    await same('how many', (from) => from.countLogs(user));
+    for (const log of logs) {
+      await same('for a user', (from) => from.readForUser(user, log));
+      await same('pending', (from) => from.pendingOf({ a: log, b: 0n }, user, 50));
+    }
+  }
+  for (const log of logs) {
+    const from = 1 + (here.cell.logs.get(log)?.start ?? 0);
+    await same('backwards', (store) => store.readBack({ log, from, before: Number.MAX_SAFE_INTEGER, limit: 3 }));
+    await same('backwards from the middle', (store) => store.readBack({ log, from, before: from + 2, limit: 3 }));
+  }
+}
+
+test('marks in memory are merged, wait and go as in SQL', async () => {
+  await using real = await StoreCell.open(postgres, 'sides');
+  const theirs = sideTables((statement) => real.pool.query(statement));
+  const here = new Model(1);
+  const reach = async (): Promise<void> => undefined;
+  const clock = new ProcessClock(new SimulatedTime(), nowMs, 0);
+  const mine = new MemoryTables({ cell: here.cell, clock, reach });
+  const random = seededRandom(3);
+  const mark = (): Mark => ({
+    log: BigInt(1 + random.int(3)),
+    user: BigInt(1 + random.int(3)),
+    deliveredEpoch: BigInt(1 + random.int(2)),
+    delivered: random.int(9),
+    seenEpoch: BigInt(random.int(2)),
+    seen: random.int(9),
+  });
+  for (let i = 0; i < 200; i++) {
+    const [one, dst] = [mark(), 2 + random.int(2)];
+    assert.deepEqual(await mine.mergeMarks([one]), await theirs.mergeMarks([one]), `merge ${i}`);
+    await Promise.all([mine.waitMarks([{ dst, mark: one }]), theirs.waitMarks([{ dst, mark: one }])]);
+    const waiting = await mine.readWaitingMarks(dst, 4);
+    assert.deepEqual(waiting, await theirs.readWaitingMarks(dst, 4), `waiting ${i}`);
+    const told = random.next() < 0.5 ? waiting.slice(0, 2) : [mark()];
+    await Promise.all([mine.toldMarks(dst, told), theirs.toldMarks(dst, told)]);
+  }
+  assert.deepEqual(await mine.readWaitingMarks(2, 99), await theirs.readWaitingMarks(2, 99));
+});
+
+test('leases in memory are held, kept and taken as in SQL', async () => {
+  await using real = await StoreCell.open(postgres, 'leases');
+  const time = new SimulatedTime();
+  const here = new Model(1);
+  const random = seededRandom(4);
+  const holders = ['a', 'b'].map((holder) => {
+    const clock = new ProcessClock(time, nowMs, 0);
+    const mine = new MemoryLeases({ cell: here.cell, clock, holder, reach: async () => undefined });
+    return { clock, mine, theirs: new Leases({ pool: real.pool, clock, holder }) };
+  });
+  for (let i = 0; i < 120; i++) {
+    const { mine, theirs, clock } = holders[random.int(2)] as (typeof holders)[number];
+    if (random.next() < 0.4) clock.step(random.int(4_000) - 500);
+    if (random.next() < 0.1) await Promise.all([mine.release('x'), theirs.release('x')]);
+    else assert.deepEqual(await mine.tryHold('x', 3_000), await theirs.tryHold('x', 3_000), `step ${i}`);
+  }
+});
+
 test('the store in memory finds and leaves what the real one does', async () => {
   await using real = await StoreCell.open(postgres, 'model');
   const { store } = await real.node();
@@ -234,5 +313,6 @@ test('the store in memory finds and leaves what the real one does', async () => 
   assert.deepEqual(plain(await here.ask(here.store.openIntake(2, later, 99))), plain(await store.openIntake(2, later, 99)));
   assert.deepEqual(plain(await here.ask(here.store.unacknowledged(2, later, 999))), plain(await store.unacknowledged(2, later, 999)));
   assert.deepEqual(plain(await here.ask(here.store.behind(99))), plain(await store.behind(99)));
-  assert.ok(reopened > 0 && here.cell.intake.size > 0 && here.cell.outbox.size > 10, 'the script met every table');
+  assert.ok(reopened > 0 && here.cell.intake.size > 0 && here.cell.outboxOf(2).size > 10, 'the script met every table');
+  await compareReads(here, store, users);
 });

@@ -47,3 +47,11 @@ test('paths of one machine, registries and unfinished work fail anywhere', () =>
   assert.deepEqual(broken('README.md', `https://registry.${'npmjs'}.org`), ['registry:1']);
   assert.deepEqual(broken('cells/a.ts', `// ${'TO'}${'DO'}: later`), ['unfinished:1']);
 });
+
+test('inside of the simulator nobody has a clock, timers or chance of their own', () => {
+  const path = 'tests/simulation/world.ts';
+  assert.deepEqual(broken(path, 'const a = Date.now();'), ['virtual time:1']);
+  assert.deepEqual(broken(path, 'const a = Math.random();\nsetTimeout(() => undefined);'), ['virtual time:1', 'virtual time:2']);
+  assert.deepEqual(broken(path, "import net from 'node:net';"), ['virtual time:1']);
+  assert.deepEqual(broken('tests/simulation/real-world.ts', 'Date.now();'), []);
+});

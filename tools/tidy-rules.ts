@@ -91,6 +91,15 @@ const rules: readonly Rule[] = [
     on: (path) => isCode(path) && !/(^|\/)main\.ts$|^(tools|bin|bench)\/|^local\/(up|defaults|fetch-servers|processes)\.ts$/.test(path),
     find: eachLine(/\bprocess\.env\b/, 'the environment is read in main.ts only', true),
   },
+  {
+    name: 'virtual time',
+    on: (path) => /^tests\/simulation\//.test(path) && !/\/(real-world|simulated-time|main|run-seeds|jobs)\.ts$/.test(path),
+    find: eachLine(
+      /\b(?:Date\.now|new Date\b|Math\.random|performance\.|setTimeout|setInterval|setImmediate|process\.hrtime|randomBytes|randomUUID)|from '(?:node:)?(?:timers|net|http|dgram|dns|ws)\b/,
+      'inside a simulation time and chance are arguments',
+      true,
+    ),
+  },
   { name: 'place', on: () => true, find: eachLine(/\.\.\/shared\b|\/work\/(?:main|shared|plan)\b/, 'a path of one machine') },
   {
     name: 'registry',

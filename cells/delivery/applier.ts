@@ -39,7 +39,8 @@ export interface ApplierOptions {
   readonly limits: { readonly earlyMs: number; readonly earlyMax: number; readonly ackGatherMs: number };
   /** A log is behind what is known to exist, and what is missing did not come. */
   readonly behind: (log: bigint, src: number) => void;
-  readonly marks: (src: number, marks: readonly MarkMoved[]) => Promise<void>;
+  /** False when some of them have to come again. */
+  readonly marks: (src: number, marks: readonly MarkMoved[]) => Promise<boolean>;
   /** A frame that cannot be understood is kept for people to look at (R27). */
   readonly park: (frame: ArrivedFrame, why: string) => Promise<void>;
   /** A cell said what it may not say. */
@@ -181,7 +182,8 @@ export class Applier {
   #takeMarks(frame: ArrivedFrame): void {
     const { marks } = MarksFrame.decode(frame.plain);
     this.#options.marks(frame.src, marks).then(
-      () => this.#finish(frame, 'committed'),
+      // Without an acknowledgement their home sends them again, as they are by then.
+      (all) => (all ? this.#finish(frame, 'committed') : frame.ack()),
       (error: unknown) => {
         this.#options.failed(error);
         frame.nak(1_000);

@@ -21,13 +21,16 @@ export interface BookCount {
   n: number;
 }
 
-type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened'>;
+type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened'> & Partial<Pick<Writes, 'created'>>;
 
 /** What a transaction of `cell` on `lane` counts; closed intake is counted where its rows go. */
 export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, lane }: { cell: number; lane: number }): BookCount[] {
   const counts = new Counts();
   for (const { dst, due = 0, lane: frameLane } of writes.outbox)
     counts.add({ peer: dst, class: 'entries', what: 'accepted', lane: frameLane }, due);
+  const starts = new Map(
+    [...writes.reopened, ...(writes.created ?? []).map(({ row, start }) => ({ log: row.log, start }))].map((s) => [s.log, s.start]),
+  );
   let epoch = 0n;
   let owner = cell;
   for (const entry of writes.entries) {
@@ -35,7 +38,9 @@ export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, la
       epoch = entry.epoch;
       owner = epochParts(epoch).cell;
     }
-    if (owner !== cell) counts.add({ peer: owner, class: 'entries', what: 'applied', lane: laneOf(entry.log) }, 1);
+    // What is kept below a run that began anew was counted with the places that were passed.
+    const passed = Math.max(facts.rows.get(entry.log)?.head ?? 0, starts.get(entry.log) ?? 0);
+    if (owner !== cell && entry.seq > passed) counts.add({ peer: owner, class: 'entries', what: 'applied', lane: laneOf(entry.log) }, 1);
   }
   for (const { log, start } of writes.reopened) {
     const before = facts.rows.get(log);

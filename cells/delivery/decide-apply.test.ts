@@ -71,6 +71,31 @@ test('the same again changes nothing', () => {
   assert.deepEqual([cell.writes?.entries, cell.writes?.rows], [[], []]);
 });
 
+test('a frame may name an old entry behind a new one: both are stored', () => {
+  write(2n, 3n);
+  const { entries, ...rest } = run(2);
+  assert.deepEqual(cell.decide({ ...rest, entries: entries.toReversed() }), [{ type: 'applied', head: 3, behind: false }]);
+  assert.equal(cell.logEntries(log).length, 3);
+});
+
+test('what the owner decided while this cell was out of the log is kept for its author, below the run', () => {
+  accept(owner.decide({ ...text({ log }, bo, 50n) })[0]);
+  members(2n, { remove: bo });
+  write(3n);
+  members(4n, { add: bo });
+  const back = owner.logEntries(log).at(-1)?.seq ?? 0;
+  cell.decide(run(back, back, { snapshot: snapshotBefore(back), leaving: [bo] }));
+  assert.equal(heads(), back);
+  cell.decide(run(2, 2));
+  assert.deepEqual(
+    cell.writes?.entries.map(({ seq }) => seq),
+    [2],
+  );
+  assert.equal(heads(), back, 'the run goes on where it was');
+  const [again] = cell.decide(text({ log }, bo, 50n));
+  assert.deepEqual(again?.type === 'accepted' && [again.entry.seq, again.fresh], [2, false]);
+});
+
 test('another entry at a stored place is a fork: the log is frozen', () => {
   write(2n);
   cell.decide(run(1));

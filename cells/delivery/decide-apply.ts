@@ -4,6 +4,7 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
+import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
@@ -11,7 +12,8 @@ import { unreadable } from './poison.ts';
 import type { LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
-export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcome {
+export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome {
+  const operation = inOrder(arrived);
   const last = operation.entries.at(-1);
   let row = work.row(operation.log);
   if (!row || row.status === 'opening') {
@@ -33,6 +35,13 @@ export function decideApply(operation: ApplyOperation, work: WorkingSet): Outcom
   if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
   else if (row.head > before || operation.snapshot) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
+}
+
+/** A frame names what was asked for again behind what is new. */
+function inOrder(operation: ApplyOperation): ApplyOperation {
+  const { entries } = operation;
+  if (entries.every((entry, i) => i === 0 || entry.seq > (entries[i - 1] as Entry).seq)) return operation;
+  return { ...operation, entries: entries.toSorted((a, b) => a.seq - b.seq) };
 }
 
 /** First sight of a log: its first entry or a pulled snapshot opens it; anything else makes a row to be pulled (R18). */
@@ -87,6 +96,8 @@ function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
   if (entry.seq <= row.head) {
     const stored = work.facts.stored(entry.log, entry.seq);
+    // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
+    if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
     if (!stored || sameHeader(stored, entry)) return undefined;
     return forked(row, work);
   }
@@ -103,7 +114,9 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     work.touch(row.log);
     return { type: 'rejected', why: 'unusable' };
   }
+  const target = targetFor(work, entry);
   work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
+  if (target) work.empty(target);
   if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
   else if (after !== state) {
     work.changeState(after);

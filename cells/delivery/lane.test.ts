@@ -4,7 +4,7 @@ import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import { Lane, type LaneLimits } from './lane.ts';
 import { pairOf } from './log-state.ts';
 import type { AppendOperation, Outcome } from './operations.ts';
-import { type Facts, type LogStore, RunAgain, type WriteKeys, type Writes } from './ports.ts';
+import { type Facts, type LogStore, MaybeCommitted, RunAgain, type WriteKeys, type Writes } from './ports.ts';
 import { StagedCell, text, userOf } from './staged-cell.ts';
 
 const ana = userOf(1, 1);
@@ -37,6 +37,7 @@ interface Bench {
   /** Client entry ids of each attempted batch. */
   readonly attempts: bigint[][];
   readonly failures: unknown[];
+  readonly doubts: number[];
   /** How long each attempt would have waited for a lock; undefined: as long as the store allows. */
   readonly patience: (number | undefined)[];
   submit(operation: AppendOperation, mayRun?: () => boolean, into?: Lane): Promise<Outcome>;
@@ -56,6 +57,7 @@ function open(
   const cell = new StagedCell(1, [ana, userOf(1, 2)]);
   const attempts: bigint[][] = [];
   const failures: unknown[] = [];
+  const doubts: number[] = [];
   const patience: (number | undefined)[] = [];
   const store = {
     findPairs: async () => new Map(cell.pairs),
@@ -83,6 +85,7 @@ function open(
         for (const [i, { settle }] of submissions.entries()) settle(decision.outcomes[i] as Outcome);
       },
       failed: (error) => failures.push(error),
+      unsure: () => doubts.push(attempts.length),
       together: () => both,
     });
   const both: readonly Lane[] = [make(), make()];
@@ -91,7 +94,7 @@ function open(
     new Promise((settle) => {
       if (!into.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
     });
-  return { lane, other, cell, attempts, failures, patience, submit };
+  return { lane, other, cell, attempts, failures, doubts, patience, submit };
 }
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
@@ -102,6 +105,15 @@ test('what arrives in one turn of the event loop is one transaction', async () =
   const { submit, attempts } = open(never);
   await Promise.all([submit(append(1n)), submit(append(2n)), submit(append(3n))]);
   assert.deepEqual(attempts, [[1n, 2n, 3n]]);
+});
+
+test('a commit whose answer was lost is doubted once, after the attempt that tells; one that was rolled back is not', async () => {
+  const lost = open((_, attempt) => (attempt === 1 ? new MaybeCommitted('no answer') : undefined));
+  assert.deepEqual(codes([await lost.submit(append(1n))]), ['accepted']);
+  assert.deepEqual(lost.doubts, [2]);
+  const rolledBack = open((_, attempt) => (attempt === 1 ? new RunAgain('40001') : undefined));
+  assert.deepEqual(codes([await rolledBack.submit(append(1n))]), ['accepted']);
+  assert.deepEqual(rolledBack.doubts, []);
 });
 
 test('one id twice in a batch is one append with two waiters', async () => {

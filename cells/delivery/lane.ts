@@ -13,7 +13,7 @@ import { type Decision, decide } from './decide.ts';
 import { keysOf } from './keys-of.ts';
 import { pairKey } from './log-state.ts';
 import { bytesOf, type Operation, type Outcome, type Target, weightOf } from './operations.ts';
-import { KeyTaken, type LogStore, RunAgain } from './ports.ts';
+import { KeyTaken, type LogStore, MaybeCommitted, RunAgain } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
 /** An operation on its way, and who waits for its outcome. */
@@ -63,6 +63,8 @@ export interface LaneOptions {
   /** Tells a commit on and settles its submissions. */
   readonly committed: (commit: Commit) => void;
   readonly failed: (error: unknown, operations: number) => void;
+  /** A commit's answer was lost: if it did commit, running again finds it done and has nothing new to tell. */
+  readonly unsure: () => void;
 }
 
 export class Lane {
@@ -245,10 +247,13 @@ export class Lane {
   async #decided(operations: readonly Operation[]): Promise<Decision> {
     const { clock, limits } = this.#options;
     const until = clock.monotonic() + limits.retryMsMax;
+    let unsure = false;
+    using _ = { [Symbol.dispose]: () => unsure && this.#options.unsure() };
     for (let taken = 0; ; ) {
       try {
         return await this.#attempt(operations);
       } catch (error) {
+        unsure ||= error instanceof MaybeCommitted;
         if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
         // Every time the same: not bad luck but an operation, to be found by halving.
         if (error instanceof KeyTaken && ++taken >= keyTakenMax)

@@ -14,7 +14,10 @@ export interface MarkServiceOptions {
   readonly link: Link;
   readonly freshId: () => bigint;
   readonly homeOf: (user: bigint) => number;
+  /** As last known to this node … */
   readonly stateOf: (log: bigint) => Promise<LogState | undefined>;
+  /** … and as it is stored. */
+  readonly readState: (log: bigint) => Promise<LogState | undefined>;
   /** Tells sockets of this node and, when they are ours to tell, the other nodes. */
   readonly moved: (marks: readonly MarkMoved[]) => void;
   readonly clock: Clock;
@@ -40,15 +43,22 @@ export class MarkService {
     if (cells.length > 0) await this.#options.tables.waitMarks(cells.map((dst) => ({ dst, mark: merged })));
   }
 
-  /** Marks from another cell: of its own people, in logs this cell keeps, and nothing else. */
-  async take(src: number, moved: readonly MarkMoved[]): Promise<void> {
+  /**
+   * Marks from another cell: of its own people, in logs this cell keeps, and nothing else. False when some are of members
+   * this cell has not heard of yet: they are to come again.
+   */
+  async take(src: number, moved: readonly MarkMoved[]): Promise<boolean> {
+    const { homeOf, tables } = this.#options;
+    const own = fromMoved(moved).filter(({ user }) => homeOf(user) === src);
     const marks: Mark[] = [];
-    for (const mark of fromMoved(moved)) {
-      const state = await this.#options.stateOf(mark.log);
-      if (this.#options.homeOf(mark.user) === src && state?.members.has(mark.user)) marks.push(mark);
-    }
-    if (marks.length === 0) return;
-    this.#options.moved((await this.#options.tables.mergeMarks(marks)).flatMap(toMoved));
+    for (const mark of own) if (await this.#isMember(mark)) marks.push(mark);
+    if (marks.length > 0) this.#options.moved((await tables.mergeMarks(marks)).flatMap(toMoved));
+    return marks.length === own.length;
+  }
+
+  async #isMember({ log, user }: Mark): Promise<boolean> {
+    const { stateOf, readState } = this.#options;
+    return (await stateOf(log))?.members.has(user) || (await readState(log))?.members.has(user) || false;
   }
 
   /** Tells one cell what waits for it, by the lease's holder, at most once a second. A mark told twice changes nothing. */
@@ -57,12 +67,28 @@ export class MarkService {
     const now = clock.monotonic();
     for (const [id, told] of this.#told) if (now - told.atMs > limits.resendAfterMs) this.#told.delete(id);
     if ([...this.#told.values()].some((told) => told.dst === dst)) return;
-    const waiting = await tables.readWaitingMarks(dst, limits.marksPerFrameMax);
+    const waiting = await this.#stillWanted(dst, await tables.readWaitingMarks(dst, limits.marksPerFrameMax));
     if (waiting.length === 0) return;
     const bytes = MarksFrame.encode({ marks: waiting.flatMap(toMoved) }).finish();
     const id = freshId();
     this.#told.set(id, { dst, marks: waiting, atMs: now });
     await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id, attempt: 1, bytes });
+  }
+
+  /** Lets go of the marks of those who left meanwhile, and of logs the other cell left: it would never take them. */
+  async #stillWanted(dst: number, waiting: readonly Mark[]): Promise<Mark[]> {
+    const wanted: Mark[] = [];
+    const gone: Mark[] = [];
+    for (const mark of waiting) ((await this.#isTold(dst, mark)) ? wanted : gone).push(mark);
+    if (gone.length > 0) await this.#options.tables.toldMarks(dst, gone);
+    return wanted;
+  }
+
+  async #isTold(dst: number, { log, user }: Mark): Promise<boolean> {
+    const { readState, cell, limits } = this.#options;
+    const state = await readState(log);
+    const isMember = state?.members.has(user) ?? false;
+    return state !== undefined && isMember && cellsToTell(state, cell, limits.marksMembersMax).includes(dst);
   }
 
   /** FrameAcks of the destination. A waiting mark goes only when what was acknowledged equals it (R22). */

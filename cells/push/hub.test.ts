@@ -65,7 +65,10 @@ class Ground {
         if (this.fails) throw new Error('the store is away');
         return (this.stored.get(log) ?? []).filter((e) => e.seq >= from).slice(0, limit);
       },
-      readHeads: async (logs) => logs.map((log) => this.row(log)),
+      readHeads: async (logs) => {
+        if (this.fails) throw new Error('the store is away');
+        return logs.map((log) => this.row(log));
+      },
       failed: (error) => this.failures.push(error),
       fillEntriesMax: 256,
       heldRunsMax: 64,
@@ -152,6 +155,26 @@ describe('order', () => {
     assert.deepEqual(socket.of(5n), ['5/1']);
     await settle();
     assert.deepEqual(socket.of(5n), ['5/1', '5/2', '5/3', '5/4']);
+  });
+
+  test('heads that could not be read are read again until they are', async () => {
+    const ground = new Ground();
+    const { socket } = await ground.online(9n, [5n]);
+    ground.store(entryAt(5n, 1));
+    ground.fails = true;
+    await assert.rejects(ground.hub.catchUp());
+    ground.hub.retry();
+    await settle();
+    assert.deepEqual(socket.of(5n), []);
+    ground.fails = false;
+    ground.hub.retry();
+    await settle();
+    await settle();
+    assert.deepEqual(socket.of(5n), ['5/1']);
+    const { reads } = ground;
+    ground.hub.retry();
+    await settle();
+    assert.equal(ground.reads, reads, 'once is enough');
   });
 
   test('what is stored behind a held run is not forgotten', async () => {

@@ -77,6 +77,8 @@ export class Hub {
   readonly #recent = new RecentRuns();
   /** Logs whose missing entries could not be read. */
   readonly #unfilled = new Set<Watched>();
+  /** Any watched head may have moved. */
+  #suspect = false;
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -141,9 +143,17 @@ export class Hub {
     for (const receiver of this.#users.get(user)?.receivers ?? []) receiver.tell(event);
   }
 
-  /** Heads may have moved without this node hearing of it: read them and fetch what is missing. */
+  /** Heads may have moved without this node hearing of it: they are read, again at each retry until that worked. */
+  doubt(): void {
+    this.catchUp().catch(this.#options.failed);
+  }
+
+  /** Reads the watched heads and fetches what is missing. */
   async catchUp(): Promise<void> {
-    for (const { log, head } of await this.#options.readHeads(this.watched())) {
+    this.#suspect = true;
+    const heads = await this.#options.readHeads(this.watched());
+    this.#suspect = false;
+    for (const { log, head } of heads) {
       const watched = this.#logs.get(log);
       if (watched && watched.head < head) this.#fill(watched);
     }
@@ -151,6 +161,7 @@ export class Hub {
 
   /** Now and then: reads again what could not be read. */
   retry(): void {
+    if (this.#suspect) this.doubt();
     const waiting = [...this.#unfilled];
     this.#unfilled.clear();
     for (const watched of waiting) this.#fill(watched);

@@ -70,6 +70,12 @@ export class NodePushes implements Disposable {
     this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
   }
 
+  /** Something may have been committed here that cannot be told: the others find a hole, and this node takes it for one. */
+  tellDoubt(): void {
+    this.#counter += 1n;
+    this.#options.onHole();
+  }
+
   /** Gathered for a moment: a thousand devices that come back at once are a few messages. Nobody is told where nobody listens. */
   tellSessionOpened(session: bigint, openedAt: number): void {
     if (this.#peers.size === 0) return;

@@ -14,6 +14,17 @@ set
     then excluded.seen_epoch else marks.seen_epoch end,
   seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (marks.seen_epoch, marks.seen_seq)
     then excluded.seen_seq else marks.seen_seq end`;
+// A statement is read as it stands: the same for the other table.
+const waitingForward = `
+set
+  delivered_epoch = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks_out.delivered_epoch, marks_out.delivered_seq)
+    then excluded.delivered_epoch else marks_out.delivered_epoch end,
+  delivered_seq = case when (excluded.delivered_epoch, excluded.delivered_seq) > (marks_out.delivered_epoch, marks_out.delivered_seq)
+    then excluded.delivered_seq else marks_out.delivered_seq end,
+  seen_epoch = case when (excluded.seen_epoch, excluded.seen_seq) > (marks_out.seen_epoch, marks_out.seen_seq)
+    then excluded.seen_epoch else marks_out.seen_epoch end,
+  seen_seq = case when (excluded.seen_epoch, excluded.seen_seq) > (marks_out.seen_epoch, marks_out.seen_seq)
+    then excluded.seen_seq else marks_out.seen_seq end`;
 const arrays = `
 select l, u, de, ds, se, ss
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as x (l, u, de, ds, se, ss)`;
@@ -30,9 +41,7 @@ const wait = `
 insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
 select d, l, u, de, ds, se, ss
 from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as x (d, l, u, de, ds, se, ss)
-on conflict (dst, log_id, user_id) do update
-set delivered_epoch = excluded.delivered_epoch, delivered_seq = excluded.delivered_seq,
-  seen_epoch = excluded.seen_epoch, seen_seq = excluded.seen_seq`;
+on conflict (dst, log_id, user_id) do update ${waitingForward}`;
 
 const readWaiting = `
 select dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
@@ -70,7 +79,7 @@ export async function readMarks(query: Query, log: bigint): Promise<Mark[]> {
   return rows.map(toMark);
 }
 
-/** Notes marks to be told to other cells. */
+/** Notes marks to be told to other cells. Two that cross on their way here leave the further one. */
 export function waitMarks(query: Query, waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<unknown> {
   return query({
     name: 'marks-out-wait',

@@ -2,7 +2,7 @@
 
 import type { Chain } from '@weft/proto/chain.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
-import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation } from '@weft/runtime/sql.ts';
+import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlState } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
@@ -13,6 +13,7 @@ import {
   KeyTaken,
   type LogRow,
   type LogStore,
+  MaybeCommitted,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -73,11 +74,13 @@ export class SqlLogStore implements LogStore {
     const { sessions } = this.#options;
     let session: pg.Client | undefined;
     const failed: unknown[] = [];
+    let decided = false;
     try {
       session = await sessions.get(lane);
       const query = notingFailures(transactionOn(session), failed);
       const facts = await readFacts(query, lane, keys, this.#options);
       const decision = decide(facts);
+      decided = true;
       await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
       this.#remember(decision.writes, facts);
       return decision;
@@ -85,6 +88,7 @@ export class SqlLogStore implements LogStore {
       if (session) await this.#rollback(session, lane);
       const error = failed[0] ?? thrown;
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
+      if (decided && (isConnectionLost(error) || sqlState(error) === '40003')) throw new MaybeCommitted(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
       throw error;
     }
@@ -102,6 +106,7 @@ export class SqlLogStore implements LogStore {
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
+    if (writes.emptied.length > 0) sent.push(entries.empty(query, writes.emptied));
     if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));

@@ -128,10 +128,13 @@ export class CatchUp {
     this.#watch(view);
   }
 
-  leftLog(log: bigint): void {
+  /** The user was removed at this seq. False for the end of an older membership: what is held began after it. */
+  leftLog(log: bigint, until: number): boolean {
     const view = this.#holdings.open(log);
+    if (!view.left && until <= view.origin) return false;
     view.leave();
     this.#holdings.touch(view);
+    return true;
   }
 
   noteHeads(heads: Heads): void {
@@ -333,7 +336,7 @@ export class CatchUp {
 
   /** The cell shows nothing of this log. What it pushed all the same (the self log is no conversation) stands for itself. */
   #unreadable(view: LogView): void {
-    if (view.anchored || view.lowestHeld === undefined) return this.leftLog(view.log);
+    if (view.anchored || view.lowestHeld === undefined) return void this.leftLog(view.log, Number.POSITIVE_INFINITY);
     view.anchor(view.lowestHeld - 1, 0n);
     this.#events.anchored(view);
     const taken: Entry[] = [];

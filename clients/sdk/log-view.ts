@@ -17,6 +17,8 @@ export class LogView {
   epoch = 0n;
   /** Seq of the newest entry held; -1 until it is known where the run begins. */
   head = -1;
+  /** The run was told to begin after this seq; -1 while that is unknown. */
+  origin = -1;
   /** The cell says the log goes at least this far. */
   known = 0;
   /** The run held in memory, ascending and dense, ending at the head; empty after a jump. */
@@ -59,6 +61,7 @@ export class LogView {
   anchor(seq: number, epoch: bigint): void {
     this.entries.length = 0;
     this.head = seq;
+    this.origin = seq;
     this.epoch = epoch;
     this.#entryEpoch = 0n;
     for (const held of this.#held.keys()) if (held <= seq) this.#held.delete(held);
@@ -174,6 +177,7 @@ export class LogView {
     if (seq <= this.head) return;
     this.entries.length = 0;
     this.head = seq;
+    this.origin = seq;
     this.#entryEpoch = 0n;
     for (const held of this.#held.keys()) if (held <= seq) this.#held.delete(held);
   }

@@ -138,6 +138,22 @@ describe('the outbox', () => {
     assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
   });
 
+  it('asks once more for what is pending in a log that was left: its entry would never be seen', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    const sent = write(outbox, 'a');
+    owner.decide('pending');
+    assert.equal(sent.state, 'pending');
+    outbox.member(7n, false);
+    await clock.advance(1_000);
+    assert.equal(owner.waiting.length, 1);
+    owner.decide('pending');
+    await clock.advance(1_000);
+    owner.decide('accept');
+    assert.equal(sent.state, 'accepted');
+    assert.equal(outbox.undecided('log:7').length, 0);
+  });
+
   it('honours after_ms and keeps the order over a fault that passes', async () => {
     const { outbox, owner, connect, clock } = open();
     connect();

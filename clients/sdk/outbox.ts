@@ -31,6 +31,8 @@ interface Lane {
   faults: number;
   /** Not before this (monotonic ms). */
   heldUntilMs: number;
+  /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
+  left: boolean;
   /** A `later` fault came: everything unanswered must be answered before the first goes again. */
   faulted: boolean;
 }
@@ -132,6 +134,14 @@ export class Outbox {
     if (sent !== undefined) this.#refuse(sent, toFault({ code, text, retry: 'never', afterMs: 0 }));
   }
 
+  /** The user left the log, or is back in it. */
+  member(log: bigint, isMember: boolean): void {
+    const lane = this.#lanes.get(laneOfLog(log));
+    if (lane === undefined) return;
+    lane.left = !isMember;
+    if (lane.left) this.#askAgain(lane);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#cancelTimer?.();
@@ -153,7 +163,7 @@ export class Outbox {
   #lane(key: string): Lane {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
-    const lane: Lane = { key, items: [], unanswered: 0, target: undefined, faults: 0, heldUntilMs: 0, faulted: false };
+    const lane: Lane = { key, items: [], unanswered: 0, target: undefined, faults: 0, heldUntilMs: 0, left: false, faulted: false };
     this.#lanes.set(key, lane);
     return lane;
   }
@@ -222,6 +232,7 @@ export class Outbox {
       case 'pending':
         lane.faults = 0;
         sent.become('pending');
+        if (lane.left) this.#askAgain(lane);
         break;
       case 'refused':
         this.#refuse(sent, toFault({ code: reply.value.code, text: reply.value.text, retry: 'never', afterMs: 0 }));
@@ -247,6 +258,16 @@ export class Outbox {
     const jittered = (this.#ports.random.next() * Math.min(limits.backoffMsMax, pause)) / 2;
     const asked = Math.min(fault.afterMs, limits.askedPauseMsMax) || pause / 2;
     lane.heldUntilMs = this.#ports.clock.monotonic() + Math.min(limits.askedPauseMsMax, asked) + jittered;
+  }
+
+  /** Sends what is pending once more: the answer says what was decided. */
+  #askAgain(lane: Lane): void {
+    const pending = lane.items.filter(({ state }) => state === 'pending');
+    if (pending.length === 0) return;
+    for (const sent of pending) sent.become('queued');
+    lane.faulted = true;
+    lane.heldUntilMs = this.#ports.clock.monotonic() + limits.fetchAgainMs;
+    this.#pump(lane);
   }
 
   #refuse(sent: Sent, fault: WeftError): void {

@@ -5,15 +5,17 @@ import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/ce
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
 import type { MemoryCell, StoredLog } from './memory-cell.ts';
+import { sameMark } from './memory-tables.ts';
 
-export const seenOf = (entry: Entry): SeenEntry => ({
+const seenOf = (entry: Entry): SeenEntry => ({
   log: entry.log,
   epoch: entry.epoch,
   seq: entry.seq,
   author: entry.author,
   clientEntryId: entry.clientEntryId,
   content: isContent(entry.kind),
-  body: Buffer.from(entry.body).toString('base64'),
+  // State entries are compared by their ids: a client holds them decoded.
+  body: isContent(entry.kind) ? Buffer.from(entry.body).toString('base64') : '',
 });
 
 interface Shared {
@@ -48,7 +50,9 @@ export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
 export function unsettled(cells: readonly MemoryCell[]): string[] {
   const found: string[] = [];
   for (const cell of cells) {
-    if (cell.outbox.size > 0) found.push(`cell ${cell.number}: ${cell.outbox.size} frames without acknowledgement`);
+    for (const [dst, rows] of cell.outbox)
+      if (rows.size > 0) found.push(`cell ${cell.number}: ${rows.size} frames to ${dst} without acknowledgement`);
+    if (cell.marksOut.size > 0) found.push(`cell ${cell.number}: ${cell.marksOut.size} marks untold`);
     if (cell.intake.size > 0) found.push(`cell ${cell.number}: ${cell.intake.size} appends undecided`);
     if (cell.behind.size > 0) found.push(`cell ${cell.number}: behind in ${[...cell.behind.keys()].join(', ')}`);
   }
@@ -106,6 +110,8 @@ function wrongInCopies({ owner, copies }: Shared): string[] {
     if (!stored) continue;
     const where = `cell ${cell.number}'s copy of log ${owner.row.log}`;
     if (stored.row.status !== 'open') found.push(`${where} is ${stored.row.status}`);
+    if (stored.row.head === owner.row.head && Buffer.compare(stored.row.hash, owner.row.hash) !== 0)
+      found.push(`I17: ${where} has another hash at its head`);
     if (until === 0 && membersOf(stored.state) !== membersOf(owner.state)) found.push(`${where} has other members than the owner`);
     if (until === 0 && stored.state.version !== owner.state.version) found.push(`${where} has version ${stored.state.version}`);
     if (stored.start >= from) found.push(`${where} begins after ${stored.start}, not ${from - 1}`);
@@ -121,9 +127,28 @@ function wrongLists(cells: readonly MemoryCell[]): string[] {
       for (const stored of cell.logs.values()) {
         if (stored.state.kind !== 'self') continue;
         const user = stored.state.low;
-        const row = cell.userLogs.get(`${user}:${owner.row.log}`);
+        const row = cell.userLogs.get(user)?.get(owner.row.log);
         const listed = row?.until === 0;
         if (listed !== owner.state.members.has(user)) found.push(`user ${user} has log ${owner.row.log} ${listed ? '' : 'not '}listed`);
+      }
+    }
+  }
+  return found;
+}
+
+/** Marks are the same wherever they are kept, in cells that were in the log from the beginning (I11). */
+export function wrongMarks(cells: readonly MemoryCell[]): string[] {
+  const found: string[] = [];
+  for (const { owner } of sharedLogs(cells)) {
+    const { log } = owner.row;
+    const whole = cells.filter(({ number }) => owner.state.cells.get(number)?.from === 1 && owner.state.cells.get(number)?.until === 0);
+    for (const [user, { home }] of owner.state.members) {
+      const key = `${log}:${user}`;
+      const own = cells.find(({ number }) => number === home)?.marks.get(key);
+      for (const cell of whole) {
+        const kept = cell.marks.get(key);
+        if (kept && (!own || !sameMark(own, kept)))
+          found.push(`I11: cell ${cell.number} has another mark of ${user} in log ${log} than its home`);
       }
     }
   }
@@ -138,7 +163,7 @@ export interface Run {
 
 /** Everything that is wrong, as lines. */
 export function judge({ cells, devices, events }: Run): string[] {
-  const { violations } = checkHistory({ devices, events, dumps: dumpsOf(cells), repairMsMax: 1_000 });
+  const { violations } = checkHistory({ devices, events, dumps: dumpsOf(cells), repairMsMax: 2_000 });
   const shared = sharedLogs(cells);
   return [
     ...(violations.length > 0 ? [describeViolations(violations)] : []),
@@ -146,5 +171,6 @@ export function judge({ cells, devices, events }: Run): string[] {
     ...shared.flatMap(wrongInLog),
     ...shared.flatMap(wrongInCopies),
     ...wrongLists(cells),
+    ...wrongMarks(cells),
   ];
 }

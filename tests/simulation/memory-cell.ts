@@ -2,12 +2,17 @@
 // in order and held to the end, look-ups read what is committed at their moment, everything is written at once or not at all.
 import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
 import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
+import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import { chainStart } from '@weft/proto/chain.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 export interface StoredLog {
   row: LogRow;
   state: LogState;
   start: number;
+  /** When it was last written, by the writer's clock. */
+  changedMs: number;
   readonly entries: Map<number, Entry>;
   readonly byKey: Map<string, number>;
 }
@@ -32,12 +37,19 @@ export class MemoryCell {
   readonly number: number;
   readonly logs = new Map<bigint, StoredLog>();
   readonly pairs = new Map<string, bigint>();
-  readonly userLogs = new Map<string, UserLogRow>();
+  readonly userLogs = new Map<bigint, Map<bigint, UserLogRow>>();
   readonly intake = new Map<string, IntakeRow>();
+  /** Open intake of each author. */
+  readonly openIntake = new Map<bigint, number>();
   readonly nextIntake = new Map<string, number>();
   readonly decided = new Map<string, number>();
-  readonly outbox = new Map<bigint, OutboxRow>();
+  readonly outbox = new Map<number, Map<bigint, OutboxRow>>();
   readonly behind = new Map<bigint, { log: bigint; known: number; src: number }>();
+  readonly marks = new Map<string, Mark>();
+  readonly marksOut = new Map<string, { readonly dst: number; readonly mark: Mark }>();
+  readonly leases = new Map<string, { readonly holder: string; readonly term: bigint; readonly expiresMs: number }>();
+  readonly witnessed = new Map<bigint, SignedHead>();
+  parked = 0;
   /** The unique key over author and client entry id; a mutation takes it away. */
   uniqueEntries = true;
   down = false;
@@ -99,32 +111,65 @@ export class MemoryCell {
   }
 
   /** Writes all or, throwing UniqueViolation, nothing. */
-  commit(writes: Writes): void {
+  commit(writes: Writes, nowMs: number): void {
     this.#checkUnique(writes);
     for (const { row, state, start } of writes.created)
-      this.logs.set(row.log, { row: { ...row }, state, start, entries: new Map(), byKey: new Map() });
+      this.logs.set(row.log, { row: { ...row }, state, start, changedMs: nowMs, entries: new Map(), byKey: new Map() });
     for (const { after } of writes.states) this.#log(after.log).state = after;
-    for (const row of writes.rows) this.#log(row.log).row = { ...row };
+    for (const row of writes.rows) Object.assign(this.#log(row.log), { row: { ...row }, changedMs: nowMs });
     for (const { log, start } of writes.reopened) this.#log(log).start = start;
     for (const entry of writes.entries) {
       const log = this.#log(entry.log);
       log.entries.set(entry.seq, entry);
       log.byKey.set(entryKey(entry.author, entry.clientEntryId), entry.seq);
     }
-    for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
+    for (const { log, seq, flags, body, bodyHash } of writes.emptied) {
+      const { entries } = this.#log(log);
+      const entry = entries.get(seq);
+      if (entry && bodyHash) entries.set(seq, { ...entry, flags, body, bodyHash });
+    }
+    for (const row of writes.userLogs) this.logsOf(row.user).set(row.log, row);
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
     for (const row of writes.intake) {
       this.intake.set(intakeKey(row), row);
+      this.openIntake.set(row.author, (this.openIntake.get(row.author) ?? 0) + 1);
       this.nextIntake.set(streamKey(row.stream), Math.max(this.nextIntake.get(streamKey(row.stream)) ?? 1, row.n + 1));
     }
     for (const closed of writes.closed) this.#close(closed);
     for (const { key, n } of writes.decided) this.decided.set(`${streamKey(key.stream)}:${key.cell}:${key.generation}`, n);
     // Without the entries, which are only there while the row is in its writer's memory.
     for (const { id, dst, class: cls, lane, ranges, envelopes } of writes.outbox)
-      this.outbox.set(id, { id, dst, class: cls, lane, ranges, envelopes });
+      this.outboxOf(dst).set(id, { id, dst, class: cls, lane, ranges, envelopes });
     for (const row of writes.behind) this.noteBehind(row);
     for (const { log, head } of writes.caughtUp)
       if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
+  }
+
+  logsOf(user: bigint): Map<bigint, UserLogRow> {
+    const known = this.userLogs.get(user) ?? new Map<bigint, UserLogRow>();
+    this.userLogs.set(user, known);
+    return known;
+  }
+
+  outboxOf(dst: number): Map<bigint, OutboxRow> {
+    const known = this.outbox.get(dst) ?? new Map<bigint, OutboxRow>();
+    this.outbox.set(dst, known);
+    return known;
+  }
+
+  /** Makes a user's self log. */
+  addSelfLog(user: bigint, epoch: bigint): void {
+    const members = new Map([[user, { home: this.number, from: 1 }]]);
+    const about = { kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
+    this.logs.set(user, {
+      row: { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' },
+      state: { log: user, ...about, members, cells: new Map() },
+      start: 0,
+      changedMs: 0,
+      entries: new Map(),
+      byKey: new Map(),
+    });
+    this.logsOf(user).set(user, { user, log: user, from: 1, until: 0 });
   }
 
   noteBehind(row: { log: bigint; known: number; src: number }): void {
@@ -136,8 +181,7 @@ export class MemoryCell {
     const stored = this.logs.get(log);
     if (!stored) return [];
     const found: Entry[] = [];
-    const last = Math.min(to, Math.max(stored.row.head, ...(stored.row.head < to ? [stored.row.head] : [])));
-    for (let seq = from; seq <= last && found.length < limit; seq++) {
+    for (let seq = from; seq <= Math.min(to, stored.row.head) && found.length < limit; seq++) {
       const entry = stored.entries.get(seq);
       if (entry) found.push(entry);
     }
@@ -149,7 +193,10 @@ export class MemoryCell {
   }
 
   #close(closed: Writes['closed'][number]): void {
-    this.intake.delete(intakeKey(closed));
+    if (!this.intake.delete(intakeKey(closed))) return;
+    const open = (this.openIntake.get(closed.author) ?? 1) - 1;
+    if (open > 0) this.openIntake.set(closed.author, open);
+    else this.openIntake.delete(closed.author);
   }
 
   #log(log: bigint): StoredLog {
@@ -170,7 +217,7 @@ export class MemoryCell {
       const { joined } = membershipChange(before, after);
       if (joined.some((user) => stored?.state.members.has(user))) throw new UniqueViolation(`member of ${after.log}`);
     }
-    for (const row of writes.outbox) if (this.outbox.has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
+    for (const row of writes.outbox) if (this.outboxOf(row.dst).has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
   }
 
   #checkEntries(entries: readonly Entry[]): void {

@@ -1,157 +1,180 @@
-// Guards switched off, one at a time, from outside: what stands at the core's ports lies to it, or what it is told is
-// changed on the way. A guard whose mutation nothing notices does not count as tested.
-
-import { type LogState, ownerOf } from '@weft/cells/delivery/log-state.ts';
-import type { ApplyOperation, Operation } from '@weft/cells/delivery/operations.ts';
-import type { Facts, Link, LogRow, LogStore, WriteKeys, Writes } from '@weft/cells/delivery/ports.ts';
-import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+// Guards switched off, one at a time, from outside. A guard whose mutation nothing notices does not count as tested.
+import { AntiEntropy } from '@weft/cells/delivery/anti-entropy.ts';
+import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
+import { Lane, type Submission } from '@weft/cells/delivery/lane.ts';
+import { ownerOf } from '@weft/cells/delivery/log-state.ts';
+import type { Operation } from '@weft/cells/delivery/operations.ts';
+import type { AppendKey } from '@weft/cells/delivery/ports.ts';
+import { Puller } from '@weft/cells/delivery/puller.ts';
+import { Relay } from '@weft/cells/delivery/relay.ts';
+import { WorkingSet } from '@weft/cells/delivery/working-set.ts';
+import { AppendOrder } from '@weft/cells/edge/append-order.ts';
+import { Beats } from '@weft/cells/link/beats.ts';
+import { MarkService } from '@weft/cells/link/mark-service.ts';
+import { Hub } from '@weft/cells/push/hub.ts';
 import { birthCell } from '@weft/proto/ids.ts';
-import type { MemoryLogStore } from './memory-log-store.ts';
-import type { DeliveredFrame } from './memory-network.ts';
+import {
+  answersForgotten,
+  digestIgnored,
+  headsIgnored,
+  holesTaken,
+  ownEntriesShownTwice,
+  resentLast,
+  resentUnderNewIds,
+} from './careless-client.ts';
+import { acknowledgedBeforeApply, attemptNeverRaised, forgottenAtTheBrokersAnswer, messageIdWithoutSource } from './lying-bus.ts';
+import { everybodyEver, headsJump, knownFor, lying, neverUnsure, readsAboveTheLast, toldBeforeCommit, withStates } from './lying-store.ts';
+import { MemoryTables } from './memory-tables.ts';
+import { type Mutation, patched } from './mutation.ts';
 
-export interface Mutation {
-  readonly store?: (inner: MemoryLogStore) => LogStore;
-  readonly link?: (inner: Link, store: LogStore) => Link;
-  /** An operation of another cell on its way to its lane. */
-  readonly operation?: (operation: Operation) => Operation;
-  /** A frame before it is applied. */
-  readonly taken?: (frame: DeliveredFrame, link: Link) => void;
-  readonly pullsNothing?: boolean;
-  /** The table's unique key over author and client entry id is gone too: the look-up is one guard with it. */
-  readonly entriesNotUnique?: boolean;
+export interface NamedMutation {
+  /** The rule that is broken. */
+  readonly breaks: string;
+  /** Noticed within so many seeds. */
+  readonly seedsMax: number;
+  /** A fresh one for each run: some keep what they have seen. */
+  readonly mutate: () => Mutation;
 }
 
-/** A store whose facts are changed before the decision sees them. */
-function lying(change: (facts: Facts, keys: WriteKeys) => Partial<Facts>): (inner: MemoryLogStore) => LogStore {
-  return (inner) =>
-    over(inner, (lane, keys, decide) =>
-      inner.write(lane, keys, (facts) => {
-        const changed: Facts = {
-          rows: facts.rows,
-          states: facts.states,
-          known: (key) => facts.known(key),
-          stored: (log, seq) => facts.stored(log, seq),
-          pairLog: (pair) => facts.pairLog(pair),
-          nextIntake: (stream) => facts.nextIntake(stream),
-          waiting: (author, id, stream) => facts.waiting(author, id, stream),
-          openIntake: (author) => facts.openIntake(author),
-          decided: (key) => facts.decided(key),
-          ...change(facts, keys),
-        };
-        return decide(changed);
-      }),
-    );
-}
+const off = (breaks: string, seedsMax: number, mutate: () => Mutation): NamedMutation => ({ breaks, seedsMax, mutate });
 
-type Write = <T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T) => Promise<T>;
-
-const over = (inner: LogStore, write: Write): LogStore => ({
-  write,
-  findPairs: (pairs) => inner.findPairs(pairs),
-  readRange: (log, from, to, limit) => inner.readRange(log, from, to, limit),
-  readRow: (log) => inner.readRow(log),
-  unacknowledged: (dst, beforeMs, limit) => inner.unacknowledged(dst, beforeMs, limit),
-  acknowledged: (dst, ids) => inner.acknowledged(dst, ids),
-  openIntake: (dst, beforeMs, limit) => inner.openIntake(dst, beforeMs, limit),
-  behind: (limit) => inner.behind(limit),
-  noteBehind: (rows) => inner.noteBehind(rows),
-  forgetBehind: (log) => inner.forgetBehind(log),
+/** Operations of other cells on their way into a lane. */
+const submitted = (change: (operation: Operation) => Operation): Mutation => ({
+  patch: () =>
+    patched({
+      of: Lane.prototype,
+      method: 'submit',
+      make: (original) =>
+        function (this: Lane, submission: Submission) {
+          return Reflect.apply(original, this, [{ ...submission, operation: change(submission.operation) }]);
+        },
+    }),
 });
 
-function withStates(facts: Facts, change: (state: LogState) => LogState): Partial<Facts> {
-  return { states: new Map([...facts.states].map(([log, state]) => [log, change(state)])) };
-}
+/** A method that does nothing, and answers that. */
+const silenced = (of: object, method: string, answer?: unknown): Mutation => ({
+  patch: () => patched({ of, method, make: () => () => answer }),
+});
 
-/** The answer leaves when everything is decided, not when it is committed. */
-const toldBeforeCommit = (inner: MemoryLogStore): LogStore =>
-  over(
-    inner,
-    (lane, keys, decide) =>
-      new Promise((resolve, reject) => {
-        const decideAndTell: typeof decide = (facts) => {
-          const decision = decide(facts);
-          resolve(decision);
-          return decision;
-        };
-        inner.write(lane, keys, decideAndTell).catch(reject);
-      }),
-  );
+/** What would find a lost frame later is off as well: two guards for one loss. */
+const nothingCompared = (): Mutation => ({
+  patch: () =>
+    patched(
+      { of: Beats.prototype, method: 'committed', make: () => () => undefined },
+      { of: AntiEntropy.prototype, method: 'compare', make: () => () => Promise.resolve(0) },
+    ),
+});
 
-/** Runs beyond the head look as if they continued it. */
-function headsJump(facts: Facts, keys: WriteKeys): Partial<Facts> {
-  const rows = new Map<bigint, LogRow>(facts.rows);
-  for (const { log, from } of keys.runs) {
-    const row = rows.get(log);
-    if (row && from > row.head + 1) rows.set(log, { ...row, head: from - 1 });
-  }
-  return { rows };
-}
-
-function everybodyEver(): (facts: Facts) => Partial<Facts> {
-  const ever = new Map<bigint, Map<bigint, { home: number; from: number }>>();
-  return (facts) =>
-    withStates(facts, (state) => {
-      const members = ever.get(state.log) ?? new Map();
-      ever.set(state.log, members);
-      for (const [user, member] of state.members) members.set(user, member);
-      return { ...state, members: new Map(members) };
-    });
-}
-
-const acknowledgeAtOnce = (frame: DeliveredFrame, link: Link): void => {
-  frame.ack();
-  if (frame.cls !== 'i')
-    link.acknowledge(frame.src, FrameAcks.encode({ generation: 1n, committed: [frame.id], rejected: [], afterMs: 0 }).finish());
+const asIfFromOwner = (operation: Operation): Operation => {
+  const first = operation.type === 'apply' ? operation.entries[0] : undefined;
+  return operation.type === 'apply' && first ? { ...operation, src: ownerOf(first) } : operation;
 };
 
-const asIfFromOwner = (operation: ApplyOperation): ApplyOperation => {
-  const first = operation.entries[0];
-  return first ? { ...operation, src: ownerOf(first) } : operation;
+const asIfFromDecider = (operation: Operation): Operation => {
+  if (operation.type !== 'refused') return operation;
+  const { target } = operation;
+  return { ...operation, src: birthCell('log' in target ? target.log : target.pair.low) };
 };
 
-export const noMutation: Mutation = {};
+const marksOverwrite = (): Mutation => ({
+  patch: () =>
+    patched({
+      of: MemoryTables.prototype,
+      method: 'toldMarks',
+      make: (original) =>
+        async function (this: MemoryTables, dst: number, marks: readonly { log: bigint; user: bigint }[]) {
+          const waiting = await this.readWaitingMarks(dst, Number.MAX_SAFE_INTEGER);
+          const named = waiting.filter((each) => marks.some(({ log, user }) => log === each.log && user === each.user));
+          return Reflect.apply(original, this, [dst, named]);
+        },
+    }),
+});
 
-/** A fresh one for each run: some keep what they have seen. */
-export const mutations: Readonly<Record<string, () => Mutation>> = {
-  'dedupe: what is stored already is not looked up': () => ({
+export const mutations: Readonly<Record<string, NamedMutation>> = {
+  'dedupe: what is stored already is not looked up': off('R4', 100, () => ({
     store: lying(() => ({ known: () => undefined })),
     entriesNotUnique: true,
-  }),
-  'ack after commit: accepted is told before the commit': () => ({ store: toldBeforeCommit }),
-  'ack after commit: a frame is acknowledged before it is applied': () => ({ taken: acknowledgeAtOnce }),
-  'contiguous apply: what lies beyond a hole is stored': () => ({ store: lying(headsJump) }),
-  'pull: nothing is ever pulled': () => ({ pullsNothing: true }),
-  'attempt number: it is never raised': () => ({
-    link: (inner) => ({ ...inner, publish: (frame) => inner.publish({ ...frame, attempt: 1 }) }),
-  }),
-  'intake number: any number is decided when it comes': () => ({
+  })),
+  'dedupe: ids are known for a window of two seconds only': off('R4', 200, () => ({ store: knownFor(2_000), entriesNotUnique: true })),
+  'dedupe: one id twice in a batch is two appends': off('R4', 200, () => ({
+    patch: () =>
+      patched({
+        of: WorkingSet.prototype,
+        method: 'known',
+        make: () =>
+          function (this: WorkingSet, key: AppendKey) {
+            return this.facts.known(key);
+          },
+      }),
+    entriesNotUnique: true,
+  })),
+  'ack after commit: accepted is told before the commit': off('R6', 100, () => ({ store: toldBeforeCommit })),
+  'ack after commit: a frame is acknowledged before it is applied (without heads on beats, and digests)': off('R15, R16', 200, () => ({
+    bus: acknowledgedBeforeApply,
+    ...nothingCompared(),
+  })),
+  'commit: a lost answer is taken for a rollback': off('R5, R20', 200, () => ({ store: neverUnsure })),
+  'contiguous apply: what lies beyond a hole is stored': off('R16', 100, () => ({
+    store: lying(headsJump(Number.MAX_SAFE_INTEGER)),
+  })),
+  'contiguous apply: the head is off by one': off('R16', 100, () => ({ store: lying(headsJump(1)) })),
+  'pull: nothing is ever pulled': off('R17', 100, () => silenced(Puller.prototype, 'want')),
+  'attempt number: it is never raised, and the dedupe window swallows what is sent again': off('R14', 200, () => ({
+    bus: attemptNeverRaised,
+  })),
+  'message id: it names neither source nor row': off('R14', 100, () => ({ bus: messageIdWithoutSource })),
+  'ids: every cell makes them as if it were the first': off('R14', 100, () => ({ birthCell: 1 })),
+  'intake number: any number is decided when it comes': off('R10', 200, () => ({
     store: lying(() => ({ decided: () => 0 })),
-    operation: (operation) => (operation.type === 'intake' ? { ...operation, lowestOpen: operation.n } : operation),
-  }),
-  "author's home: any cell may speak for anybody": () => ({
-    operation: (operation) => (operation.type === 'intake' ? { ...operation, src: birthCell(operation.author) } : operation),
-  }),
-  'permission: whoever was a member once may write': () => ({ store: lying(everybodyEver()) }),
-  'limit: a group takes any number of members': () => ({
+    ...submitted((operation) => (operation.type === 'intake' ? { ...operation, lowestOpen: operation.n } : operation)),
+  })),
+  'intake: it is sent once and never again': off('R9', 100, () => silenced(IntakeRelay.prototype, 'resend', Promise.resolve())),
+  "author's home: any cell may speak for anybody": off('R11', 400, () =>
+    submitted((operation) => (operation.type === 'intake' ? { ...operation, src: birthCell(operation.author) } : operation)),
+  ),
+  'permission: whoever was a member once may write': off('R7', 200, () => ({ store: everybodyEver() })),
+  'limit: a group takes any number of members': off('R7', 400, () => ({
     store: lying((facts) => withStates(facts, (state) => ({ ...state, membersMax: Number.MAX_SAFE_INTEGER }))),
-  }),
-  "outbox: a frame is forgotten at the broker's answer": () => ({
-    link: (inner, store) => ({
-      ...inner,
-      publish: async (frame) => {
-        const result = await inner.publish(frame);
-        if (result === 'stored') await store.acknowledged(frame.dst, [frame.id]).catch(() => undefined);
-        return result;
-      },
-    }),
-  }),
-  'owner: entries are applied from any cell': () => ({
-    operation: (operation) => (operation.type === 'apply' ? asIfFromOwner(operation) : operation),
-  }),
-  'refusal: any cell may refuse an append': () => ({
-    operation: (operation) => (operation.type === 'refused' ? { ...operation, src: deciderOf(operation) } : operation),
-  }),
+  })),
+  'refusal: it is forgotten, and a member who is back may be accepted after all': off('R10', 1_000, () => ({
+    store: lying((facts) => ({ known: (key) => (key.log === key.author ? undefined : facts.known(key)) })),
+  })),
+  'refusal: any cell may refuse an append': off('R12', 400, () => submitted(asIfFromDecider)),
+  "outbox: a frame is forgotten at the broker's answer (without heads on beats, and digests)": off('R13', 200, () => ({
+    bus: forgottenAtTheBrokersAnswer,
+    ...nothingCompared(),
+  })),
+  'outbox: what is unacknowledged is never sent again': off('R13', 100, () => silenced(Relay.prototype, 'resend', Promise.resolve())),
+  'outbox: rows are read above the last id, not as unacknowledged ones': off('R13', 200, () => ({ store: readsAboveTheLast })),
+  'owner: entries are applied from any cell': off('R16', 400, () => submitted(asIfFromOwner)),
+  'order: what a faulted append holds back is decided before it': off('R8', 400, () => ({
+    patch: () =>
+      patched(
+        { of: AppendOrder.prototype, method: 'arrive', make: () => () => 1 },
+        { of: AppendOrder.prototype, method: 'mayRun', make: () => () => true },
+      ),
+  })),
+  'push: heads that moved untold are never read, and the digest agrees with itself': off('R20, R21', 100, () =>
+    silenced(Hub.prototype, 'catchUp', Promise.resolve()),
+  ),
+  'marks: those of members not heard of yet are acknowledged and dropped': off('R22', 600, () => ({
+    patch: () =>
+      patched({
+        of: MarkService.prototype,
+        method: 'take',
+        make: (original) =>
+          async function (this: MarkService, ...args: unknown[]) {
+            await Reflect.apply(original, this, args);
+            return true;
+          },
+      }),
+  })),
+  'marks: a newer one that waits goes with the acknowledgement of an older one': off('R22', 400, marksOverwrite),
+  'client: what it sends again has a new id': off('R4', 100, resentUnderNewIds),
+  'client: what was unanswered is sent again after what is new': off('R8', 200, resentLast),
+  'client: what was unanswered is never sent again': off('R8', 100, answersForgotten),
+  'client: a digest that differs is ignored': off('R21', 400, digestIgnored),
+  'client: what lies beyond a hole is shown': off('R21', 200, holesTaken),
+  'client: what it is pushed a second time is shown a second time': off('R21', 200, ownEntriesShownTwice),
+  'client: heads of a Welcome are ignored': off('R21', 400, headsIgnored),
 };
-
-const deciderOf = (operation: Extract<Operation, { type: 'refused' }>): number =>
-  'log' in operation.target ? birthCell(operation.target.log) : birthCell(operation.target.pair.low);

@@ -1,273 +1,320 @@
-// One simulated fabric: three cells of two nodes each, people, faults; all of it drawn from one seed. First everything may
-// break; then all is healed, and everything has to come to rest within a bound.
-
-import { createHash } from 'node:crypto';
-import { kinds } from '@weft/cells/delivery/entry.ts';
-import { groupPair, pairOf } from '@weft/cells/delivery/log-state.ts';
+// One simulated fabric: cells of several nodes, people with devices, faults; all of it drawn from one seed. First everything
+// may break; then all is healed, and everything has to come to rest within a bound.
 import { RunAgain } from '@weft/cells/delivery/ports.ts';
-import { chainStart } from '@weft/proto/chain.ts';
-import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { birthCell, idEpochMs, makeClientEntryId, makeId } from '@weft/proto/ids.ts';
+import { deliveryLimits } from '@weft/cells/limits.ts';
+import { WeftError } from '@weft/proto/faults.ts';
+import { idEpochMs, makeId } from '@weft/proto/ids.ts';
+import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { type Random, seededRandom } from '@weft/runtime/random.ts';
 import type { HistoryEvent } from '../history.ts';
-import { CellProcess } from './cell-process.ts';
-import { Device } from './device.ts';
-import { type Breakable, breakThings } from './faults.ts';
-import { judge, unsettled } from './judge.ts';
+import type { Breakable } from './breakable.ts';
+import { breakThings, heal } from './breaking.ts';
+import { ClientLink } from './client-link.ts';
+import { drawFaults, type Fault } from './fault.ts';
+import { judge, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
-import { MemoryLogStore, type StoreFaults } from './memory-log-store.ts';
-import { MemoryNetwork } from './memory-network.ts';
-import { type Mutation, noMutation } from './mutations.ts';
-import { ProcessClock, SimulatedTime } from './simulated-time.ts';
+import { ConnectionLost, type StoreFaults } from './memory-log-store.ts';
+import { type Mutation, noMutation, valued } from './mutation.ts';
+import { Person } from './person.ts';
+import { forbidRealWorld } from './real-world.ts';
+import { drawShape, type Shape } from './shape.ts';
+import { nameOf, SimulatedNode, smallLimits } from './simulated-node.ts';
+import { inMacrotask, ProcessClock, SimulatedTime } from './simulated-time.ts';
+import { Supercluster } from './supercluster.ts';
+import { Trace } from './trace.ts';
 
 export interface Verdict {
   readonly seed: number;
   /** Of everything that happened, in order. */
   readonly hash: string;
   readonly wrong: readonly string[];
-  readonly counts: {
-    readonly events: number;
-    readonly sent: number;
-    readonly accepted: number;
-    readonly pending: number;
-    readonly refused: number;
-    readonly shown: number;
-  };
-  /** Virtual milliseconds from the healing to rest. */
+  readonly faults: readonly Fault[];
+  readonly counts: Readonly<Record<'events' | 'sent' | 'accepted' | 'pending' | 'refused' | 'shown', number>>;
+  /** Virtual milliseconds: of all, and from the healing to rest. */
+  readonly virtualMs: number;
   readonly restMs: number;
 }
 
+export interface WorldOptions {
+  readonly seed: number;
+  readonly shape?: Shape;
+  /** Instead of those drawn from the seed. */
+  readonly faults?: readonly Fault[];
+  readonly mutation?: Mutation;
+}
+
 const startMs = idEpochMs + 1_000_000_000;
-const usersPerCell = 2;
-const chaosMs = 10_000;
 /** The longest wait of anything is a minute between two resends; two of them and some slack. */
 const restMsMax = 180_000;
 
 export class World implements Breakable {
   readonly time = new SimulatedTime();
-  readonly random: Random;
-  readonly network: MemoryNetwork;
+  readonly trace = new Trace(() => this.time.nowMs);
+  readonly shape: Shape;
+  readonly faults: readonly Fault[];
+  readonly network: Supercluster;
   readonly cells: readonly MemoryCell[];
-  readonly devices: Device[] = [];
+  readonly nodes = new Map<string, SimulatedNode>();
+  readonly people: Person[] = [];
   readonly events: HistoryEvent[] = [];
   readonly storeFaults: StoreFaults = { failBefore: 0, failAfter: 0, failRead: 0 };
-  /** Cells in which both nodes believe that they hold the lease. */
-  readonly doubleLease = new Set<number>();
-  readonly bugs: string[] = [];
-  readonly processes = new Map<string, { process: CellProcess; clock: ProcessClock }>();
+  readonly bugs = new Set<string>();
+  readonly #seed: number;
   readonly #mutation: Mutation;
-  readonly #hash = createHash('sha256');
+  readonly #random: Random;
   readonly #nodeNumbers = new Map<number, number>();
-  #traced: string[] | undefined;
+  readonly #users = new Set<bigint>();
+  readonly #laterCells = new Set<number>();
 
-  constructor(seed: number, mutation: Mutation = noMutation) {
-    this.random = seededRandom(seed);
+  constructor({ seed, shape, faults, mutation = noMutation }: WorldOptions) {
+    // Each part draws from numbers of its own: what one needs more does not change the others.
+    const drawn = seededRandom(seed * 4 + 1);
+    this.shape = shape ?? drawShape(drawn);
+    this.#seed = seed;
+    this.#random = seededRandom(seed * 4 + 2);
     this.#mutation = mutation;
-    this.network = new MemoryNetwork(this.time, this.random, (what) => this.trace(what));
-    this.cells = [1, 2, 3].map((number) => new MemoryCell(number));
+    this.cells = Array.from({ length: this.shape.cells }, (_, i) => new MemoryCell(i + 1));
+    this.network = new Supercluster({
+      time: this.time,
+      random: seededRandom(seed * 4 + 3),
+      cells: this.cells.map(({ number }) => ({ name: nameOf(number), region: number % 2 === 1 ? 'r1' : 'r2' })),
+      regionMs: this.shape.regionMs,
+      inboundBytesMax: this.shape.inboundBytesMax,
+      trace: this.trace.add,
+    });
     for (const cell of this.cells) {
+      if (drawn.next() < this.shape.laterShare) this.#laterCells.add(cell.number);
       cell.uniqueEntries = !mutation.entriesNotUnique;
-      for (let i = 0; i < usersPerCell; i++) this.#signUp(cell, i);
-      for (const node of [0, 1]) this.start(cell.number, node);
+      for (let i = 0; i < this.shape.usersPerCell; i++) this.#signUp(cell, i);
+      for (let node = 0; node < this.shape.nodes; node++) this.start(cell.number, node);
     }
-  }
-
-  /** Keeps the trace as text, for whoever looks into a seed. */
-  keepTrace(): string[] {
-    this.#traced = [];
-    return this.#traced;
-  }
-
-  trace(what: string): void {
-    const line = `${this.time.nowMs.toFixed(3)} ${what}`;
-    this.#hash.update(line);
-    this.#traced?.push(line);
+    this.faults = faults ?? drawFaults(drawn, { ...this.shape, people: this.people.length });
   }
 
   /** Starts (again) a node of a cell. */
-  start(cell: number, node: number): void {
+  start(cell: number, index: number): void {
     const number = this.#nodeNumbers.get(cell) ?? 0;
     // Each start has a node number of its own, as leased ones would: ids never repeat.
     this.#nodeNumbers.set(cell, number + 1);
-    const clock = new ProcessClock(this.time, startMs, this.random.int(200) - 100);
-    const memory = this.cells[cell - 1] as MemoryCell;
-    const { time, random, storeFaults } = this;
-    const trace = (what: string): void => this.trace(what);
-    const process: CellProcess = new CellProcess({
-      cell,
-      node: number % 32,
-      clock,
-      store: new MemoryLogStore({ cell: memory, node: number, time, clock, random, faults: storeFaults, trace }),
-      link: this.network.link(cell, clock),
-      others: this.cells.map((each) => each.number).filter((each) => each !== cell),
-      holdsLease: () => this.#holdsLease(cell, node),
+    const random = seededRandom(this.#seed * 1_000 + cell * 100 + number);
+    const node: SimulatedNode = new SimulatedNode({
+      cell: this.cells[cell - 1] as MemoryCell,
+      cells: this.cells,
+      index,
+      number: number % 32,
+      time: this.time,
+      clock: new ProcessClock(this.time, startMs, random.int(200) - 100),
+      random,
+      network: this.network,
+      storeFaults: this.storeFaults,
+      knowsUser: (user) => this.#users.has(user),
+      limits: this.shape.small ? smallLimits : deliveryLimits,
+      heartbeatMs: this.shape.heartbeatMs,
+      later: this.#laterCells.has(cell),
       mutation: this.#mutation,
-      failed: (what, error) => {
-        this.trace(`failed ${cell}.${node} ${what} ${String(error)}`);
-        if (!(error instanceof RunAgain) && !/connection was lost/.test(String(error))) this.bugs.push(`${what}: ${String(error)}`);
+      trace: this.trace.add,
+      died: (why) => {
+        this.trace.add(`failpoint ${cell}.${index} ${why}`);
+        this.kill(cell, index);
+        this.time.after(500, () => this.nodes.get(`${cell}.${index}`)?.alive || this.start(cell, index));
       },
-      rejected: (src, why) => this.trace(`rejected ${cell} ${src} ${why}`),
+      failed: (what, error) => this.#failed(what, error),
+      rejected: (what) => this.trace.add(`rejected ${cell} ${what}`),
     });
-    this.processes.set(`${cell}.${node}`, { process, clock });
-    this.network.join(cell, process);
+    this.nodes.set(`${cell}.${index}`, node);
+    this.trace.add(`start ${cell}.${index}`);
   }
 
-  kill(cell: number, node: number): void {
-    const { clock } = this.processes.get(`${cell}.${node}`) as { clock: ProcessClock };
-    clock.kill();
-    this.cells[cell - 1]?.abort((holder) => holder === clock);
-    this.trace(`kill ${cell}.${node}`);
+  kill(cell: number, index: number): void {
+    const node = this.nodes.get(`${cell}.${index}`) as SimulatedNode;
+    node.kill();
+    this.cells[cell - 1]?.abort((holder) => holder === node.options.clock);
+    this.trace.add(`kill ${cell}.${index}`);
   }
 
-  #holdsLease(cell: number, node: number): boolean {
-    const alive = [0, 1].filter((each) => this.processes.get(`${cell}.${each}`)?.clock.alive);
-    return this.doubleLease.has(cell) || alive[0] === node;
+  /** The whole run. From anywhere; one at a time in a process. */
+  run(): Promise<Verdict> {
+    return inMacrotask(() => {
+      const rejected = (error: unknown): void => void this.bugs.add(`nobody caught: ${String(error)}`);
+      process.on('unhandledRejection', rejected);
+      using _ = forbidRealWorld();
+      using __ = valued(limits, 'groupMembersDefault', this.shape.groupMembersDefault);
+      using ___ = this.#mutation.patch?.();
+      try {
+        return this.#run();
+      } finally {
+        process.off('unhandledRejection', rejected);
+      }
+    });
+  }
+
+  #run(): Verdict {
+    const { chaosMs } = this.shape;
+    let restMs = 0;
+    try {
+      for (const person of this.people) this.#live(person);
+      breakThings(this, this.faults);
+      this.time.run(chaosMs);
+      heal(this);
+      const healedMs = this.time.nowMs;
+      this.#rest(healedMs);
+      restMs = this.time.nowMs - healedMs;
+      // What was acknowledged last is still on its way to the devices, and what they say to it on its way back.
+      this.time.run(this.time.nowMs + 2_000);
+      this.#rest(healedMs);
+    } catch (error) {
+      this.bugs.add(`thrown: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
+    }
+    return this.#verdict(restMs);
+  }
+
+  #rest(healedMs: number): void {
+    while (this.time.nowMs < healedMs + restMsMax && this.#restless().length > 0) this.time.run(this.time.nowMs + 500);
+  }
+
+  /** What keeps the fabric from being at rest. */
+  #restless(): string[] {
+    const found = unsettled(this.cells);
+    for (const person of this.people) {
+      if (!person.isLive) found.push(`${person.options.name} is ${person.weft?.state.name ?? 'not started'}`);
+      if (person.open > 0) found.push(...person.waiting().map((item) => `${person.options.name} waits for ${item}`));
+    }
+    if (found.length > 0) return found;
+    return [...this.people.flatMap((person) => this.#lacking(person)), ...wrongMarks(this.cells)];
+  }
+
+  /** Logs that a device does not hold up to their end. */
+  #lacking(person: Person): string[] {
+    const cell = this.cells[person.options.home - 1] as MemoryCell;
+    return [...cell.logsOf(person.user).values()].flatMap(({ log, until }) => {
+      const head = cell.logs.get(log)?.row.head ?? 0;
+      const held = until === 0 && log !== person.user ? person.headOf(log) : head;
+      return held === head ? [] : [`${person.options.name} holds log ${log} to ${held} of ${head}`];
+    });
+  }
+
+  #failed(what: string, error: unknown): void {
+    // Expected: a database that is away, and what the catalogue of faults names.
+    const expected =
+      error instanceof RunAgain || error instanceof ConnectionLost || (error instanceof WeftError && error.code !== 'internal');
+    if (!expected) this.bugs.add(`${what}: ${describeError(error)}`);
   }
 
   #signUp(cell: MemoryCell, i: number): void {
-    const user = makeId(idEpochMs + 10 + this.random.int(1_000_000), cell.number, 0, i);
-    const epoch = makeEpoch({ count: 1, cell: cell.number, generation: 1 });
-    cell.logs.set(user, {
-      row: { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' },
-      state: {
-        log: user,
-        kind: 'self',
-        epoch,
-        version: 1,
-        title: '',
-        membersMax: 2,
-        creator: user,
-        low: user,
-        high: 0n,
-        members: new Map([[user, { home: cell.number, from: 1 }]]),
-        cells: new Map(),
-      },
-      start: 0,
-      entries: new Map(),
-      byKey: new Map(),
-    });
-    for (let device = 0; device <= this.random.int(2); device++) {
-      const { time, random } = this;
-      this.devices.push(
-        new Device({
-          name: `${cell.number}/${i}/${device}`,
-          user,
-          session: user ^ BigInt(device + 1),
-          cell,
-          time,
-          random,
-          node: () => this.#someNode(cell.number),
-          record: (event) => {
-            this.events.push(event);
-            this.trace(`${event.device} ${event.what} ${'clientEntryId' in event ? event.clientEntryId : ''}`);
-          },
-        }),
-      );
+    const random = this.#random;
+    const user = makeId(idEpochMs + 10 + random.int(1_000_000), cell.number, 0, i % 32);
+    this.#users.add(user);
+    cell.addSelfLog(user, makeEpoch({ count: 1, cell: cell.number, generation: 1 }));
+    const urls = Array.from({ length: this.shape.nodes }, (_, node) => `http://${nameOf(cell.number)}-${node}`);
+    for (let device = 0; device <= random.int(this.shape.devicesMax); device++) {
+      const own = seededRandom(this.#seed * 10_000 + this.people.length);
+      const person = new Person({
+        name: `${cell.number}/${i + 1}${device === 0 ? '' : `/${device + 1}`}`,
+        user,
+        session: user ^ BigInt(device + 1),
+        home: cell.number,
+        urls: own.next() < 0.5 ? urls : urls.toReversed(),
+        encoding: own.next() < this.shape.jsonShare ? 'json' : 'proto',
+        later: own.next() < this.shape.laterShare,
+        deliveredMarks: this.shape.deliveredMarks,
+        tokenMs: this.shape.tokenMs,
+        time: this.time,
+        random: own,
+        newClock: () => new ProcessClock(this.time, startMs, own.int(2_000) - 1_000),
+        connect: (of, handlers) => this.#connect(of, handlers),
+        record: (event) => {
+          this.events.push(event);
+          this.trace.add(describeEvent(event));
+        },
+        failed: (what, error) => this.#failed(what, error),
+      });
+      this.people.push(person);
     }
   }
 
-  #someNode(cell: number): CellProcess | undefined {
-    const alive = [0, 1].map((node) => this.processes.get(`${cell}.${node}`)).filter((each) => each?.clock.alive);
-    return alive[this.random.int(Math.max(alive.length, 1))]?.process;
+  #connect(
+    of: { person: Person; url: string; protocol: string },
+    handlers: ConstructorParameters<typeof ClientLink>[0]['handlers'],
+  ): ClientLink {
+    const { person, url, protocol } = of;
+    const [, cell, index] = /c(\d+)-(\d+)/.exec(url) as unknown as [string, string, string];
+    const node = this.nodes.get(`${cell}.${index}`) as SimulatedNode;
+    const delayMs = 1 + person.options.random.next() * 20;
+    const { time, shape } = this;
+    const link = new ClientLink({
+      time,
+      client: person.clock,
+      node: node.options.clock,
+      protocol,
+      handlers,
+      delayMs,
+      later: person.options.later,
+      weight: shape.socketWeight,
+    });
+    if (node.alive) node.admit(link);
+    else link.nodeDied();
+    return link;
   }
 
-  get users(): bigint[] {
-    return [...new Set(this.devices.map(({ options }) => options.user))];
-  }
-
-  pick<T>(from: readonly T[]): T | undefined {
-    return from[this.random.int(Math.max(from.length, 1))];
+  #live(person: Person): void {
+    const { time, shape } = this;
+    const { random } = person.options;
+    const act = (): void => {
+      if (time.nowMs >= shape.chaosMs) return;
+      if (person.clock.alive && !person.clock.frozen) this.#act(person);
+      time.after(pause(), act);
+    };
+    const pause = (): number => (0.1 + random.next() * 1.9) * shape.actEveryMs;
+    time.after(random.int(300), () => person.start());
+    time.after(random.int(500) + pause(), act);
   }
 
   /** One thing that a person does now. */
-  act(device: Device): void {
-    const { random } = this;
-    const user = device.options.user;
-    const groups = [...device.followed.keys()].filter((log) => device.options.cell.logs.get(log)?.state.kind === 'group');
-    const group = this.pick(groups);
+  #act(person: Person): void {
+    const { random } = person.options;
+    const groups = [...person.groups];
+    const group = groups[random.int(Math.max(groups.length, 1))];
     const dice = random.next();
-    if (dice < 0.04) return this.#createGroup(device);
-    if (group !== undefined && dice < 0.2) return this.#changeMembers(device, group);
-    const body = Buffer.from(`${device.options.name} ${this.time.nowMs.toFixed(1)} ${'x'.repeat(random.int(40))}`);
-    if (group !== undefined && dice < 0.6) return device.send({ log: group }, kinds.text, body);
-    const peer = this.pick(this.users.filter((each) => each !== user)) as bigint;
-    return device.send({ pair: pairOf(user, peer) }, kinds.text, body);
+    const many = random.next() < 0.2 ? 1 + random.int(this.shape.burstMax) : 1;
+    const write = (send: (text: string) => void): void => {
+      for (let i = 0; i < many; i++)
+        send(`${person.options.name} ${this.time.nowMs.toFixed(1)} ${i} ${'x'.repeat(random.int(this.shape.textMax))}`);
+    };
+    const others = [...this.#users].filter((user) => user !== person.user);
+    const peer = others[random.int(others.length)] as bigint;
+    if (dice < this.shape.groupShare) return person.createGroup(others.filter(() => random.next() < 0.4).slice(0, 3));
+    if (group !== undefined && dice < this.shape.groupShare + this.shape.changeShare) return this.#changeMembers(person, group);
+    if (group !== undefined && dice < 0.6) return write((text) => person.sendTo(group, text));
+    const logs = [...person.logs.keys()];
+    const log = logs[random.int(Math.max(logs.length, 1))];
+    if (log !== undefined && dice > 0.95) return person.read(log);
+    if (log !== undefined && dice > 0.9) return person.markSeen(log);
+    return write((text) => person.sendToPeer(peer, text));
   }
 
-  #createGroup(device: Device): void {
-    const { user } = device.options;
-    const others = this.users.filter((each) => each !== user && this.random.next() < 0.4).slice(0, 2);
-    const body = Created.encode({
-      kind: 'LOG_KIND_GROUP',
-      title: 'group',
-      membersMax: 4,
-      members: [user, ...others].map((each) => ({ user: each, home: birthCell(each), from: 1n })),
-    }).finish();
-    const id = makeClientEntryId(startMs + Math.floor(this.time.nowMs), this.random.int(0x400000));
-    device.send({ pair: groupPair(user, id) }, kinds.created, body);
-  }
-
-  #changeMembers(device: Device, log: bigint): void {
-    const state = device.options.cell.logs.get(log)?.state;
+  #changeMembers(person: Person, log: bigint): void {
+    const state = this.cells[person.options.home - 1]?.logs.get(log)?.state;
     if (!state) return;
-    const inside = [...state.members.keys()];
-    const outside = this.users.filter((each) => !state.members.has(each));
-    const adds = this.random.next() < 0.55 && outside.length > 0;
-    const chosen = this.pick(adds ? outside : state.creator === device.options.user ? inside : [device.options.user]);
-    if (chosen === undefined) return;
-    if (adds) {
-      const members = [{ user: chosen, home: birthCell(chosen), from: 0n }];
-      device.send({ log }, kinds.membersAdded, MembersAdded.encode({ members }).finish());
-    } else device.send({ log }, kinds.membersRemoved, MembersRemoved.encode({ users: [chosen] }).finish());
+    const { random } = person.options;
+    const pick = (from: readonly bigint[]): bigint | undefined => from[random.int(Math.max(from.length, 1))];
+    const outside = pick([...this.#users].filter((user) => !state.members.has(user)));
+    if (random.next() < 0.55 && outside !== undefined) return person.changeMembers(log, { add: outside });
+    const inside = pick(state.creator === person.user ? [...state.members.keys()] : [person.user]);
+    if (inside !== undefined) person.changeMembers(log, { remove: inside });
   }
 
-  async run(seed: number): Promise<Verdict> {
-    for (const device of this.devices) this.#live(device);
-    const heal = breakThings(this, chaosMs);
-    await this.time.run(chaosMs);
-    heal();
-    const healedMs = this.time.nowMs;
-    while (this.time.nowMs < healedMs + restMsMax && !this.#rests()) await this.time.run(this.time.nowMs + 500);
-    const restMs = this.time.nowMs - healedMs;
-    // What was acknowledged last is still to be read by the devices.
-    await this.time.run(this.time.nowMs + 2_000);
-    return this.#verdict(seed, restMs);
-  }
-
-  #rests(): boolean {
-    return unsettled(this.cells).length === 0 && this.devices.every(({ open }) => open === 0);
-  }
-
-  #live(device: Device): void {
-    const { time, random } = this;
-    const poll = (): void => {
-      device.poll();
-      time.after(150 + random.int(100), poll);
-    };
-    const act = (): void => {
-      if (time.nowMs >= chaosMs) return;
-      this.act(device);
-      time.after(50 + random.int(900), act);
-    };
-    time.after(random.int(200), poll);
-    time.after(random.int(1_000), act);
-  }
-
-  #verdict(seed: number, restMs: number): Verdict {
-    const devices = this.devices.map(({ options }) => ({
-      device: options.name,
-      user: options.user,
-      cell: String(options.cell.number),
-      settled: true,
-    }));
-    const unanswered = this.devices.flatMap((device) => device.waiting().map((item) => `${device.options.name} waits for ${item}`));
-    const wrong = [...new Set(this.bugs), ...judge({ cells: this.cells, devices, events: this.events }), ...unanswered];
-    const count = (what: HistoryEvent['what']): number => this.events.filter((event) => event.what === what).length;
+  #verdict(restMs: number): Verdict {
+    for (const person of this.people) person.closeLeft(this.cells[person.options.home - 1] as MemoryCell);
+    const devices = this.people.flatMap((person) => person.records());
+    const restless = this.#restless().map((what) => `liveness: ${what}`);
+    const wrong = [...this.bugs, ...judge({ cells: this.cells, devices, events: this.events }), ...restless];
+    const count = (what: HistoryEvent['what']): number => this.events.reduce((sum, event) => sum + (event.what === what ? 1 : 0), 0);
     return {
-      seed,
-      hash: this.#hash.digest('hex').slice(0, 16),
-      wrong,
+      seed: this.#seed,
+      hash: this.trace.digest(),
+      wrong: [...new Set(wrong)],
+      faults: this.faults,
       counts: {
         events: this.time.ran,
         sent: count('sent'),
@@ -276,9 +323,22 @@ export class World implements Breakable {
         refused: count('refused'),
         shown: count('shown'),
       },
+      virtualMs: this.time.nowMs,
       restMs,
     };
   }
 }
 
-export const simulate = (seed: number, mutation?: Mutation): Promise<Verdict> => new World(seed, mutation).run(seed);
+function describeEvent(event: HistoryEvent): string {
+  const head = `${event.device} ${event.what}`;
+  if (event.what === 'shown') return `${head} ${event.entry.log}/${event.entry.seq}`;
+  if (event.what === 'accepted') return `${head} ${event.log}/${event.seq} ${event.clientEntryId}`;
+  return 'clientEntryId' in event ? `${head} ${event.clientEntryId}` : `${head} ${'log' in event ? event.log : ''}`;
+}
+
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return `${error.stack ?? error.message}${error.cause === undefined ? '' : ` because of ${String(error.cause)}`}`;
+}
+
+export const simulate = (options: WorldOptions): Promise<Verdict> => new World(options).run();

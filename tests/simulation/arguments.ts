@@ -1,0 +1,55 @@
+// What `npm run simulate` is asked for. Throws with a plain sentence on anything else.
+
+export interface SimulateArguments {
+  readonly what: 'seed' | 'seeds' | 'bench' | 'mutations';
+  readonly from: number;
+  readonly to: number;
+  readonly jobs: number;
+  readonly replays: boolean;
+}
+
+export const usage = `npm run simulate -- [--seed N [--replay] | --seeds A..B [--jobs N] | --bench | --mutations]
+
+  --seed 42            one run: what happened, the hash of its trace, what is wrong with it
+  --seed 42 --replay   the same as a timeline
+  --seeds 1..100000    one run after another; stops at the first violation and shrinks its faults
+  --jobs 2             so many processes
+  --bench              the large fabric: messages a CPU second
+  --mutations          switches each guard off and writes docs/mutations.md`;
+
+const seedMax = 100_000_000;
+const jobsMax = 64;
+
+export function readArguments(args: readonly string[]): SimulateArguments {
+  const rest = [...args];
+  let found: SimulateArguments = { what: 'seed', from: 42, to: 42, jobs: 1, replays: false };
+  let whats = 0;
+  for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
+    if (flag === '--seed') {
+      const seed = numberOf(flag, rest.shift(), seedMax);
+      found = { ...found, what: 'seed', from: seed, to: seed };
+    } else if (flag === '--seeds') found = { ...found, what: 'seeds', ...rangeOf(rest.shift()) };
+    else if (flag === '--jobs') found = { ...found, jobs: numberOf(flag, rest.shift(), jobsMax) };
+    else if (flag === '--replay') found = { ...found, replays: true };
+    else if (flag === '--bench' || flag === '--mutations') found = { ...found, what: flag === '--bench' ? 'bench' : 'mutations' };
+    else throw new Error(`there is no ${flag}`);
+    if (flag !== '--jobs' && flag !== '--replay') whats += 1;
+  }
+  if (whats > 1) throw new Error('one of --seed, --seeds, --bench and --mutations at a time');
+  if (found.replays && found.what !== 'seed') throw new Error('--replay tells the story of one --seed');
+  return found;
+}
+
+function numberOf(flag: string, text: string | undefined, most: number): number {
+  const value = Number(text);
+  if (text === undefined || !/^\d+$/.test(text) || value < 1 || value > most) throw new Error(`${flag} takes a number from 1 to ${most}`);
+  return value;
+}
+
+function rangeOf(text: string | undefined): { from: number; to: number } {
+  const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(text ?? '') ?? [];
+  const range = { from: Number(from), to: Number(to) };
+  if (from === undefined || to === undefined || range.from < 1 || range.to < range.from || range.to > seedMax)
+    throw new Error(`--seeds takes a range such as 1..1000, up to ${seedMax}`);
+  return range;
+}

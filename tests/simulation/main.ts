@@ -1,0 +1,110 @@
+// `npm run simulate`: one seed, many seeds, the bench, the mutations.
+import { execFileSync } from 'node:child_process';
+import { readArguments, type SimulateArguments, usage } from './arguments.ts';
+import { describeFault } from './fault.ts';
+import { runJobs, work } from './jobs.ts';
+import { writeMutations } from './mutation-table.ts';
+import type { SeedSum } from './run-seeds.ts';
+import { benchShape } from './shape.ts';
+import { shrink } from './shrink.ts';
+import { storyOf } from './story.ts';
+import { type Verdict, World } from './world.ts';
+
+const hourMs = 3_600_000;
+
+function commitOf(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return 'no commit';
+  }
+}
+
+async function runSeed({ from: seed, replays }: SimulateArguments): Promise<boolean> {
+  const world = new World({ seed });
+  world.trace.keeps = replays;
+  const verdict = await world.run();
+  if (replays) console.log(storyOf(world, verdict).join('\n'));
+  else {
+    const { counts, restMs, hash } = verdict;
+    console.log(`seed ${seed}: trace ${hash}, ${describeCounts(counts)}, at rest ${restMs / 1_000} s after the healing`);
+    for (const wrong of verdict.wrong) console.log(wrong);
+  }
+  return verdict.wrong.length === 0;
+}
+
+const describeCounts = (counts: Verdict['counts']): string =>
+  Object.entries(counts)
+    .map(([what, many]) => `${many} ${what}`)
+    .join(', ');
+
+async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> {
+  const startedMs = performance.now();
+  let ran = 0;
+  let sent = 0;
+  let virtualMs = 0;
+  let saidMs = startedMs;
+  let violation: Verdict | undefined;
+  const rate = (): string => {
+    const seconds = (performance.now() - startedMs) / 1_000;
+    return `${ran} seeds, ${sent} messages, ${(virtualMs / hourMs).toFixed(2)} virtual hours; ${(ran / seconds).toFixed(1)} seeds/s`;
+  };
+  await runJobs({
+    from,
+    to,
+    jobs,
+    ran: (sum: SeedSum) => {
+      ran += sum.ran;
+      sent += sum.sum.sent;
+      virtualMs += sum.sum.virtualMs;
+      if (sum.violation && (!violation || sum.violation.seed < violation.seed)) violation = sum.violation;
+      if (performance.now() - saidMs < 5_000) return;
+      saidMs = performance.now();
+      console.log(rate());
+    },
+  });
+  console.log(rate());
+  if (!violation) {
+    console.log('nothing wrong was found');
+    return true;
+  }
+  console.log(`\nseed ${violation.seed} at ${commitOf()}: ${violation.faults.length} faults; leaving out what is not needed …`);
+  const least = await shrink(violation);
+  for (const fault of least.faults) console.log(`  ${describeFault(fault)}`);
+  for (const wrong of least.wrong) console.log(wrong);
+  console.log(`the story: npm run simulate -- --seed ${violation.seed} --replay`);
+  return false;
+}
+
+async function runBench(): Promise<boolean> {
+  const cpu = process.cpuUsage();
+  const world = new World({ seed: 1, shape: benchShape });
+  const { counts, wrong, virtualMs, faults } = await world.run();
+  const { user, system } = process.cpuUsage(cpu);
+  const seconds = (user + system) / 1_000_000;
+  const { cells, nodes } = benchShape;
+  console.log(`${cells} cells of ${nodes} nodes, ${world.people.length} people, ${faults.length} faults: ${describeCounts(counts)}`);
+  console.log(`${(virtualMs / 1_000).toFixed(0)} virtual seconds in ${seconds.toFixed(2)} CPU seconds`);
+  console.log(
+    `${(counts.sent / seconds).toFixed(0)} messages a CPU second, ${(virtualMs / 1_000 / seconds).toFixed(0)} fabric hours a CPU hour`,
+  );
+  for (const each of wrong) console.log(each);
+  return wrong.length === 0;
+}
+
+async function main(): Promise<boolean> {
+  const args = readArguments(process.argv.slice(2));
+  if (args.what === 'seed') return runSeed(args);
+  if (args.what === 'seeds') return runMany(args);
+  return args.what === 'bench' ? runBench() : writeMutations((line) => console.log(line));
+}
+
+if (process.argv[2] === '--worker') work();
+else {
+  try {
+    process.exitCode = (await main()) ? 0 : 1;
+  } catch (error) {
+    console.error(`simulate: ${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    process.exitCode = 2;
+  }
+}

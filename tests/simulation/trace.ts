@@ -1,0 +1,39 @@
+// Everything that happened in one run, in order: its hash tells two runs apart, its lines tell the story.
+import { createHash, type Hash } from 'node:crypto';
+
+export interface TraceLine {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+const blockChars = 32_768;
+
+export class Trace {
+  readonly #now: () => number;
+  readonly #hash: Hash = createHash('sha256');
+  readonly lines: TraceLine[] = [];
+  /** Keeps the lines, for whoever looks into a seed. */
+  keeps = false;
+  #block = '';
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  add = (text: string): void => {
+    const atMs = this.#now();
+    this.#block += `${atMs.toFixed(3)} ${text}\n`;
+    if (this.#block.length > blockChars) this.#flush();
+    if (this.keeps) this.lines.push({ atMs, text });
+  };
+
+  digest(): string {
+    this.#flush();
+    return this.#hash.copy().digest('hex').slice(0, 16);
+  }
+
+  #flush(): void {
+    this.#hash.update(this.#block);
+    this.#block = '';
+  }
+}

@@ -94,13 +94,7 @@ function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work
 
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
-  if (entry.seq <= row.head) {
-    const stored = work.facts.stored(entry.log, entry.seq);
-    // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
-    if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
-    if (!stored || sameHeader(stored, entry)) return undefined;
-    return forked(row, work);
-  }
+  if (entry.seq <= row.head) return applyKnown(entry, row, work);
   if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
   const state = work.state(operation.log) as LogState;
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
@@ -123,6 +117,13 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
   }
   return undefined;
+}
+
+function applyKnown(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const stored = work.facts.stored(entry.log, entry.seq);
+  // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
+  if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
+  return !stored || sameHeader(stored, entry) ? undefined : forked(row, work);
 }
 
 /** What the owner says now and what is kept here are two histories: people must look (R16). */

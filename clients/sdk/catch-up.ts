@@ -39,7 +39,6 @@ export class CatchUp {
   /** Views that may have something to fetch. */
   readonly #behind = new Set<LogView>();
   #inFlight = 0;
-  /** Heads beyond which the cell's pages did not lead. */
   readonly #stuck = new WeakMap<LogView, number>();
   #comparing = false;
   #compared = false;
@@ -312,9 +311,8 @@ export class CatchUp {
   /** A row may be read a moment after the entries: only what stays is told. */
   #noteStuck(view: LogView, page: Page): void {
     const to = Math.min((view.lowestHeld ?? Number.POSITIVE_INFINITY) - 1, Number(page.head?.seq ?? 0n));
-    if (to <= view.head) return;
-    if (this.#stuck.get(view) === view.head) this.#events.stuck(view, to);
-    this.#stuck.set(view, view.head);
+    if (to > view.head && this.#stuck.get(view) === view.head) this.#events.stuck(view, to);
+    this.#stuck.set(view, to > view.head ? view.head : -1);
   }
 
   #anchorByPage(view: LogView, page: Page): void {

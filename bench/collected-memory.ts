@@ -2,7 +2,6 @@
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { BenchServer } from './fabric.ts';
 import { benchLimits } from './limits.ts';
 import { memoryKib } from './server-cost.ts';
@@ -18,13 +17,6 @@ export interface CollectedMemory {
   readonly kib: Map<string, number>;
   /** Live JavaScript objects and buffers of the nodes alone, KiB. */
   readonly heapKib: Map<string, number>;
-}
-
-/** NODE_OPTIONS that make a node collect when it is asked to. */
-export function collectingOption(folder: string): string {
-  const module = pathToFileURL(fileURLToPath(new URL('collect-on-signal.ts', import.meta.url)));
-  module.searchParams.set('folder', folder);
-  return `--import=${module.href}`;
 }
 
 /** `folder`: where the nodes answer; undefined for a fabric that was not started to collect. Throws when a node does not answer. */

@@ -7,7 +7,7 @@ import { dataDirDefault } from '@weft/local/defaults.ts';
 import { Fabric } from '@weft/local/fabric.ts';
 import { type FabricFile, readFabric } from '@weft/local/fabric-file.ts';
 import { freePortBase } from '@weft/local/ports.ts';
-import { collectingOption } from './collected-memory.ts';
+import { collectingOption } from './collecting-option.ts';
 
 export interface BenchCell {
   readonly name: string;

@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { chainCost } from './chain-cost.ts';
 import { attach, type BenchFabric, startPrivate } from './fabric.ts';
 import { benchLimits } from './limits.ts';
 import { type Bench, gather, measure } from './measure.ts';
@@ -43,12 +44,19 @@ function command(): Command {
     .option('--smoke', 'a tiny run of every scenario that asserts no number', false);
 }
 
-function chosen(names: readonly string[]): { readonly loads: readonly Scenario[]; readonly seal: boolean } {
-  const unknown = names.filter((name) => name !== 'seal' && !scenarios.some((scenario) => scenario.name === name));
+/** Measured in this process. */
+const costs = { seal: sealReport, chain: chainReport } as const;
+type Cost = keyof typeof costs;
+const isCost = (name: string): name is Cost => name in costs;
+
+function chosen(names: readonly string[]): { readonly loads: readonly Scenario[]; readonly costs: readonly Cost[] } {
+  const unknown = names.filter((name) => !isCost(name) && !scenarios.some((scenario) => scenario.name === name));
   if (unknown.length > 0)
-    throw new Error(`no scenario ${unknown.join(', ')}; there are ${scenarios.map(({ name }) => name).join(', ')}, seal`);
-  if (names.length === 0) return { loads: scenarios, seal: true };
-  return { loads: scenarios.filter(({ name }) => names.includes(name)), seal: names.includes('seal') };
+    throw new Error(
+      `no scenario ${unknown.join(', ')}; there are ${[...scenarios.map(({ name }) => name), ...Object.keys(costs)].join(', ')}`,
+    );
+  if (names.length === 0) return { loads: scenarios, costs: ['seal', 'chain'] };
+  return { loads: scenarios.filter(({ name }) => names.includes(name)), costs: names.filter(isCost) };
 }
 
 function sealReport(smoke: boolean): ScenarioReport {
@@ -62,12 +70,21 @@ function sealReport(smoke: boolean): ScenarioReport {
   return { name: 'seal', title: 'sealing and opening between cells, CPU of one core', figures, wrong: [], notes: [], detail: costs };
 }
 
+function chainReport(smoke: boolean): ScenarioReport {
+  const cost = chainCost(smoke ? 50 : 1_000);
+  const figures = [
+    { name: 'an entry', value: cost.usPerEntry, unit: 'µs', better: 'less' as const },
+    { name: 'prev in an entry', value: cost.wireBytesPerEntry, unit: 'bytes', must: 64, better: 'less' as const },
+  ];
+  return { name: 'chain', title: 'hash chain, made or checked once, CPU of one core', figures, wrong: [], notes: [], detail: cost };
+}
+
 async function run(names: readonly string[], options: Options): Promise<number> {
-  const { loads, seal } = chosen(names);
+  const { loads, costs: measured } = chosen(names);
   const sizes: Sizes = options.smoke
     ? { warmUpMs: 200, measuredMs: 400, scale: 0.01 }
     : { warmUpMs: benchLimits.warmUpMs, measuredMs: options.seconds * 1_000, scale: 1 };
-  const reports: ScenarioReport[] = seal ? [sealReport(options.smoke)] : [];
+  const reports: ScenarioReport[] = measured.map((name) => costs[name](options.smoke));
   for (const line of reports.flatMap(table)) say(line);
   if (loads.length > 0) {
     await using fabric = await open(options);

@@ -25,7 +25,6 @@ import type { Waiting } from './link/waiting.ts';
 import type { DeliveryMetrics } from './metrics.ts';
 import type { KnownPeers } from './peers.ts';
 import type { HeadKeys } from './proof/head-keys.ts';
-import { headsSignal } from './proof/head-signer.ts';
 import { openProof } from './proof/open-proof.ts';
 import type { Proof } from './proof/proof.ts';
 import { Hub } from './push/hub.ts';
@@ -324,13 +323,12 @@ export class CellDelivery implements AsyncDisposable {
         this.marks.acknowledged(src, bytes);
       }),
     );
-    this.#owned.use(link.hearSignals((src, what, bytes) => this.#heardSignal(src, what, bytes)));
+    this.#owned.use(
+      link.hearSignals((src, what, bytes) =>
+        what === beatSignal ? this.#heardBeat(src, bytes) : this.proof.heardSignal(src, what, bytes),
+      ),
+    );
     this.#owned.use(link.serve((src, method, bytes) => this.requests.answer(src, method, bytes)));
-  }
-
-  #heardSignal(src: number, what: string, bytes: Uint8Array): void {
-    if (what === beatSignal) this.#heardBeat(src, bytes);
-    else if (what === headsSignal) this.proof.heard(src, bytes);
   }
 
   #heardBeat(src: number, bytes: Uint8Array): void {
@@ -343,8 +341,8 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   #rejected(src: number, what: string, why: string): void {
-    const name = this.#options.peers.nameOf(src) ?? String(src);
-    this.#options.metrics().rejected.inc({ src: name, what, why });
-    this.#options.log.error({ src: name, what, why }, 'another cell said what it may not say');
+    const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
+    this.#options.metrics().rejected.inc(said);
+    this.#options.log.error(said, 'another cell said what it may not say');
   }
 }

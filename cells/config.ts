@@ -16,6 +16,7 @@ import {
   wholeNumber,
 } from '@weft/runtime/config.ts';
 import { parseServiceTokens, type ServiceTokens } from '@weft/runtime/grpc.ts';
+import { type TlsIdentity, tlsIdentity, tlsKeys } from '@weft/runtime/mutual-tls.ts';
 import { z } from 'zod';
 import { cellLimits } from './limits.ts';
 
@@ -44,6 +45,7 @@ function operatorTokens(text: string, context: z.RefinementCtx): ServiceTokens {
 
 const schema = z.object({
   ...processKeys,
+  ...tlsKeys,
   WEFT_CELL: name,
   WEFT_CELL_NUMBER: wholeNumber(1, cellNumberMax),
   WEFT_REGION: name,
@@ -91,7 +93,12 @@ export interface CellConfig {
   readonly pgUrl: Secret;
   readonly redisUrl: Secret;
   readonly nats: { readonly url: string; readonly fabricPassword: Secret; readonly cellPassword: Secret };
-  readonly directory: { readonly address: string; readonly key: Uint8Array; readonly token: Secret };
+  readonly directory: {
+    readonly address: string;
+    readonly key: Uint8Array;
+    readonly token: Secret;
+    readonly tls: TlsIdentity | undefined;
+  };
   readonly operatorTokens: ServiceTokens;
   readonly keySecret: Secret;
   readonly peppers: ReadonlyMap<number, Uint8Array>;
@@ -122,7 +129,7 @@ export function readCellConfig(env: Record<string, string | undefined>): CellCon
     pgUrl: read.WEFT_PG_URL,
     redisUrl: read.WEFT_REDIS_URL,
     nats: { url: read.WEFT_NATS_URL, fabricPassword: read.WEFT_NATS_FABRIC_PASSWORD, cellPassword: read.WEFT_NATS_CELL_PASSWORD },
-    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN },
+    directory: { address: read.WEFT_DIRECTORY_ADDR, key: read.WEFT_DIRECTORY_KEY, token: read.WEFT_SERVICE_TOKEN, tls: tlsIdentity(read) },
     operatorTokens: read.WEFT_OPERATOR_TOKENS,
     keySecret: read.WEFT_KEY_SECRET,
     peppers: read.WEFT_PEPPERS,

@@ -83,11 +83,12 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   const store = openLogStore(url, { clock, log, opened, cell, node: number.number, failpoints });
   const secret = Buffer.from(config.keySecret.reveal(), 'base64url');
   const keys = opened.use(await CellKeys.open({ pool, secret, clock, cell: cell.name, log }));
-  const { address, token, key } = config.directory;
+  const { address, token, key, tls } = config.directory;
   const replica = opened.use(
     await DirectoryReplica.open({
       address,
       token: token.reveal(),
+      tls,
       publicKey: key,
       dataDir: config.dataDir,
       clock,

@@ -45,6 +45,7 @@ export class GuardlessStore extends SqlLogStore {
       states: new Map([...facts.states].map(([log, state]) => [log, this.#lieAbout(state)])),
       known: (key) => (off.isOff('dedupe') ? undefined : facts.known(key)),
       stored: (log, seq) => facts.stored(log, seq),
+      target: (log, seq) => facts.target(log, seq),
       pairLog: (pair) => facts.pairLog(pair),
       nextIntake: (stream) => facts.nextIntake(stream),
       waiting: (author, id, stream) => facts.waiting(author, id, stream),

@@ -81,8 +81,8 @@ export const cellLimits = {
   /** How often each node counts what waits for each destination, and how much more time than a count takes lies between two. */
   waitingCountEveryMs: 5_000,
   waitingCountShare: 20,
-  /** Acknowledgements gathered before one message, and acknowledged ids before one delete. */
-  ackGatherMs: 10,
+  /** Acknowledgements gathered before one message, and acknowledged ids before one delete: nobody waits for either. Far below a resend. */
+  ackGatherMs: 100,
   /** Inbound frames being applied. */
   applyFramesMax: 256,
   /** A run beyond the head, or an intake number beyond the next, is kept this long. */
@@ -145,8 +145,11 @@ export const cellLimits = {
   booksUnbalancedMs: 10_000,
   /** Claims that may wait for their answer. */
   booksClaimsMax: 16,
-  /** Reading the books takes at most this share of the time: what waits in a long outbox is counted less often. */
-  booksShareMax: 0.05,
+  /** Reading the books takes at most this share of the time, so what waits in a long outbox is counted less often; but so often at least. */
+  booksShareMax: 0.2,
+  booksPauseMsMax: 3_000,
+  /** Holdings older than this say nothing about now: above two rounds, one of each cell, and below what an alarm takes. */
+  booksSilentMs: 8_000,
   /** Stamps of frames: held in memory at most, written down this often, kept for a week, read at most for one answer. */
   stampsMax: 16_384,
   stampsFlushMs: 5_000,
@@ -213,3 +216,5 @@ assert(
   cellLimits.marksShedAbove < cellLimits.pullsShedAbove && cellLimits.pullsShedAbove < cellLimits.laneQueueMax * 4,
   'marks go before pulls, and both before appends are refused',
 );
+assert(2 * cellLimits.booksPauseMsMax < cellLimits.booksSilentMs, 'holdings must be judged before they are old');
+assert(cellLimits.booksSilentMs < cellLimits.booksUnbalancedMs, 'one look must not be an alarm');

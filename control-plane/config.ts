@@ -3,6 +3,7 @@
 import { cellNumberMax } from '@weft/proto/ids.ts';
 import { port, processKeys, readConfig, type Secret, secret, secretBytes, secretUrl } from '@weft/runtime/config.ts';
 import { parseServiceTokens, type ServiceTokens } from '@weft/runtime/grpc.ts';
+import { type TlsIdentity, tlsIdentity, tlsKeys } from '@weft/runtime/mutual-tls.ts';
 import { z } from 'zod';
 import { limits } from './limits.ts';
 
@@ -23,6 +24,7 @@ export interface ControlPlaneConfig {
   readonly drainMsMax: number;
   readonly pgUrl: Secret;
   readonly tokens: ServiceTokens;
+  readonly tls?: TlsIdentity | undefined;
   readonly cells: readonly PlannedCell[];
   /** In order of preference; may be empty. */
   readonly hubUrls: readonly string[];
@@ -50,6 +52,7 @@ const plannedCells = z
 
 const schema = z.object({
   ...processKeys,
+  ...tlsKeys,
   WEFT_PORT: port(),
   WEFT_METRICS_PORT: port(),
   WEFT_PG_URL: secretUrl('postgres', 'postgresql'),
@@ -97,6 +100,7 @@ export function readControlPlaneConfig(env: Record<string, string | undefined>):
     drainMsMax: read.WEFT_DRAIN_MS_MAX,
     pgUrl: read.WEFT_PG_URL,
     tokens: read.WEFT_SERVICE_TOKENS,
+    tls: tlsIdentity(read),
     cells: read.WEFT_CELL_PLAN,
     hubUrls: read.WEFT_HUB_URLS,
     nkeySeed: read.WEFT_DIRECTORY_NKEY,

@@ -53,7 +53,7 @@ export async function startControlPlane(config: ControlPlaneConfig, parts: Contr
   const publisher = opened.use(new ChangePublisher({ pool, hub, signer, clock, log, health, metrics }));
   const service = directoryService({ pool, signer, now: () => clock.now(), changed: () => publisher.poke(), metrics });
   const server = opened.use(
-    await serveGrpc({ host: config.host, port: config.port, services: [service], tokens: config.tokens, log, health }),
+    await serveGrpc({ host: config.host, port: config.port, services: [service], tokens: config.tokens, tls: config.tls, log, health }),
   );
   health.set('grpc', true);
   log.info({ port: server.port, cells: config.cells.length }, 'the directory serves');

@@ -1,5 +1,7 @@
 // The secrets of one installation, generated once and kept in its data folder (0600), never in the repository.
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { directoryTlsName } from '@weft/runtime/mutual-tls.ts';
+import { type KeyedCertificate, newAuthority, newCertificate } from './certificates.ts';
 import type { FabricPlan } from './plan.ts';
 import { readJson, writeJson } from './state-file.ts';
 
@@ -21,7 +23,13 @@ export interface Credentials {
   /** Ed25519, base64url of the raw 32 bytes: seed of the control plane, and the public key everybody else checks with. */
   readonly directorySignKey: string;
   readonly directoryKey: string;
+  /** Signs the certificates below: of the control plane, of each cell and each router, by the name of its token. */
+  readonly authority: KeyedCertificate;
+  readonly certificates: Readonly<Record<string, KeyedCertificate>>;
 }
+
+export const controlPlaneName = 'control-plane';
+export const routerName = (region: string): string => `router-${region}`;
 
 const secret = (): string => randomBytes(32).toString('base64url');
 
@@ -31,11 +39,27 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const credentials: Credentials = {
     ...directoryKeys(kept),
     operatorToken: kept.operatorToken ?? secret(),
+    ...certificatesOf(kept, [controlPlaneName, ...plan.cells.map(({ name }) => name), ...plan.regions.map(({ name }) => routerName(name))]),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };
   writeJson(file, credentials);
   return credentials;
+}
+
+const authorityName = 'weft installation';
+
+function certificatesOf(kept: Partial<Credentials>, names: readonly string[]): Pick<Credentials, 'authority' | 'certificates'> {
+  const nowMs = Date.now();
+  const authority = kept.authority ?? newAuthority(authorityName, nowMs);
+  const known: Readonly<Record<string, KeyedCertificate>> = kept.certificates ?? {};
+  const fresh = names
+    .filter((name) => known[name] === undefined)
+    .map((name) => {
+      const dnsName = name === controlPlaneName ? directoryTlsName : `${name}.weft`;
+      return [name, newCertificate(authority, { name, dnsName, issuer: authorityName, nowMs })] as const;
+    });
+  return { authority, certificates: { ...known, ...Object.fromEntries(fresh) } };
 }
 
 const newCell = (): CellCredentials => ({ serviceToken: secret(), keySecret: secret(), peppers: `1:${secret()}` });
@@ -53,7 +77,7 @@ function directoryKeys(kept: Partial<Credentials>): { directorySignKey: string; 
 export function serviceTokenDigests(credentials: Credentials): string {
   const named = [
     ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
-    ...Object.entries(credentials.routers).map(([region, token]) => [`router-${region}`, token] as const),
+    ...Object.entries(credentials.routers).map(([region, token]) => [routerName(region), token] as const),
   ];
   return named.map(([name, token]) => `${name}:${digestOf(token)}`).join(',');
 }

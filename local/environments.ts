@@ -1,6 +1,6 @@
 // Pure: the settings each of our own processes is started with.
 import { join } from 'node:path';
-import { type Credentials, operatorTokenDigest, serviceTokenDigests } from './credentials.ts';
+import { type Credentials, controlPlaneName, operatorTokenDigest, routerName, serviceTokenDigests } from './credentials.ts';
 import type { NatsCredentials } from './nats-credentials.ts';
 import type { CellPlan, FabricPlan, PlannedProcess } from './plan.ts';
 
@@ -36,12 +36,19 @@ export function processSettings(process: PlannedProcess, wiring: Wiring): Settin
 function controlPlaneSettings({ plan, credentials, nats }: Wiring): Settings {
   return {
     WEFT_PG_URL: postgresUrl(plan.controlPlane.host, plan.directoryPostgresPort),
+    ...tlsSettings(credentials, controlPlaneName),
     WEFT_SERVICE_TOKENS: serviceTokenDigests(credentials),
     WEFT_CELL_PLAN: JSON.stringify(plan.cells.map(({ name, number, region, weight }) => ({ name, number, region, weight }))),
     WEFT_HUB_URLS: plan.regions.map(({ hub }) => natsUrl(hub.host, hub.client)).join(','),
     WEFT_DIRECTORY_NKEY: nats.directory.seed,
     WEFT_DIRECTORY_SIGN_KEY: credentials.directorySignKey,
   };
+}
+
+function tlsSettings({ authority, certificates }: Credentials, name: string): Settings {
+  const own = certificates[name];
+  if (own === undefined) throw new Error(`there is no certificate for ${name}`);
+  return { WEFT_TLS_AUTHORITY: authority.certificate, WEFT_TLS_CERTIFICATE: own.certificate, WEFT_TLS_KEY: own.key };
 }
 
 const directorySettings = ({ plan, credentials }: Wiring): Settings => ({
@@ -55,6 +62,7 @@ const sharedAddress: Settings = { WEFT_REQUESTS_PER_SECOND: '5000' };
 function routerSettings(region: string, wiring: Wiring): Settings {
   return {
     ...directorySettings(wiring),
+    ...tlsSettings(wiring.credentials, routerName(region)),
     WEFT_REGION: region,
     WEFT_SERVICE_TOKEN: wiring.credentials.routers[region] ?? '',
     ...sharedAddress,
@@ -67,6 +75,7 @@ function cellSettings(cell: CellPlan, wiring: Wiring): Settings {
   if (own === undefined) throw new Error(`there are no credentials for ${cell.name}`);
   return {
     ...directorySettings(wiring),
+    ...tlsSettings(wiring.credentials, cell.name),
     WEFT_CELL: cell.name,
     WEFT_CELL_NUMBER: String(cell.number),
     WEFT_REGION: cell.region,

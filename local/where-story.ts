@@ -139,15 +139,14 @@ function clocksOf(passports: readonly Passport[], nameOf: NameOf): string[] {
   return ['clocks', ...(lines.size > 0 ? lines : ['  no estimate yet'])];
 }
 
-/** What the owner's cell thinks of another's clock, or the other of the owner's. */
+/** What the owner's cell thinks of another's clock, or the other of the owner's: whoever knows it better. */
 function clockOf(passports: readonly Passport[], owner: number, other: number): { aheadMs: number; errorMs: number } | undefined {
   if (owner === other) return undefined;
-  for (const { number, clocks } of passports) {
+  const estimates = passports.flatMap(({ number, clocks }) => {
     const [of, sign] = number === owner ? [other, 1] : number === other ? [owner, -1] : [0, 0];
-    const found = clocks.find(({ cell }) => cell === of);
-    if (found && sign !== 0) return { aheadMs: sign * found.aheadMs, errorMs: found.errorMs };
-  }
-  return undefined;
+    return clocks.filter(({ cell }) => cell === of).map(({ aheadMs, errorMs }) => ({ aheadMs: sign * aheadMs, errorMs }));
+  });
+  return estimates.sort((a, b) => a.errorMs - b.errorMs)[0];
 }
 
 function undecided(asked: string, passports: readonly Passport[], nameOf: NameOf): string[] {

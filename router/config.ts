@@ -1,5 +1,6 @@
 // What a router is told at its start.
 import { address, port, processKeys, publicBytes, readConfig, type Secret, secret, wholeNumber } from '@weft/runtime/config.ts';
+import { type TlsIdentity, tlsIdentity, tlsKeys } from '@weft/runtime/mutual-tls.ts';
 import { z } from 'zod';
 import { limits } from './limits.ts';
 
@@ -14,6 +15,7 @@ export interface RouterConfig {
   /** host:port of the control plane. */
   readonly directoryAddress: string;
   readonly serviceToken: Secret;
+  readonly tls?: TlsIdentity | undefined;
   /** 32 raw bytes. */
   readonly directoryKey: Uint8Array;
   /** Folder of its own. */
@@ -26,6 +28,7 @@ export interface RouterConfig {
 
 const schema = z.object({
   ...processKeys,
+  ...tlsKeys,
   WEFT_REGION: z.string().regex(/^[a-z0-9-]{1,32}$/, 'a name is lower-case letters, digits and -'),
   WEFT_PORT: port(),
   WEFT_METRICS_PORT: port(),
@@ -49,6 +52,7 @@ export function readRouterConfig(env: Record<string, string | undefined>): Route
     drainMsMax: read.WEFT_DRAIN_MS_MAX,
     directoryAddress: read.WEFT_DIRECTORY_ADDR,
     serviceToken: read.WEFT_SERVICE_TOKEN,
+    tls: tlsIdentity(read),
     directoryKey: read.WEFT_DIRECTORY_KEY,
     dataDir: read.WEFT_DATA_DIR,
     requestsPerSecond: read.WEFT_REQUESTS_PER_SECOND,

@@ -37,6 +37,7 @@ export async function startRouter(config: RouterConfig, parts: RouterParts = {})
     await DirectoryReplica.open({
       address: config.directoryAddress,
       token: config.serviceToken.reveal(),
+      tls: config.tls,
       publicKey: config.directoryKey,
       dataDir: config.dataDir,
       clock,

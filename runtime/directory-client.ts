@@ -11,6 +11,7 @@ import type {
 } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { DirectoryServiceService as service } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { type GrpcChannel, grpcChannel } from './grpc.ts';
+import type { TlsIdentity } from './mutual-tls.ts';
 
 export type Reservation = { readonly kind: 'reserved'; readonly user: UserRecord } | { readonly kind: 'taken' };
 
@@ -28,8 +29,8 @@ export class DirectoryClient implements Directory, Disposable {
   readonly #channel: GrpcChannel;
 
   /** `address`: host:port. */
-  constructor(address: string, token: string) {
-    this.#channel = grpcChannel(address, token);
+  constructor(address: string, token: string, tls?: TlsIdentity) {
+    this.#channel = grpcChannel(address, token, { tls });
   }
 
   async reserve(request: ReserveRequest, signal?: AbortSignal): Promise<Reservation> {

@@ -16,6 +16,7 @@ import { type DirectoryChange, DirectoryRecords } from './directory-records.ts';
 import { directoryPublicKey, openChanges } from './directory-signature.ts';
 import { DirectorySnapshot } from './directory-snapshot.ts';
 import type { Log } from './log.ts';
+import type { TlsIdentity } from './mutual-tls.ts';
 import type { Random } from './random.ts';
 import { fullJitter } from './retry.ts';
 
@@ -23,6 +24,7 @@ export interface DirectoryReplicaOptions {
   /** host:port of the control plane (WEFT_DIRECTORY_ADDR). */
   readonly address: string;
   readonly token: string;
+  readonly tls?: TlsIdentity | undefined;
   /** WEFT_DIRECTORY_KEY: 32 raw bytes. */
   readonly publicKey: Uint8Array;
   /** WEFT_DATA_DIR; the file is directory.snapshot. Two processes must not share it. */
@@ -59,7 +61,7 @@ export class DirectoryReplica implements AsyncDisposable {
 
   private constructor(options: DirectoryReplicaOptions) {
     this.#options = options;
-    this.#client = new DirectoryClient(options.address, options.token);
+    this.#client = new DirectoryClient(options.address, options.token, options.tls);
     this.#key = directoryPublicKey(options.publicKey);
     this.#snapshot = new DirectorySnapshot(join(options.dataDir, 'directory.snapshot'), options.publicKey);
   }

@@ -6,6 +6,7 @@ import { healthService } from './grpc-health.ts';
 import { fromStatus, toStatus } from './grpc-status.ts';
 import { runtimeLimits as limits } from './limits.ts';
 import type { Log } from './log.ts';
+import { certifiedName, clientCredentials, directoryTlsName, serverCredentials, type TlsIdentity } from './mutual-tls.ts';
 import type { Health } from './observability.ts';
 
 /** A unary method as ts-proto generates it. */
@@ -66,6 +67,8 @@ export interface GrpcServerOptions {
   readonly services: readonly GrpcService[];
   readonly tokens: ServiceTokens;
   readonly log: Log;
+  /** Both sides show certificates; a caller's common name must be its token's. */
+  readonly tls?: TlsIdentity | undefined;
   /** Answers grpc.health.v1.Health/Check, without a token. */
   readonly health?: Health;
 }
@@ -93,7 +96,7 @@ export async function serveGrpc(options: GrpcServerOptions): Promise<GrpcServer>
     server.addService(health.definition, health.implementation);
   }
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${options.host}:${options.port}`, grpc.ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`${options.host}:${options.port}`, serverCredentials(options.tls), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });
@@ -110,6 +113,8 @@ function unary(
     const answer = async (): Promise<unknown> => {
       const name = callerName(call.metadata, options.tokens);
       if (name === undefined) throw new WeftError('token_invalid', 'service token');
+      // A token that was stolen is of no use without the key of its owner.
+      if (options.tls && certifiedName(call) !== name) throw new WeftError('token_invalid', `the certificate is not that of ${name}`);
       return handler(call.request, { name, signal: gaveUp.signal });
     };
     answer().then(
@@ -160,6 +165,7 @@ export interface CallOptions {
 export interface ChannelOptions {
   /** Milliseconds after which a connection that is being opened is given up; default grpcConnectMsMax. */
   readonly connectMsMax?: number;
+  readonly tls?: TlsIdentity | undefined;
 }
 
 /** A channel to `address` (host:port) that shows `token` with every call. */
@@ -172,6 +178,7 @@ export class GrpcChannel implements Disposable {
   readonly #address: string;
   readonly #metadata = new grpc.Metadata();
   readonly #connectMsMax: number;
+  readonly #tls: TlsIdentity | undefined;
   #client: grpc.Client;
   #connectingSinceMs: number | undefined;
 
@@ -179,7 +186,8 @@ export class GrpcChannel implements Disposable {
     this.#address = address;
     this.#metadata.set('authorization', `Bearer ${token}`);
     this.#connectMsMax = options.connectMsMax ?? limits.grpcConnectMsMax;
-    this.#client = openClient(address);
+    this.#tls = options.tls;
+    this.#client = openClient(address, options.tls);
   }
 
   /** Rejects with a WeftError: the server's own fault, or `directory_away` when there was no answer in time (the call may have been done). */
@@ -220,7 +228,7 @@ export class GrpcChannel implements Disposable {
     if (performance.now() - this.#connectingSinceMs < this.#connectMsMax) return;
     this.#connectingSinceMs = undefined;
     this.#client.close();
-    this.#client = openClient(this.#address);
+    this.#client = openClient(this.#address, this.#tls);
   }
 
   [Symbol.dispose](): void {
@@ -228,8 +236,9 @@ export class GrpcChannel implements Disposable {
   }
 }
 
-function openClient(address: string): grpc.Client {
-  return new grpc.Client(address, grpc.credentials.createInsecure(), {
+function openClient(address: string, tls: TlsIdentity | undefined): grpc.Client {
+  return new grpc.Client(address, clientCredentials(tls), {
+    ...(tls === undefined ? {} : { 'grpc.ssl_target_name_override': directoryTlsName }),
     'grpc.keepalive_time_ms': limits.keepAliveMs,
     'grpc.keepalive_timeout_ms': limits.grpcKeepAliveAnswerMsMax,
     'grpc.keepalive_permit_without_calls': 1,

@@ -306,7 +306,7 @@ function readYourWrites(index: HistoryIndex): Violation[] {
       found.push(
         violation(
           'I7',
-          `${page.device} read log ${page.log} from ${page.from} and did not get seq ${first.seq}, accepted for ${first.device} before`,
+          `${page.device} read log ${page.log} from ${page.from} and did not get seq ${first.seq}, accepted for ${first.device} before (asked ${Math.round(page.askedAt - first.at)} ms after, answered ${Math.round(page.at - page.askedAt)} ms later, up to ${page.entries.at(-1)?.seq ?? 0})`,
           [index.trueEntry.get(placeKey(first.log, first.seq))],
         ),
       );

@@ -158,29 +158,6 @@ test('a frame that was not taken comes again, and says so', async () => {
   assert.deepEqual(seen.slice(1), [true, true]);
 });
 
-test('what a node was handed and never acknowledged goes at once to the node that takes over, and to nobody else for 30 s', async () => {
-  const sent = linkLimits.unackedPerPartitionMax + 40;
-  const hands: string[] = [];
-  await using _frozen = us1.consumePartition(3, (frame) => hands.push(textOf(frame.data)));
-  for (let i = 0; i < sent; i++)
-    assert.equal(await eu1.publisher('us-1').publish({ cls: 'i', p: 3, msgId: newId() }, bytesOf(`held ${i}`)), 'stored');
-  await until(() => hands.length === linkLimits.unackedPerPartitionMax, 'its hands are full');
-  const other = await fabric.bus('us-1');
-  await other.ensureInbound(size);
-  const seen = new Set<string>();
-  const take = (frame: InboundFrame): void => {
-    seen.add(textOf(frame.data));
-    frame.ack();
-  };
-  await using beside = other.consumePartition(3, take);
-  await sends(eu1, 'us-1', 'beside');
-  await until(() => count('beside') === 1, 'another partition goes on');
-  assert.equal(seen.size, 0, 'a second node without taking over gets nothing');
-  await beside[Symbol.asyncDispose]();
-  await using _successor = other.consumePartition(3, take, { takenOver: true });
-  await until(() => seen.size === sent, 'everything comes to the successor', 5_000);
-});
-
 test('a cell that joins later is admitted by setPeers, one that leaves is not heard any more', async () => {
   const alone = await fabric.bus('eu-2', ['us-1']);
   await alone.ensureInbound(size);
@@ -246,6 +223,29 @@ test('both hubs may go and come back', async () => {
   await fabric.startServer('hub-us');
   await until(async () => (await sends(eu1, 'us-1', 'healed')) === 'stored', 'the link heals');
   await until(() => count('healed') >= 1, 'the frame arrives');
+});
+
+test('what a node was handed and never acknowledged goes at once to the node that takes over, and to nobody else for 30 s', async () => {
+  const sent = linkLimits.unackedPerPartitionMax + 40;
+  const hands: string[] = [];
+  await using _frozen = us1.consumePartition(3, (frame) => hands.push(textOf(frame.data)));
+  for (let i = 0; i < sent; i++)
+    assert.equal(await eu1.publisher('us-1').publish({ cls: 'i', p: 3, msgId: newId() }, bytesOf(`held ${i}`)), 'stored');
+  await until(() => hands.length === linkLimits.unackedPerPartitionMax, 'its hands are full');
+  const other = await fabric.bus('us-1');
+  await other.ensureInbound(size);
+  const seen = new Set<string>();
+  const take = (frame: InboundFrame): void => {
+    seen.add(textOf(frame.data));
+    frame.ack();
+  };
+  await using beside = other.consumePartition(3, take);
+  await sends(eu1, 'us-1', 'beside');
+  await until(() => count('beside') === 1, 'another partition goes on');
+  assert.equal(seen.size, 0, 'a second node without taking over gets nothing');
+  await beside[Symbol.asyncDispose]();
+  await using _successor = other.consumePartition(3, take, { takenOver: true });
+  await until(() => seen.size === sent, 'everything comes to the successor', 5_000);
 });
 
 test('a bus may be opened before its server runs, and the waiting can be ended', async () => {

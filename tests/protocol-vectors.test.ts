@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { safetyNumber } from '@weft/client/safety-number.ts';
 import { Chain, chainStart } from '@weft/proto/chain.ts';
 import { closeCodes } from '@weft/proto/close-codes.ts';
 import { faults } from '@weft/proto/faults.ts';
@@ -51,6 +52,12 @@ test('the vectors of the hash chain are those of the code', () => {
     const emptied = { ...entry, body: Buffer.alloc(0), bodyHash: chain.body(entry.body) };
     assert.deepEqual(chain.next(emptied, Buffer.from(chain.encode(entry, prev).subarray(96))), chain.next(entry, prev));
   }
+});
+
+test('the safety number of the page is the one a client shows', () => {
+  const hash = /^\| 2 \| \d{13} .*`([0-9a-f]{64})` \|$/m.exec(page)?.[1] ?? '';
+  const number = safetyNumber(sha256, { log: 362387865601026n, seq: 2, hash: Buffer.from(hash, 'hex') });
+  assert.equal(number, /second entry above: `([\d ]+)`/.exec(page)?.[1]);
 });
 
 test('the example frames are the same frame in JSON and in protobuf, both ways', () => {

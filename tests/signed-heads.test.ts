@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createPublicKey, verify } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { Chain, chainStart } from '@weft/proto/chain.ts';
-import type { Entry, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Append, Entry, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { headBytes } from '@weft/proto/signed-head.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { chainedOf } from './chained-entry.ts';
@@ -97,6 +97,39 @@ test('a log that no other cell keeps has a witness all the same, and no stranger
   assert.equal(await eve.faultOf({ $case: 'readSignedHead', value: { log, witness: true } }), 'unknown_log');
   const self = await read(ana, ana.user);
   assert.deepEqual(Buffer.from(self.hash), Buffer.from(hashOfAll(await ana.history(ana.user))), 'a self log on request');
+});
+
+test('an edit and a deletion empty what they name in both cells, and the chain over pages stays the owner’s', async () => {
+  const [ana, bo] = [await fabric.client('ana', 'eu-1'), await fabric.client('bo', 'us-1')];
+  const log = await ana.createGroup([bo.user]);
+  const change = (client: RawClient, content: NonNullable<Append['content']>) =>
+    client.request({ $case: 'append', value: { target: { $case: 'log', value: log }, clientEntryId: client.freshEntryId(), content } });
+  await ana.accepted({ log }, 'words that were wrong');
+  await ana.accepted({ log }, 'words better not said');
+  assert.equal((await change(ana, { $case: 'edited', value: { seq: 2n, text: 'the right words' } })).$case, 'accepted');
+  assert.equal((await change(ana, { $case: 'deleted', value: { seq: 3n } })).$case, 'accepted');
+  await bo.toldUpTo(log, 5);
+  // Not its own: the owner, another cell, refuses.
+  assert.equal((await change(bo, { $case: 'deleted', value: { seq: 4n } })).$case, 'pending');
+  assert.equal((await bo.next('refused', { where: (refused) => refused.log === log })).code, 'not_allowed');
+  const head = await read(bo, log);
+  for (const [client, cell] of [
+    [ana, 'eu-1'],
+    [bo, 'us-1'],
+  ] as const) {
+    const entries = await client.history(log);
+    assert.deepEqual(
+      entries.map(({ flags }) => flags),
+      [0, 2, 2, 0, 0],
+    );
+    assert.deepEqual(Buffer.from(hashOfAll(entries)), Buffer.from(head.hash));
+    const words = await fabric.sql(cell, 'select 1 from entries where log_id = $1 and position($2 in body) > 0', [
+      log,
+      Buffer.from('words'),
+    ]);
+    assert.equal(words.length, 1, 'only the right ones are stored');
+  }
+  assert.equal((await change(ana, { $case: 'deleted', value: { seq: 3n } })).$case, 'fault', 'once');
 });
 
 test('a replica whose last entry is another than the owner signed is frozen, and the alarm names the owner', async () => {

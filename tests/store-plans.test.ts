@@ -77,6 +77,11 @@ async function hotStatements(count: number): Promise<Statement[]> {
     ids.map((log) => ({ log, seq: 1 })),
     () => 1n,
   );
+  await entries.readTargets(
+    query,
+    ids.map((log) => ({ log, seq: 1 })),
+    () => 1n,
+  );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
   await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
   await readCheckPoint(query, 1n, 100);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Claim, type Holdings, type Hop, type LaneClaim, LinkBalance } from './balance.ts';
+import { type Claim, type Holdings, type Hop, type LaneClaim, LinkBalance, withMoves } from './balance.ts';
 
 const limits = { unbalancedMs: 10_000, claimsMax: 16, silentMs: 5_000 };
 const empty: LaneClaim = { accepted: 0, settled: 0, dropped: 0, waiting: 0, oldest: 0n };
@@ -113,4 +113,20 @@ test('what was applied although its row went without a word is settled, and so i
   assert.deepEqual(balance.settledInFact(), [{ lane: 0, settled: 6, dropped: -3 }]);
   const { balance: even } = lasts(2, () => ({ claim: claim({ accepted: 10, settled: 10 }), holds: holds(10) }));
   assert.deepEqual(even.settledInFact(), []);
+});
+
+test('intake that went to another owner is accepted there; one that is nowhere is missing where it was accepted', () => {
+  const moved = new Map([
+    [2, { accepted: 10, applied: 6, refused: 1, waiting: 0 }],
+    [3, { accepted: 0, applied: 1, refused: 0, waiting: 2 }],
+  ]);
+  assert.deepEqual(
+    [...withMoves(moved).values()].map(({ accepted }) => accepted),
+    [7, 3],
+  );
+  const lost = new Map([
+    [2, { accepted: 10, applied: 6, refused: 1, waiting: 2 }],
+    [3, { accepted: 4, applied: 1, refused: 0, waiting: 3 }],
+  ]);
+  assert.deepEqual(withMoves(lost), lost);
 });

@@ -17,12 +17,32 @@ export interface LaneClaim {
   readonly oldest: bigint;
 }
 
+export interface IntakeClaim {
+  readonly accepted: number;
+  readonly applied: number;
+  readonly refused: number;
+  readonly waiting: number;
+}
+
+const differenceOf = ({ accepted, applied, refused, waiting }: IntakeClaim): number => accepted - applied - refused - waiting;
+
+/**
+ * Intake of all links of a cell. When a log changes its owner, open intake goes to another link than it was accepted for: what one
+ * lacks the other has. So only what they lack together is missing; as long as that is nothing, each is accepted where it went.
+ */
+export function withMoves(intake: ReadonlyMap<number, IntakeClaim>): Map<number, IntakeClaim> {
+  const missing = [...intake.values()].reduce((sum, each) => sum + differenceOf(each), 0);
+  return new Map(
+    [...intake].map(([peer, each]) => [peer, missing === 0 ? { ...each, accepted: each.accepted - differenceOf(each) } : each]),
+  );
+}
+
 export interface Claim {
   /** Names the claim. */
   readonly sentAt: number;
   readonly lanes: readonly LaneClaim[];
   /** Own people's appends that the other cell decides. */
-  readonly intake: { readonly accepted: number; readonly applied: number; readonly refused: number; readonly waiting: number };
+  readonly intake: IntakeClaim;
   /** Entries the other cell should have which a look through the own store did not find. */
   readonly holes: number;
 }
@@ -84,8 +104,7 @@ export class LinkBalance {
   claim(claim: Claim, nowMs: number): void {
     this.#claims.push(claim);
     if (this.#claims.length > this.#limits.claimsMax) this.#claims.shift();
-    const { accepted, applied, refused, waiting } = claim.intake;
-    this.#note('intake', Math.abs(accepted - applied - refused - waiting), nowMs);
+    this.#note('intake', Math.abs(differenceOf(claim.intake)), nowMs);
     const holdings = this.#holdings;
     if (!holdings || nowMs - this.#heardMs > this.#limits.silentMs) {
       for (const hop of hops) if (hop !== 'intake') this.#problems.delete(hop);

@@ -3,7 +3,8 @@ import { chainStart } from '@weft/proto/chain.ts';
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
-import { causedEntryId, type Entry, isContent, isState, kinds } from './entry.ts';
+import { canonicalEmptying, targetFor } from './emptying.ts';
+import { causedEntryId, type Entry, isContent, isEmptying, isState, kinds } from './entry.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -105,7 +106,7 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
     // Opening what is open already: its first entry is the answer.
     return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
   }
-  const change = isState(operation.kind) ? checkChange(operation, work, state) : undefined;
+  const change = isState(operation.kind) ? checkChange(operation, work, state) : checkEmptying(operation, work, row.log);
   if (change && 'type' in change) return change;
   const entry: Entry = {
     log: row.log,
@@ -120,14 +121,27 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
     body: change ? change.body : operation.body,
     prev: row.hash,
   };
-  const after = change ? stateAfter(state, entry) : undefined;
-  if (change && !after) return { type: 'fault', code: 'bad_request' };
+  const after = isState(operation.kind) ? stateAfter(state, entry) : undefined;
+  if (isState(operation.kind) && !after) return { type: 'fault', code: 'bad_request' };
+  const target = targetFor(work, entry);
   work.push(entry);
+  if (target) work.empty(target);
   if (after) {
     work.changeState(after);
     work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
   }
   return { type: 'accepted', entry, fresh: true };
+}
+
+/** An edit or a deletion: the author's own words, and only what was not taken back before. */
+function checkEmptying(
+  operation: AppendOperation | IntakeOperation,
+  work: WorkingSet,
+  log: bigint,
+): Outcome | { body: Uint8Array } | undefined {
+  if (!isEmptying(operation.kind)) return undefined;
+  if (!targetFor(work, { ...operation, log })) return { type: 'fault', code: 'not_allowed', text: 'there is nothing of yours to change' };
+  return { body: canonicalEmptying(operation.kind, operation.body) };
 }
 
 const openedEntry = (row: LogRow, state: LogState): Entry => ({

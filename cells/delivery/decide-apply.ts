@@ -4,6 +4,7 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
+import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
@@ -113,7 +114,9 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     work.touch(row.log);
     return { type: 'rejected', why: 'unusable' };
   }
+  const target = targetFor(work, entry);
   work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
+  if (target) work.empty(target);
   if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
   else if (after !== state) {
     work.changeState(after);

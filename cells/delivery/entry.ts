@@ -29,6 +29,8 @@ export const flagBits = { unreadable: 1, emptied: 2 } as const;
 export const kinds = {
   text: 9,
   data: 10,
+  edited: 11,
+  deleted: 12,
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
@@ -39,6 +41,9 @@ export const kinds = {
 
 /** What people write, and what counts as unread. */
 export const isContent = (kind: number): boolean => kind === kinds.text || kind === kinds.data;
+
+/** What takes the words of an entry away. */
+export const isEmptying = (kind: number): boolean => kind === kinds.edited || kind === kinds.deleted;
 
 /** What changes who may read and write: replicas must understand it. */
 export const isState = (kind: number): boolean => kind >= kinds.created && kind < kinds.logJoined;

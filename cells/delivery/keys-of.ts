@@ -1,8 +1,9 @@
 // What a batch of operations must lock and look up before it can be decided.
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { targetOf } from './emptying.ts';
 import { kinds } from './entry.ts';
 import { isGroupPair, type Pair, streamOfPair } from './log-state.ts';
-import type { Operation, Target } from './operations.ts';
+import type { ApplyOperation, Operation, Target } from './operations.ts';
 import type { AppendKey, DecidedKey, WriteKeys } from './ports.ts';
 import { refusalId } from './self-entries.ts';
 
@@ -13,24 +14,19 @@ interface Collected {
   readonly intakes: { stream?: { a: bigint; b: bigint }; log: bigint; author: bigint; clientEntryId: bigint }[];
   readonly decided: DecidedKey[];
   readonly runs: { log: bigint; from: number; to: number }[];
+  readonly targets: { log: bigint; seq: number }[];
 }
 
 /** `isLocal`: whether a user is homed in this cell, so that their self log may get an entry. */
 export function keysOf(operations: readonly Operation[], isLocal: (user: bigint) => boolean): WriteKeys {
-  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], runs: [] };
+  const keys: Collected = { logs: new Set(), known: [], pairs: [], intakes: [], decided: [], runs: [], targets: [] };
   for (const operation of operations) collect(operation, keys, isLocal);
   return { ...keys, logs: [...keys.logs].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) };
 }
 
 function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) => boolean): void {
   for (const user of usersTouched(operation)) if (isLocal(user)) keys.logs.add(user);
-  if (operation.type === 'apply') {
-    keys.logs.add(operation.log);
-    const seqs = operation.entries.map(({ seq }) => seq);
-    // What was asked for again comes behind what is new: the first of a frame need not be its lowest.
-    if (seqs.length > 0) keys.runs.push({ log: operation.log, from: Math.min(...seqs), to: Math.max(...seqs) });
-    return;
-  }
+  if (operation.type === 'apply') return collectRun(operation, keys);
   const log = logOfTarget(operation.target);
   if (log !== undefined) keys.logs.add(log);
   if (operation.type === 'refused') {
@@ -40,6 +36,7 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
     keys.intakes.push({ stream: operation.stream, log: 0n, author, clientEntryId });
     return;
   }
+  if (log !== undefined) addTarget(keys, log, operation.kind, operation.body);
   if ('pair' in operation.target) keys.pairs.push(operation.target.pair);
   if (log !== undefined) keys.known.push({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (operation.type === 'intake') {
@@ -55,6 +52,19 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
         : { log: operation.target.log, author, clientEntryId },
     );
   }
+}
+
+function collectRun({ log, entries }: ApplyOperation, keys: Collected): void {
+  keys.logs.add(log);
+  for (const { kind, body } of entries) addTarget(keys, log, kind, body);
+  const seqs = entries.map(({ seq }) => seq);
+  // What was asked for again comes behind what is new: the first of a frame need not be its lowest.
+  if (seqs.length > 0) keys.runs.push({ log, from: Math.min(...seqs), to: Math.max(...seqs) });
+}
+
+function addTarget(keys: Collected, log: bigint, kind: number, body: Uint8Array): void {
+  const seq = targetOf(kind, body);
+  if (seq !== undefined) keys.targets.push({ log, seq });
 }
 
 const logOfTarget = (target: Target): bigint | undefined => ('log' in target ? target.log : undefined);

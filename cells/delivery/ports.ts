@@ -33,6 +33,8 @@ export interface WriteKeys {
   /** Who may need an intake number, should the log turn out to be owned elsewhere. */
   readonly intakes: readonly { readonly stream?: Stream; readonly log: bigint; readonly author: bigint; readonly clientEntryId: bigint }[];
   readonly decided: readonly DecidedKey[];
+  /** Entries whose bodies an edit or a deletion takes. */
+  readonly targets: readonly { readonly log: bigint; readonly seq: number }[];
   /** Runs to compare with what is stored, where they overlap the head. */
   readonly runs: readonly { readonly log: bigint; readonly from: number; readonly to: number }[];
   /** Longest wait for a lock, if shorter than the store's own; then RunAgain. Milliseconds. */
@@ -58,6 +60,8 @@ export interface Facts {
   known(key: AppendKey): Entry | undefined;
   /** Stored entry of a run that overlaps the head. */
   stored(log: bigint, seq: number): Entry | undefined;
+  /** A stored entry that is to be emptied, with its body. */
+  target(log: bigint, seq: number): Entry | undefined;
   /** Log of a pair that was opened since it was last looked for; it is not locked. */
   pairLog(pair: Pair): bigint | undefined;
   /** Next free intake number of a stream. */
@@ -110,6 +114,8 @@ export interface Writes {
   readonly entries: readonly Entry[];
   /** Hashes kept, so that a page can be proved from the nearest one below it. */
   readonly checkPoints: readonly CheckPoint[];
+  /** Stored entries whose bodies go; their hashes stay. */
+  readonly emptied: readonly Entry[];
   /** Rows whose head, version or status changed; `created` ones are inserted. */
   readonly rows: readonly LogRow[];
   readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];

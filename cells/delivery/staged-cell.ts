@@ -16,6 +16,9 @@ import type { DecideContext } from './working-set.ts';
 
 const chain = new Chain(sha256);
 
+/** As stores do, an entry that is read whole keeps what proves it. */
+const prevOf = (entry: Entry | undefined): Pick<Entry, 'prev'> => (entry?.prev ? { prev: entry.prev } : {});
+
 /** The n-th user born in a cell. */
 export const userOf = (cell: number, n: number): bigint => makeId(idEpochMs + n, cell, 0, 0);
 
@@ -79,6 +82,7 @@ export class StagedCell {
         const isAsked = keys.known.some((key) => key.log === log && key.author === author && key.clientEntryId === clientEntryId);
         return isAsked ? this.entries.find((e) => e.log === log && e.author === author && e.clientEntryId === clientEntryId) : undefined;
       },
+      target: (log, seq) => this.entries.find((e) => e.log === log && e.seq === seq),
       stored: (log, seq) => this.entries.find((e) => e.log === log && e.seq === seq),
       pairLog: (pair) => this.pairs.get(pairKey(pair)),
       nextIntake: (stream) => this.#next.get(streamKey(stream)) ?? 1,
@@ -108,6 +112,10 @@ export class StagedCell {
     for (const row of writes.rows) this.rows.set(row.log, { ...row });
     for (const { after } of writes.states) this.states.set(after.log, after);
     this.entries.push(...writes.entries);
+    for (const left of writes.emptied) {
+      const at = this.entries.findIndex((e) => e.log === left.log && e.seq === left.seq);
+      this.entries[at] = { ...left, ...prevOf(this.entries[at]) };
+    }
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
     for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
     for (const row of writes.intake) {

@@ -2,6 +2,7 @@
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
 import type { Chain } from '@weft/proto/chain.ts';
 import { checkPointEvery } from './chain-of.ts';
+import { emptied } from './emptying.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { FrameCutter } from './frame-cutter.ts';
@@ -69,6 +70,7 @@ export class WorkingSet {
   readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
   readonly #checkPoints: CheckPoint[] = [];
+  readonly #emptied = new Map<string, Entry>();
 
   constructor(facts: Facts, context: DecideContext) {
     this.facts = facts;
@@ -145,6 +147,17 @@ export class WorkingSet {
     if (!this.#fresh.get(entry.log)?.has(entry.clientEntryId)) this.#keep(entry);
   }
 
+  /** The entry as it is now, with its body. */
+  target(log: bigint, seq: number): Entry | undefined {
+    const left = this.#emptied.get(`${log}:${seq}`);
+    return left ?? this.entries.find((entry) => entry.log === log && entry.seq === seq) ?? this.facts.target(log, seq);
+  }
+
+  /** Takes the body of an entry. One of this very transaction is stored and told whole before. */
+  empty(target: Entry): void {
+    this.#emptied.set(`${target.log}:${target.seq}`, emptied(target, this.context.chain.body(target.body)));
+  }
+
   changeState(after: LogState): void {
     const row = this.row(after.log) as LogRow;
     row.version = after.version;
@@ -216,6 +229,7 @@ export class WorkingSet {
     return {
       entries: this.entries,
       checkPoints: this.#checkPoints,
+      emptied: [...this.#emptied.values()],
       rows,
       created,
       states,

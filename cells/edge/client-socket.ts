@@ -12,7 +12,7 @@ import { cellLimits } from '../limits.ts';
 import type { SharedPush } from '../push/shared-push.ts';
 import type { AppendFields } from '../wire/frames.ts';
 import { AppendOrder, type Ticket } from './append-order.ts';
-import { type Answer, type Codec, isGoodText, type ServerEvent } from './codec.ts';
+import { type Answer, type Codec, editedText, isGoodText, type ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
 import type { Connection, Greeted } from './greeted.ts';
 import { Outbound, type OutSocket, type WriteGatherer } from './outbound.ts';
@@ -328,6 +328,7 @@ function checkAppend({ log, peer, clientEntryId, kind, body }: AppendFields): We
   if (kind === 0) return new WeftError('bad_request', 'text or data is missing');
   if (body.length > limits.entryBytesMax) return new WeftError('entry_too_large', `${body.length} bytes, ${limits.entryBytesMax} allowed`);
   if (kind === kinds.text && !isGoodText(body)) return new WeftError('bad_text');
+  if (kind === kinds.edited && editedText(body)?.includes('\0') !== false) return new WeftError('bad_text');
   return undefined;
 }
 

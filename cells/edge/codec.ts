@@ -1,7 +1,7 @@
 // The two subprotocols: binary protobuf, and the same messages in protobuf's JSON mapping.
 import { isUtf8 } from 'node:buffer';
 import { WeftError } from '@weft/proto/faults.ts';
-import { ClientFrame, Page, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { type Append, ClientFrame, Deleted, Edited, Page, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { kinds } from '../delivery/entry.ts';
 import type { SharedPush } from '../push/shared-push.ts';
@@ -55,15 +55,13 @@ export const jsonCodec: Codec = {
     const frame = parseJsonFrame(data);
     if (frame.request?.$case !== 'append') return { frame };
     const { target, clientEntryId, content } = frame.request.value;
-    const text = content?.$case === 'text' ? utf8Of(content.value) : undefined;
     return {
       append: {
         id: Number(frame.id),
         log: target?.$case === 'log' ? target.value : 0n,
         peer: target?.$case === 'peer' ? target.value : 0n,
         clientEntryId,
-        kind: content === undefined ? 0 : text ? kinds.text : kinds.data,
-        body: text ?? Buffer.from(content?.$case === 'data' ? content.value : []),
+        ...contentOf(content),
       },
     };
   },
@@ -87,6 +85,21 @@ export const jsonCodec: Codec = {
   push: (push) => push.json,
 };
 
+function contentOf(content: Append['content']): Pick<AppendFields, 'kind' | 'body'> {
+  switch (content?.$case) {
+    case 'text':
+      return { kind: kinds.text, body: utf8Of(content.value) };
+    case 'data':
+      return { kind: kinds.data, body: Buffer.from(content.value) };
+    case 'edited':
+      return { kind: kinds.edited, body: Buffer.from(Edited.encode(content.value).finish()) };
+    case 'deleted':
+      return { kind: kinds.deleted, body: Buffer.from(Deleted.encode(content.value).finish()) };
+    default:
+      return { kind: 0, body: Buffer.alloc(0) };
+  }
+}
+
 /** Half a surrogate pair has no UTF-8: a byte that is none either stands for such a text. */
 const utf8Of = (text: string): Buffer => (text.isWellFormed() ? Buffer.from(text) : Buffer.of(0xff));
 
@@ -105,6 +118,15 @@ function parseJsonFrame(data: Buffer): ClientFrame {
     return frame;
   } catch {
     throw new WeftError('bad_frame', 'a field is not of its type');
+  }
+}
+
+/** The text of an edit, undefined when the body is none. What is no UTF-8 is replaced where it is decoded. */
+export function editedText(body: Buffer): string | undefined {
+  try {
+    return Edited.decode(body).text;
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@ import { LinkBooks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type pg from 'pg';
-import { type Claim, type Hop, LinkBalance, type LinkLine } from '../delivery/balance.ts';
+import { type Claim, type Hop, type IntakeClaim, LinkBalance, type LinkLine, withMoves } from '../delivery/balance.ts';
 import type { Link } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
 import { addToBooks, type BookRow, readBooks } from '../store/books-table.ts';
@@ -90,10 +90,12 @@ export class BookKeeper {
     const [rows, oldest] = await Promise.all([readBooks(this.#query), oldestInboundMs()]);
     await this.#look.next();
     const nowMs = clock.monotonic();
-    this.#notBeforeMs = nowMs + (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs;
+    this.#notBeforeMs =
+      nowMs + Math.min(cellLimits.booksPauseMsMax, (nowMs - startMs) / cellLimits.booksShareMax - cellLimits.booksEveryMs);
+    const intake = intakeOf(rows);
     for (const peer of peers) {
       const { sentAt, receivedAt } = heard.get(peer) ?? { sentAt: 0n, receivedAt: 0 };
-      const claim = claimOf(rows, { peer, sentAt: clock.now(), holes: this.#look.holesFor(peer) });
+      const claim = claimOf(rows, { peer, sentAt: clock.now(), holes: this.#look.holesFor(peer), intake: intake.get(peer) ?? noIntake });
       const balance = this.#balances.get(peer) ?? new LinkBalance({ ...limits });
       this.#balances.set(peer, balance);
       balance.claim(claim, nowMs);
@@ -138,12 +140,16 @@ export class BookKeeper {
 const limits = {
   unbalancedMs: cellLimits.booksUnbalancedMs,
   claimsMax: cellLimits.booksClaimsMax,
-  silentMs: cellLimits.linkSilentMs,
+  silentMs: cellLimits.booksSilentMs,
 };
 
 type Of = { readonly peer: number; readonly class: BookRow['class']; readonly lane?: number };
 
-function claimOf(rows: readonly BookRow[], { peer, sentAt, holes }: { peer: number; sentAt: number; holes: number }): Claim {
+interface ClaimParts extends Pick<Claim, 'sentAt' | 'holes' | 'intake'> {
+  readonly peer: number;
+}
+
+function claimOf(rows: readonly BookRow[], { peer, sentAt, holes, intake }: ClaimParts): Claim {
   const own = rows.filter((row) => row.peer === peer);
   const laneClaim = (lane: number): Claim['lanes'][number] => {
     const n = (what: BookRow['what']): number => sum(own, what, { peer, class: 'entries', lane });
@@ -156,13 +162,20 @@ function claimOf(rows: readonly BookRow[], { peer, sentAt, holes }: { peer: numb
       oldest: waits?.oldest ?? 0n,
     };
   };
-  const intake = (what: BookRow['what']): number => sum(own, what, { peer, class: 'intake' });
-  return {
-    sentAt,
-    holes,
-    lanes: Array.from({ length: lanes }, (_, lane) => laneClaim(lane)),
-    intake: { accepted: intake('accepted'), applied: intake('applied'), refused: intake('refused'), waiting: intake('waiting') },
-  };
+  return { sentAt, holes, intake, lanes: Array.from({ length: lanes }, (_, lane) => laneClaim(lane)) };
+}
+
+const noIntake: IntakeClaim = { accepted: 0, applied: 0, refused: 0, waiting: 0 };
+
+/** By the cell that decides. */
+function intakeOf(rows: readonly BookRow[]): Map<number, IntakeClaim> {
+  const peers = new Set(rows.filter((row) => row.class === 'intake').map(({ peer }) => peer));
+  const n = (peer: number, what: BookRow['what']): number => sum(rows, what, { peer, class: 'intake' });
+  const claims = [...peers].map((peer): [number, IntakeClaim] => [
+    peer,
+    { accepted: n(peer, 'accepted'), applied: n(peer, 'applied'), refused: n(peer, 'refused'), waiting: n(peer, 'waiting') },
+  ]);
+  return withMoves(new Map(claims));
 }
 
 function holdingsOf(rows: readonly BookRow[], peer: number): LinkBooks['holdings'] {

@@ -4,7 +4,7 @@ import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { HeadAnswer, HeadRequest, SignedHeads } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { type LogState, ownerOf } from '../delivery/log-state.ts';
 import type { Link, LogRow } from '../delivery/ports.ts';
-import type { HeadSigner } from './head-signer.ts';
+import { type HeadSigner, headsSignal } from './head-signer.ts';
 import type { Witness } from './witness.ts';
 import { witnessOf } from './witness-of.ts';
 
@@ -33,8 +33,8 @@ export class Proof {
   }
 
   /** Of another cell: every node hears it and tells its own sockets. */
-  heard(src: number, bytes: Uint8Array): void {
-    this.#options.tell(this.witness.hear(src, SignedHeads.decode(bytes).heads));
+  heardSignal(src: number, what: string, bytes: Uint8Array): void {
+    if (what === headsSignal) this.#options.tell(this.witness.hear(src, SignedHeads.decode(bytes).heads));
   }
 
   heardNode(heads: readonly SignedHead[]): void {

@@ -1,4 +1,5 @@
 // Entries: the truth at the owner, an unbroken run at a replica.
+import { hashBytes } from '@weft/proto/chain.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type pg from 'pg';
 import { type Entry, flagBits } from '../delivery/entry.ts';
@@ -47,6 +48,20 @@ where log_id = $1 and seq >= $2 and seq < $3
 order by seq desc
 limit $4`;
 
+const readTargets = `
+select e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, e.log_id
+from unnest($1::bigint[], $2::bigint[]) as x (l, s)
+cross join lateral (
+  select log_id, seq, ts, ord, author_id, entry_key, kind, body from entries where entries.log_id = x.l and entries.seq = x.s limit 1
+) as e`;
+
+// The keys twice, as for logs: a plan made while the table was small would otherwise read all of it.
+const emptyText = `
+update entries
+set kind = x.k, body = x.h
+from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bytea[]) as x (l, s, k, h)
+where entries.log_id = any ($1::bigint[]) and entries.log_id = x.l and entries.seq = x.s`;
+
 const readState = `
 select ${columns}, body
 from entries
@@ -69,8 +84,15 @@ const rowsAsText = {
   types: { getTypeParser: (oid: number) => (oid === int8Oid ? asText : oid === byteaOid ? asBytes : Number) },
 } as const;
 
-/** The flags live in the high bits of the stored kind. Where they say that the body was emptied, its column has the hash. */
+/** The flags live in the high bits of the stored kind. Where they say that the body was emptied, its column has the hash, then what is left. */
 const kindBits = 8;
+
+const bodyColumn = (e: Entry): Uint8Array => (e.bodyHash ? Buffer.concat([e.bodyHash, e.body]) : e.body);
+
+const splitBody = (column: Buffer): { bodyHash: Buffer; body: Buffer } => ({
+  bodyHash: column.subarray(0, hashBytes),
+  body: column.subarray(hashBytes),
+});
 
 export interface Range {
   readonly log: bigint;
@@ -97,7 +119,7 @@ export class EntriesTable {
       int8Array(entries.map((e) => e.author)),
       int8Array(entries.map((e) => this.#fold.key(e.author, e.clientEntryId))),
       int2Array(entries.map((e) => e.kind | (e.flags << kindBits))),
-      byteaArray(entries.map((e) => e.bodyHash ?? e.body)),
+      byteaArray(entries.map(bodyColumn)),
     ];
     return query({ name: 'entries-insert', text: insert, values });
   }
@@ -123,6 +145,27 @@ export class EntriesTable {
       const log = BigInt(row[6] as string);
       return this.#toEntry(row, { log, epoch: epochOf(log), body: noBody });
     });
+  }
+
+  /** Whole entries at these positions. */
+  async readTargets(query: Query, at: readonly { log: bigint; seq: number }[], epochOf: (log: bigint) => bigint): Promise<Entry[]> {
+    const values = [int8Array(at.map((x) => x.log)), int8Array(at.map((x) => x.seq))];
+    const { rows } = await query({ name: 'entries-targets', text: readTargets, values, ...rowsAsText });
+    return (rows as [...EntryRow, string][]).map((row) => {
+      const log = BigInt(row[7]);
+      return this.#toEntry(row.slice(0, 7) as unknown as EntryRow, { log, epoch: epochOf(log), body: row[6] as Buffer });
+    });
+  }
+
+  /** Bodies go, their hashes stay. */
+  empty(query: Query, emptied: readonly Entry[]): Promise<unknown> {
+    const values = [
+      int8Array(emptied.map((e) => e.log)),
+      int8Array(emptied.map((e) => e.seq)),
+      int2Array(emptied.map((e) => e.kind | (e.flags << kindBits))),
+      byteaArray(emptied.map(bodyColumn)),
+    ];
+    return query({ name: 'entries-empty', text: emptyText, values });
   }
 
   /** from <= seq <= to, ascending. */
@@ -158,7 +201,7 @@ export class EntriesTable {
       ord: Number(row[2]),
       kind: row[5] & ((1 << kindBits) - 1),
       flags,
-      ...((flags & flagBits.emptied) === 0 ? { body: of.body } : { body: noBody, bodyHash: of.body }),
+      ...((flags & flagBits.emptied) === 0 ? { body: of.body } : splitBody(of.body)),
     };
   }
 }

@@ -87,6 +87,7 @@ interface KnownOptions {
 interface Headers {
   readonly byKey: ReadonlyMap<string, Entry>;
   readonly bySeq: ReadonlyMap<string, Entry>;
+  readonly targets: ReadonlyMap<string, Entry>;
 }
 
 /** Headers of what is stored already: known ids, and runs that overlap the head. Both are rare. */
@@ -97,15 +98,20 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
     const head = rows.get(run.log)?.head ?? 0;
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
   }
-  if (at.length === 0) return noHeaders;
-  const headers = await entries.readHeaders(query, at, (log) => states.get(log)?.epoch ?? 0n);
+  if (at.length === 0 && keys.targets.length === 0) return noHeaders;
+  const epochOf = (log: bigint): bigint => states.get(log)?.epoch ?? 0n;
+  const [headers, targets] = await Promise.all([
+    at.length > 0 ? entries.readHeaders(query, at, epochOf) : [],
+    keys.targets.length > 0 ? entries.readTargets(query, keys.targets, epochOf) : [],
+  ]);
   return {
+    targets: new Map(targets.map((e) => [`${e.log}:${e.seq}`, e])),
     byKey: new Map(headers.map((e) => [`${e.log}:${e.author}:${e.clientEntryId}`, e])),
     bySeq: new Map(headers.map((e) => [`${e.log}:${e.seq}`, e])),
   };
 }
 
-const noHeaders: Headers = { byKey: new Map(), bySeq: new Map() };
+const noHeaders: Headers = { byKey: new Map(), bySeq: new Map(), targets: new Map() };
 
 interface IntakeOptions {
   readonly keys: WriteKeys;
@@ -167,6 +173,10 @@ class LockedFacts implements Facts {
 
   stored(log: bigint, seq: number): Entry | undefined {
     return this.#found.headers.bySeq.get(`${log}:${seq}`);
+  }
+
+  target(log: bigint, seq: number): Entry | undefined {
+    return this.#found.headers.targets.get(`${log}:${seq}`);
   }
 
   pairLog(pair: Pair): bigint | undefined {

@@ -192,7 +192,7 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
       fields.peer = reader.fixed64();
       fields.log = 0n;
     } else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
-    else if (tag === 0x4a || tag === 0x52) {
+    else if (tag === 0x4a || tag === 0x52 || tag === 0x5a || tag === 0x62) {
       fields.kind = tag >> 3;
       fields.body = reader.slice();
     } else reader.skip(tag % 8);

@@ -1,6 +1,15 @@
 // An entry as the hash chain covers it: docs/protocol.md, "Proof".
 import type { ChainedEntry } from '@weft/proto/chain.ts';
-import { Created, LogJoined, LogLeft, MembersAdded, MembersRemoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import {
+  Created,
+  Deleted,
+  Edited,
+  LogJoined,
+  LogLeft,
+  MembersAdded,
+  MembersRemoved,
+  Refused,
+} from '@weft/proto/gen/weft/client/v1/client.ts';
 
 import type { Entry, EntryBody } from './entry.ts';
 
@@ -8,6 +17,8 @@ import type { Entry, EntryBody } from './entry.ts';
 const kinds: Readonly<Record<EntryBody['$case'], number>> = {
   text: 9,
   data: 10,
+  edited: 11,
+  deleted: 12,
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
@@ -25,6 +36,10 @@ function bytesOf(body: EntryBody): Uint8Array {
       return utf8.encode(body.value);
     case 'data':
       return body.value;
+    case 'edited':
+      return Edited.encode(body.value).finish();
+    case 'deleted':
+      return Deleted.encode(body.value).finish();
     case 'created':
       return Created.encode(body.value).finish();
     case 'membersAdded':

@@ -1,5 +1,5 @@
 import { WeftError } from '@weft/proto/faults.ts';
-import type { LogKind, Page } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Append, LogKind, Page } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 import { comparePositions, type Position } from '@weft/proto/positions.ts';
 
@@ -50,6 +50,8 @@ export interface Ground {
   readonly outbox: Outbox;
   readonly marks: Marks;
   readonly clock: Clock;
+  /** An entry that is not kept in the outbox. */
+  readonly append: (log: bigint, content: NonNullable<Append['content']>) => Promise<void>;
 }
 
 /** One log and everything that can be done with it. Made by Weft: one object per conversation. */
@@ -101,6 +103,19 @@ export class Conversation {
   /** As `send`, for bytes that only clients understand. */
   sendData(data: Uint8Array): Sent {
     return this.#send({ $case: 'data', value: data });
+  }
+
+  /**
+   * Puts other words in the place of an own entry: the one with the words as they are now, the original or the last edit. The
+   * edit is an entry of its own; the one it names stays in the history without its words. Throws WeftError: `not_allowed`.
+   */
+  edit(entry: Entry, text: string): Promise<void> {
+    return this.#ground.append(entry.log, { $case: 'edited', value: { seq: BigInt(entry.seq), text } });
+  }
+
+  /** Takes the words of an own entry back, in every cell; its place in the history stays. Throws WeftError: `not_allowed`. */
+  delete(entry: Entry): Promise<void> {
+    return this.#ground.append(entry.log, { $case: 'deleted', value: { seq: BigInt(entry.seq) } });
   }
 
   /** Own entries that are not decided yet, in the order written. They stand after the head. */

@@ -2,7 +2,7 @@
 // caller's listeners, and back.
 
 import { Chain } from '@weft/proto/chain.ts';
-import type { MarkMoved, Refused, Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Append, MarkMoved, Refused, Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 import { Audit } from './audit.ts';
 import { CatchUp } from './catch-up.ts';
@@ -163,6 +163,7 @@ export class Engine {
       outbox: this.outbox,
       marks: this.#marks,
       clock: this.#ports.clock,
+      append: (log, content) => this.append(log, content),
     };
   }
 
@@ -217,7 +218,10 @@ export class Engine {
   #taken(view: LogView, entries: readonly Entry[]): void {
     this.audit.taken(view, entries);
     if (view.log === this.#selfLog) return this.#takenSelf(entries);
-    for (const entry of entries) if (entry.author === this.me) this.outbox.seen(entry);
+    for (const entry of entries) {
+      this.#empty(view, entry);
+      if (entry.author === this.me) this.outbox.seen(entry);
+    }
     const conversation = this.table.grown(view.log, entries);
     if (this.#deliveredMarks) this.#markDelivered(entries);
     if (conversation === undefined && !this.listeners.has('entry')) return;
@@ -253,6 +257,26 @@ export class Engine {
     const { content, id } = sent;
     this.audit.accepted(at.log, at.seq);
     this.#catchUp.take({ ...at, author: this.me, id, ord, readable: true, kind: content.$case, text: sent.text, body: content });
+  }
+
+  /** An entry that is not kept in the outbox. Throws the fault it was answered with. */
+  async append(log: bigint, content: NonNullable<Append['content']>): Promise<void> {
+    const id = this.outbox.newId();
+    const value: Append = { target: { $case: 'log', value: log }, clientEntryId: id, content };
+    const reply = await this.requests.ask({ $case: 'append', value }, ['accepted', 'pending'] as const);
+    if (!('seq' in reply)) return;
+    const { epoch, ts, ord } = reply;
+    const header = { log, epoch, seq: reply.seq, ts, author: this.me, clientEntryId: id, ord, flags: 0 };
+    this.audit.accepted(log, Number(reply.seq));
+    this.#catchUp.take(entryFromWire({ ...header, body: content }));
+  }
+
+  /** The words of an entry were taken back: what is held of it is its place. */
+  #empty(view: LogView, { author, body }: Entry): void {
+    if (body?.$case !== 'edited' && body?.$case !== 'deleted') return;
+    const seq = Number(body.value.seq);
+    const [target] = view.range(seq, seq) ?? [];
+    if (target?.author === author) view.replace({ ...target, text: '', body: undefined, emptied: true });
   }
 
   #refused({ clientEntryId, code, text }: Refused): void {

@@ -19,9 +19,11 @@ export interface Entry {
   /** False when the cell could not read the entry: it is shown as unreadable, and has no body. */
   readonly readable: boolean;
   readonly kind: EntryKind;
-  /** The message; empty for every kind but `text`. */
+  /** The message, also that of an edit; empty for every other kind, and where it was taken back. */
   readonly text: string;
   readonly body: EntryBody | undefined;
+  /** Its author took the words back. */
+  readonly emptied?: boolean;
   /** Hash of the entry before, as the cell says. The reply to an own entry has none. */
   readonly prev?: Uint8Array | undefined;
   /** Hash of the body that was there, where it was emptied. */
@@ -29,6 +31,10 @@ export interface Entry {
 }
 
 const unreadableFlag = 1;
+const emptiedFlag = 2;
+
+const textOf = (body: EntryBody | undefined): string =>
+  body?.$case === 'text' ? body.value : body?.$case === 'edited' ? body.value.text : '';
 
 export function entryFromWire(wire: WireEntry): Entry {
   const body = wire.body;
@@ -42,9 +48,10 @@ export function entryFromWire(wire: WireEntry): Entry {
     ord: Number(wire.ord),
     readable: (wire.flags & unreadableFlag) === 0,
     kind: body?.$case ?? 'unknown',
-    text: body?.$case === 'text' ? body.value : '',
+    text: textOf(body),
     body,
     prev: wire.prev,
     bodyHash: wire.bodyHash,
+    emptied: (wire.flags & emptiedFlag) !== 0,
   };
 }

@@ -66,7 +66,14 @@ export function judge(evidence: Evidence): ProofReport | undefined {
   }
   if (trusted !== undefined && contradicts(byHome(trusted.seq), trusted)) {
     const { kind, ...range } = difference(evidence, home) ?? { kind: 'rewritten', from, to };
-    return { kind, log, ...range, agreed: owner === undefined ? 'witness' : 'owner', repaired: false };
+    // A cell makes the chain of a page anew, so that what it has wrong is always sound in itself.
+    return {
+      kind: kind === 'forked' ? 'rewritten' : kind,
+      log,
+      ...range,
+      agreed: owner === undefined ? 'witness' : 'owner',
+      repaired: false,
+    };
   }
   const found = difference(evidence, home);
   return found && { ...found, log, agreed: 'home', repaired: true };

@@ -82,7 +82,7 @@ export type WeftEvents = {
   sent: [sent: Sent];
   /** An entry of this client will never be accepted; `sent.fault` says why. */
   refused: [sent: Sent];
-  /** The history shown here is not the one its owner gave: proof.ts tells what each field means. Nothing is told of what is right. */
+  /** The history shown here is not the one its owner gave: judge.ts tells what each field means. Nothing is told of what is right. */
   proof: [report: ProofReport];
   /** The outbox's store failed: entries are sent all the same, but would not survive a crash. */
   trouble: [error: unknown];

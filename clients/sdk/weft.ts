@@ -1,5 +1,6 @@
 // The door of the SDK: sign up or log in, open conversations, send, listen. See README.md and examples/send.ts.
 
+import { sameHash } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { LogInfo } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
@@ -20,6 +21,7 @@ import {
   withDefaults,
 } from './options.ts';
 import type { Ports } from './ports.ts';
+import { type HistoryAt, safetyNumber } from './safety-number.ts';
 import { SessionKeeper } from './session.ts';
 import type { Session } from './session-store.ts';
 
@@ -180,6 +182,23 @@ export class Weft implements AsyncDisposable {
     } catch {
       return id;
     }
+  }
+
+  /**
+   * What this client holds of a log at `seq`, to be given to another member; the newest entry shown when not told. Undefined
+   * when that entry is not among the last few hundred shown. `number` is the same to be read aloud.
+   */
+  proofOf(log: bigint, seq?: number): (HistoryAt & { readonly number: string }) | undefined {
+    const at = seq ?? this.#engine.table.byLog(log).head;
+    const hash = this.#engine.audit.hashAt(log, at);
+    return hash && { log, seq: at, hash, number: safetyNumber(this.#ports.sha256, { log, seq: at, hash }) };
+  }
+
+  /** Whether another member's history of a log is this client's, up to that entry. `unknown`: it is not at hand here. */
+  compare(other: HistoryAt): 'same' | 'different' | 'unknown' {
+    const own = this.proofOf(other.log, other.seq);
+    if (own === undefined) return 'unknown';
+    return sameHash(own.hash, other.hash) ? 'same' : 'different';
   }
 
   /** Ends a pause now, as when the network came back. */

@@ -36,6 +36,7 @@ export class Crowd implements AsyncDisposable {
   readonly #events: HistoryEvent[] = [];
   readonly #probePairs: { readonly cell: string; readonly pair: readonly [Person, Person]; readonly talk: Talk }[] = [];
   #over = false;
+  #signedUp = 0;
   #talking: Promise<void> | undefined;
 
   /** Signs everybody up and opens the conversations; resolves when all have them. `label`: unique in the stage. */
@@ -210,7 +211,7 @@ export class Crowd implements AsyncDisposable {
       accessToken: String(body.access_token),
       accessEnds: Number(body.access_ends),
       refreshToken: String(body.refresh_token),
-      urls: plan?.nodes.map((node) => node.url) ?? [],
+      urls: inTurn(plan?.nodes.map((node) => node.url) ?? [], this.#signedUp++),
       router: `http://${region?.routerHost}:${region?.routerPort}`,
     };
   }
@@ -274,6 +275,9 @@ export class Crowd implements AsyncDisposable {
     return '';
   }
 }
+
+/** The list, begun anew at this place: people are spread over the nodes. */
+const inTurn = <T>(list: readonly T[], at: number): T[] => list.map((_, n) => list[(n + at) % list.length] as T);
 
 async function post(url: string, body: unknown): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
   const answer = await fetch(url, {

@@ -94,7 +94,7 @@ async function thinLine({ stage: { network }, crowd }: Scene): Promise<Heal> {
 const placed = { needs: ['namespaces', 'packet-filter'], suffers: [], aims: ['I12', 'I13', 'I15'] } as const;
 
 export const networkFaults: readonly Fault[] = [
-  { ...placed, id: 'F16', variant: 'cut', text: 'a cell and its hub are cut from each other', short: true, holdMs: 10_000, inject: cut },
+  { ...placed, id: 'F16', variant: 'cut', text: 'a cell and its hub are cut from each other', holdMs: 10_000, inject: cut },
   {
     ...placed,
     id: 'F17',
@@ -137,7 +137,6 @@ export const networkFaults: readonly Fault[] = [
     id: 'F23',
     variant: 'half-open',
     text: 'a connection that is dead without a word',
-    short: true,
     holdMs: 30_000,
     inject: halfOpen,
   },

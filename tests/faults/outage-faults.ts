@@ -47,7 +47,6 @@ export const outageFaults: readonly Fault[] = [
     variant: 'control-plane',
     text: 'the control plane is away, and a node starts meanwhile',
     suffers: [own],
-    short: true,
     inject: without(() => global, restartNode),
   },
   { ...plain, id: 'F28', variant: 'routers', text: 'all routers are away', inject: without(() => routers) },

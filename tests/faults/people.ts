@@ -119,9 +119,9 @@ export class Person implements AsyncDisposable {
   }
 
   /** Cuts the connection as a network would; the SDK comes back by itself. */
-  cut(): void {
+  readonly cut = (): void => {
     for (const socket of this.#sockets) socket.terminate();
-  }
+  };
 
   /** Reads nothing from the connection any more, as a device that sleeps with its radio on. */
   stopReading(): Disposable {

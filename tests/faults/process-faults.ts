@@ -27,20 +27,32 @@ const frozen =
 
 /** Ends a node at a failpoint, in full traffic. */
 const endedAt =
-  (node: string, failpoint: string) =>
-  async ({ stage, note }: Scene): Promise<undefined> => {
+  (cell: string, node: string, failpoint: string) =>
+  async ({ stage, crowd, note }: Scene): Promise<undefined> => {
     const { fabric } = stage;
+    const name = `node-${cell}-${node}`;
     let deaths = 0;
-    using _counting = fabric.listen(({ name, what }) => {
+    using _counting = fabric.listen((event) => {
       // Disarmed for its next start, however soon it dies.
-      if (name === node && died(what) && ++deaths === 2) fabric.configure(node, {});
+      if (event.name === name && died(event.what) && ++deaths === 2) fabric.configure(name, {});
     });
-    fabric.configure(node, { WEFT_FAILPOINTS: failpoint });
-    await fabric.kill(node);
-    await until(`${node} dies at ${failpoint}`, () => deaths >= 2, 30_000);
-    fabric.configure(node, {});
-    note(`${node} died at ${failpoint}`);
+    fabric.configure(name, { WEFT_FAILPOINTS: failpoint });
+    await fabric.kill(name);
+    await fabric.settle();
+    // Its people are at another node by now; what is cut goes on to the next.
+    const lure = setInterval(() => {
+      for (const { weft, cut } of crowd.of(cell)) if (weft.state.name === 'live' && weft.state.node !== node) cut();
+    }, lureEveryMs);
+    try {
+      await until(`${name} dies at ${failpoint}`, () => deaths >= 2, 30_000);
+    } finally {
+      clearInterval(lure);
+      fabric.configure(name, {});
+    }
+    note(`${name} died at ${failpoint}`);
   };
+
+const lureEveryMs = 1_500;
 
 async function relayKilled({ stage, note }: Scene): Promise<undefined> {
   const [lease] = await stage.sql('eu-1', "select holder from leases where name = 'resend'");
@@ -77,7 +89,7 @@ async function manyFrozenInTurn({ stage }: Scene): Promise<undefined> {
 const plain = { needs: [], suffers: [hit], aims: ['I12', 'I15'] } as const;
 
 export const processFaults: readonly Fault[] = [
-  { ...plain, id: 'F1', variant: 'node', text: 'a node is killed', short: true, inject: killed(`node-${hit}-a`) },
+  { ...plain, id: 'F1', variant: 'node', text: 'a node is killed', inject: killed(`node-${hit}-a`) },
   { ...plain, id: 'F1', variant: 'nodes', text: 'all nodes of a cell are killed', inject: killed(`node-${hit}-a`, `node-${hit}-b`) },
   {
     ...plain,
@@ -85,7 +97,7 @@ export const processFaults: readonly Fault[] = [
     variant: 'untold',
     text: 'a node dies between commit and telling',
     short: true,
-    inject: endedAt(`node-${hit}-b`, 'after-commit-before-tell:10'),
+    inject: endedAt(hit, 'b', 'after-commit-before-tell:10'),
   },
   {
     ...plain,
@@ -101,7 +113,7 @@ export const processFaults: readonly Fault[] = [
     variant: 'published',
     text: 'a node dies after the broker has its frames, before they are acknowledged',
     suffers: ['eu-1'],
-    inject: endedAt('node-eu-1-a', 'after-publish-before-acknowledgement:10'),
+    inject: endedAt('eu-1', 'a', 'after-publish-before-acknowledgement:10'),
   },
   {
     ...plain,

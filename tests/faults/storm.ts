@@ -54,7 +54,7 @@ class Comer {
 
   /** 0 when welcome, else the milliseconds to wait. */
   #try(): Promise<number> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const socket = new WebSocket(this.#url, 'weft.v1.proto', { perMessageDeflate: false });
       this.#socket = socket;
       const resume = this.#welcome && { cursor: this.#welcome.cursor, digest: this.#welcome.digest };
@@ -69,7 +69,9 @@ class Comer {
         if (event?.$case === 'welcome') {
           this.#welcome = event.value;
           resolve(0);
-        } else if (event?.$case === 'fault') resolve(Math.max(1, event.value.afterMs));
+        } else if (event?.$case === 'fault' && event.value.retry === 'RETRY_LATER') resolve(Math.max(1, event.value.afterMs));
+        else if (event?.$case === 'fault' || event?.$case === 'redirect')
+          reject(new Error(`instead of a welcome: ${JSON.stringify(event.value)}`));
       });
     });
   }
@@ -124,7 +126,9 @@ async function makeComers({ stage, crowd }: Scene): Promise<Comer[]> {
   const now = Date.now();
   const idOf = (node: number, n: number): bigint => makeId(now + (n >> 5), plan.number, node, n & 31);
   const ids = Array.from({ length: crowdSize }, (_, n) => ({ user: idOf(9, n), session: idOf(10, n) }));
-  const logs = crowd.talks.filter(({ members }) => members.some(({ cell }) => cell === hit)).slice(0, logsEach);
+  // Quiet ones: it is the coming back that is looked at, not the pushes.
+  const logs = [];
+  for (let n = 0; n < logsEach; n++) logs.push(await crowd.group([crowd.named(hit, 'p0'), crowd.named(hit, 'p1')]));
   const users = ids.map(({ user }) => user);
   for (const { conversation } of logs)
     await pool.query(

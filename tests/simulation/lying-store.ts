@@ -39,6 +39,7 @@ export const lying =
           states: facts.states,
           known: (key) => facts.known(key),
           stored: (log, seq) => facts.stored(log, seq),
+          target: (log, seq) => facts.target(log, seq),
           pairLog: (pair) => facts.pairLog(pair),
           nextIntake: (stream) => facts.nextIntake(stream),
           waiting: (author, id, stream) => facts.waiting(author, id, stream),

@@ -123,6 +123,11 @@ export class MemoryCell {
       log.entries.set(entry.seq, entry);
       log.byKey.set(entryKey(entry.author, entry.clientEntryId), entry.seq);
     }
+    for (const { log, seq, flags, body, bodyHash } of writes.emptied) {
+      const { entries } = this.#log(log);
+      const entry = entries.get(seq);
+      if (entry && bodyHash) entries.set(seq, { ...entry, flags, body, bodyHash });
+    }
     for (const row of writes.userLogs) this.logsOf(row.user).set(row.log, row);
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
     for (const row of writes.intake) {

@@ -11,6 +11,7 @@ export class MemoryFacts implements Facts {
   readonly #keys: WriteKeys;
   readonly #known = new Map<string, Entry>();
   readonly #stored = new Map<string, Entry>();
+  readonly #targets = new Map<string, Entry>();
   readonly #decided = new Map<string, number>();
   readonly #pairs = new Map<string, bigint>();
   readonly #waiting = new Set<string>();
@@ -31,6 +32,10 @@ export class MemoryFacts implements Facts {
       const seq = stored?.byKey.get(entryKey(author, clientEntryId));
       const entry = seq === undefined ? undefined : stored?.entries.get(seq);
       if (entry) this.#known.set(`${log}/${entryKey(author, clientEntryId)}`, header(entry));
+    }
+    for (const { log, seq } of keys.targets) {
+      const entry = cell.logs.get(log)?.entries.get(seq);
+      if (entry) this.#targets.set(`${log}/${seq}`, entry);
     }
     for (const { log, from, to } of keys.runs) {
       const stored = cell.logs.get(log);
@@ -63,6 +68,10 @@ export class MemoryFacts implements Facts {
 
   stored(log: bigint, seq: number): Entry | undefined {
     return this.#stored.get(`${log}/${seq}`);
+  }
+
+  target(log: bigint, seq: number): Entry | undefined {
+    return this.#targets.get(`${log}/${seq}`);
   }
 
   pairLog(pair: Pair): bigint | undefined {

@@ -283,6 +283,8 @@ export interface Entry {
   body:
     | { $case: "text"; value: string }
     | { $case: "data"; value: Uint8Array }
+    | { $case: "edited"; value: Edited }
+    | { $case: "deleted"; value: Deleted }
     | { $case: "created"; value: Created }
     | { $case: "membersAdded"; value: MembersAdded }
     | { $case: "membersRemoved"; value: MembersRemoved }
@@ -321,6 +323,18 @@ export interface MembersAdded {
 
 export interface MembersRemoved {
   users: bigint[];
+}
+
+/** Takes the place of an entry of the same author, whose body is emptied. */
+export interface Edited {
+  /** The entry with the words as they are now: the original, or the last edit. */
+  seq: bigint;
+  text: string;
+}
+
+/** Empties the body of an entry of the same author. */
+export interface Deleted {
+  seq: bigint;
 }
 
 export interface LogJoined {
@@ -411,7 +425,12 @@ export interface Append {
    * 2026-01-01, 22 random bits.
    */
   clientEntryId: bigint;
-  content: { $case: "text"; value: string } | { $case: "data"; value: Uint8Array } | undefined;
+  content:
+    | { $case: "text"; value: string }
+    | { $case: "data"; value: Uint8Array }
+    | { $case: "edited"; value: Edited }
+    | { $case: "deleted"; value: Deleted }
+    | undefined;
 }
 
 export interface Accepted {
@@ -1535,6 +1554,12 @@ export const Entry: MessageFns<Entry> = {
       case "data":
         writer.uint32(82).bytes(message.body.value);
         break;
+      case "edited":
+        Edited.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "deleted":
+        Deleted.encode(message.body.value, writer.uint32(98).fork()).join();
+        break;
       case "created":
         Created.encode(message.body.value, writer.uint32(130).fork()).join();
         break;
@@ -1656,6 +1681,22 @@ export const Entry: MessageFns<Entry> = {
             message.body = { $case: "data", value: reader.bytes() };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "edited", value: Edited.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.body = { $case: "deleted", value: Deleted.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 16: {
             if (tag !== 130) {
               break;
@@ -1750,6 +1791,10 @@ export const Entry: MessageFns<Entry> = {
         ? { $case: "text", value: globalThis.String(object.text) }
         : isSet(object.data)
         ? { $case: "data", value: bytesFromBase64(object.data) }
+        : isSet(object.edited)
+        ? { $case: "edited", value: Edited.fromJSON(object.edited) }
+        : isSet(object.deleted)
+        ? { $case: "deleted", value: Deleted.fromJSON(object.deleted) }
         : isSet(object.created)
         ? { $case: "created", value: Created.fromJSON(object.created) }
         : isSet(object.membersAdded)
@@ -1812,6 +1857,10 @@ export const Entry: MessageFns<Entry> = {
       obj.text = message.body.value;
     } else if (message.body?.$case === "data") {
       obj.data = base64FromBytes(message.body.value);
+    } else if (message.body?.$case === "edited") {
+      obj.edited = Edited.toJSON(message.body.value);
+    } else if (message.body?.$case === "deleted") {
+      obj.deleted = Deleted.toJSON(message.body.value);
     } else if (message.body?.$case === "created") {
       obj.created = Created.toJSON(message.body.value);
     } else if (message.body?.$case === "membersAdded") {
@@ -1859,6 +1908,18 @@ export const Entry: MessageFns<Entry> = {
       case "data": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "data", value: object.body.value };
+        }
+        break;
+      }
+      case "edited": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "edited", value: Edited.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "deleted": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "deleted", value: Deleted.fromPartial(object.body.value) };
         }
         break;
       }
@@ -2282,6 +2343,164 @@ export const MembersRemoved: MessageFns<MembersRemoved> = {
   fromPartial(object: DeepPartial<MembersRemoved>): MembersRemoved {
     const message = createBaseMembersRemoved();
     message.users = object.users?.map((e) => BigInt(e)) || [];
+    return message;
+  },
+};
+
+function createBaseEdited(): Edited {
+  return { seq: 0n, text: "" };
+}
+
+export const Edited: MessageFns<Edited> = {
+  encode(message: Edited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.seq);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Edited {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEdited();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Edited {
+    return {
+      seq: isSet(object.seq) ? BigInt(object.seq) : 0n,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+    };
+  },
+
+  toJSON(message: Edited): unknown {
+    const obj: any = {};
+    if (message.seq !== 0n) {
+      obj.seq = message.seq.toString();
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Edited>): Edited {
+    return Edited.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Edited>): Edited {
+    const message = createBaseEdited();
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    message.text = object.text ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleted(): Deleted {
+  return { seq: 0n };
+}
+
+export const Deleted: MessageFns<Deleted> = {
+  encode(message: Deleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.seq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Deleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Deleted {
+    return { seq: isSet(object.seq) ? BigInt(object.seq) : 0n };
+  },
+
+  toJSON(message: Deleted): unknown {
+    const obj: any = {};
+    if (message.seq !== 0n) {
+      obj.seq = message.seq.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Deleted>): Deleted {
+    return Deleted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Deleted>): Deleted {
+    const message = createBaseDeleted();
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
     return message;
   },
 };
@@ -3477,6 +3696,12 @@ export const Append: MessageFns<Append> = {
       case "data":
         writer.uint32(82).bytes(message.content.value);
         break;
+      case "edited":
+        Edited.encode(message.content.value, writer.uint32(90).fork()).join();
+        break;
+      case "deleted":
+        Deleted.encode(message.content.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3534,6 +3759,22 @@ export const Append: MessageFns<Append> = {
             message.content = { $case: "data", value: reader.bytes() };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.content = { $case: "edited", value: Edited.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.content = { $case: "deleted", value: Deleted.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3562,6 +3803,10 @@ export const Append: MessageFns<Append> = {
         ? { $case: "text", value: globalThis.String(object.text) }
         : isSet(object.data)
         ? { $case: "data", value: bytesFromBase64(object.data) }
+        : isSet(object.edited)
+        ? { $case: "edited", value: Edited.fromJSON(object.edited) }
+        : isSet(object.deleted)
+        ? { $case: "deleted", value: Deleted.fromJSON(object.deleted) }
         : undefined,
     };
   },
@@ -3580,6 +3825,10 @@ export const Append: MessageFns<Append> = {
       obj.text = message.content.value;
     } else if (message.content?.$case === "data") {
       obj.data = base64FromBytes(message.content.value);
+    } else if (message.content?.$case === "edited") {
+      obj.edited = Edited.toJSON(message.content.value);
+    } else if (message.content?.$case === "deleted") {
+      obj.deleted = Deleted.toJSON(message.content.value);
     }
     return obj;
   },
@@ -3616,6 +3865,18 @@ export const Append: MessageFns<Append> = {
       case "data": {
         if (object.content?.value !== undefined && object.content?.value !== null) {
           message.content = { $case: "data", value: object.content.value };
+        }
+        break;
+      }
+      case "edited": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "edited", value: Edited.fromPartial(object.content.value) };
+        }
+        break;
+      }
+      case "deleted": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "deleted", value: Deleted.fromPartial(object.content.value) };
         }
         break;
       }

@@ -1,0 +1,84 @@
+// The proof in the client's hands: whatever is corrupted, at whatever hop, is reported within one heartbeat of 5 s with the
+// log, the range and the hop up to which the history was right, and of what is right nothing is.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Hop, ProofKind } from '@weft/client/judge.ts';
+import { sayClean } from './proof-clean.ts';
+import { type ClientHop, type Corruption, corruptions, heartbeatMs, hops, ProofScene, type SceneOptions } from './proof-scene.ts';
+
+const eventsPerHop = 10_000;
+const eventsPerScene = 500;
+/** A million by `node tests/proof-long.ts`. */
+const cleanEvents = 50_000;
+
+/** What each corruption is called, and who still had it right. */
+const expected: Readonly<Record<ClientHop, Readonly<Record<Corruption, readonly [ProofKind, Hop]>>>> = {
+  push: {
+    drop: ['missing', 'home'],
+    duplicate: ['doubled', 'home'],
+    reorder: ['reordered', 'home'],
+    rewrite: ['rewritten', 'home'],
+    fork: ['forked', 'home'],
+  },
+  'replica store': {
+    drop: ['missing', 'owner'],
+    duplicate: ['rewritten', 'owner'],
+    reorder: ['reordered', 'owner'],
+    rewrite: ['rewritten', 'owner'],
+    fork: ['rewritten', 'owner'],
+  },
+  'owner store': {
+    drop: ['missing', 'owner'],
+    duplicate: ['rewritten', 'owner'],
+    reorder: ['reordered', 'owner'],
+    rewrite: ['rewritten', 'owner'],
+    fork: ['forked', 'witness'],
+  },
+};
+
+for (const hop of hops) {
+  test(`${eventsPerHop} events corrupted at the ${hop} are reported, each within one heartbeat`, async (t) => {
+    const told = new Map<string, number>();
+    let latestMs = 0;
+    for (let done = 0; done < eventsPerHop; done += eventsPerScene) {
+      const scene = await ProofScene.open();
+      for (let i = 0; i < eventsPerScene; i++) {
+        const corruption = corruptions[i % corruptions.length] as Corruption;
+        const { first, last, ms, reports } = await scene.corrupt(hop, corruption);
+        const [report, ...more] = reports;
+        assert.ok(report && ms <= heartbeatMs, `${corruption} number ${done + i} was not reported`);
+        assert.ok(
+          report.log === scene.log.id && report.from <= last && report.to >= first,
+          `${corruption}: ${report.from} to ${report.to}, not in ${first} to ${last}`,
+        );
+        const name = `${corruption}: ${report.kind}, right up to ${report.agreed}`;
+        told.set(name, (told.get(name) ?? 0) + 1);
+        assert.deepEqual([report.kind, report.agreed], expected[hop][corruption], name);
+        assert.ok(more.length <= 1, `${corruption}: ${more.length} more reports`);
+        latestMs = Math.max(latestMs, ms);
+      }
+      await scene.close();
+    }
+    for (const [name, times] of told) t.diagnostic(`${times} × ${name}`);
+    t.diagnostic(`the latest after ${latestMs} virtual ms`);
+  });
+}
+
+test(`${cleanEvents} clean events raise nothing`, async (t) => {
+  t.diagnostic(`${await sayClean(cleanEvents)} a second`);
+});
+
+/** The guard switched off: the scene must notice. */
+async function isReported(corruption: Corruption, options: SceneOptions): Promise<boolean> {
+  const scene = await ProofScene.open(options);
+  const { reports } = await scene.corrupt('push', corruption);
+  await scene.close();
+  return reports.length > 0;
+}
+
+test('without hashes nothing that was rewritten is found, without signatures no fork', async () => {
+  assert.equal(await isReported('rewrite', {}), true);
+  assert.equal(await isReported('rewrite', { bare: true, verify: async () => false }), false);
+  assert.equal(await isReported('fork', {}), true);
+  assert.equal(await isReported('fork', { verify: async () => false }), false);
+});

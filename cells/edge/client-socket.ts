@@ -316,8 +316,7 @@ export class ClientSocket implements Connection {
   }
 
   #closed(): void {
-    const greeted = this.greeted;
-    if (greeted) this.#services.left(greeted, this);
+    if (this.greeted) this.#services.left(this.greeted, this);
   }
 }
 

@@ -92,15 +92,18 @@ function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
 }
 
+/** An entry at or below the head: known, another one, or of a time when this cell was out of the log. */
+function applyAgain(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const stored = work.facts.stored(entry.log, entry.seq);
+  // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
+  if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
+  if (!stored || sameHeader(stored, entry)) return undefined;
+  return forked(row, work);
+}
+
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
-  if (entry.seq <= row.head) {
-    const stored = work.facts.stored(entry.log, entry.seq);
-    // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
-    if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
-    if (!stored || sameHeader(stored, entry)) return undefined;
-    return forked(row, work);
-  }
+  if (entry.seq <= row.head) return applyAgain(entry, row, work);
   if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
   const state = work.state(operation.log) as LogState;
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;

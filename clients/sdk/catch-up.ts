@@ -127,13 +127,11 @@ export class CatchUp {
     this.#watch(view);
   }
 
-  /** The user was removed at this seq. False for the end of an older membership: what is held began after it. */
   leftLog(log: bigint, until: number): boolean {
     const view = this.#holdings.open(log);
-    if (!view.left && until <= view.origin) return false;
-    view.leave();
+    const left = view.leave(until);
     this.#holdings.touch(view);
-    return true;
+    return left;
   }
 
   noteHeads(heads: Heads): void {

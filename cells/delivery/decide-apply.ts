@@ -173,6 +173,7 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   return undefined;
 }
 
+/** An entry at or below the head: known, another one, or of a time when this cell was out of the log. */
 function compareBelow(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
   const stored = work.facts.stored(entry.log, entry.seq);
   // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.

@@ -39,7 +39,6 @@ export class CatchUp {
   /** Views that may have something to fetch. */
   readonly #behind = new Set<LogView>();
   #inFlight = 0;
-  /** Heads beyond which the cell's pages did not lead. */
   readonly #stuck = new WeakMap<LogView, number>();
   #comparing = false;
   #compared = false;
@@ -128,13 +127,11 @@ export class CatchUp {
     this.#watch(view);
   }
 
-  /** The user was removed at this seq. False for the end of an older membership: what is held began after it. */
   leftLog(log: bigint, until: number): boolean {
     const view = this.#holdings.open(log);
-    if (!view.left && until <= view.origin) return false;
-    view.leave();
+    const left = view.leave(until);
     this.#holdings.touch(view);
-    return true;
+    return left;
   }
 
   noteHeads(heads: Heads): void {
@@ -313,9 +310,8 @@ export class CatchUp {
   /** A row may be read a moment after the entries: only what stays is told. */
   #noteStuck(view: LogView, page: Page): void {
     const to = Math.min((view.lowestHeld ?? Number.POSITIVE_INFINITY) - 1, Number(page.head?.seq ?? 0n));
-    if (to <= view.head) return;
-    if (this.#stuck.get(view) === view.head) this.#events.stuck(view, to);
-    this.#stuck.set(view, view.head);
+    if (to > view.head && this.#stuck.get(view) === view.head) this.#events.stuck(view, to);
+    this.#stuck.set(view, to > view.head ? view.head : -1);
   }
 
   #anchorByPage(view: LogView, page: Page): void {

@@ -200,12 +200,14 @@ export class LogView {
     return cut;
   }
 
-  /** The user is no member any more: nothing of the log stays readable here. */
-  leave(): void {
+  /** The user is no member any more: nothing of the log stays readable here. False for the end of an older membership. */
+  leave(until: number): boolean {
+    if (!this.left && until <= this.origin) return false;
     this.left = true;
     this.entries.length = 0;
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** The cell has nothing between the head and here for this reader. */

@@ -115,6 +115,7 @@ export class FakeCell implements AsyncDisposable {
             visibleFrom: 1n,
             end: from > 0n ? entries.at(-1) === all.at(-1) : entries[0]?.seq === 1n,
             pending: [],
+            epochs: [],
           },
         });
       }

@@ -24,6 +24,7 @@ const orphanKillMs = 20_000;
 const commands = {
   up: 'local/up.ts',
   chat: 'clients/terminal/main.ts',
+  handover: 'local/owner.ts',
   where: 'local/where.ts',
   replay: 'bench/replay.ts',
   bench: 'bench/main.ts',

@@ -1,57 +1,34 @@
 // The delivery core of one node, put together: lanes, sockets' hub, the ways to the other nodes and to the other cells.
 
 import { Chain } from '@weft/proto/chain.ts';
-import { type MarkMoved, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { type MarkMoved, Refused, type Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
-import type { Clock } from '@weft/runtime/clock.ts';
-import type { Log } from '@weft/runtime/log.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
-import { Applier, laneOfTarget } from './delivery/applier.ts';
+import { type Applier, laneOfTarget } from './delivery/applier.ts';
 import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
 import { type Commit, Lane, type Submission } from './delivery/lane.ts';
 import type { AppendOperation, Outcome } from './delivery/operations.ts';
-import { Puller } from './delivery/puller.ts';
-import { Relay, type RelayOptions } from './delivery/relay.ts';
-import type { Failpoints } from './failpoints.ts';
+import type { Ownership } from './delivery/ownership.ts';
+import type { Puller } from './delivery/puller.ts';
+import { Relay } from './delivery/relay.ts';
+import type { CellDeliveryOptions } from './delivery-options.ts';
 import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal, lostTails } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
-import type { SealedLink } from './link/sealed-link.ts';
-import type { Waiting } from './link/waiting.ts';
-import type { DeliveryMetrics } from './metrics.ts';
-import type { KnownPeers } from './peers.ts';
-import type { HeadKeys } from './proof/head-keys.ts';
+import { openApplier, openOwnership, openPuller } from './link/pulling.ts';
 import { openProof } from './proof/open-proof.ts';
 import type { Proof } from './proof/proof.ts';
+import { begun, givenUp, startsByLog } from './push/epoch-starts.ts';
 import { Hub } from './push/hub.ts';
-import { NodePushes, type NodePushesOptions, type PushBus } from './push/node-pushes.ts';
+import { NodePushes } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
-import type { SideTables } from './store/side-tables.ts';
-import type { CellStore } from './store/sql-log-store.ts';
-import { fromWire } from './wire/entry-codec.ts';
-import { decodeRuns, encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
+import { encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
-export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessionsEnded' | 'onSessionsOpened'>, Pick<RelayOptions, 'traced'> {
-  readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
-  readonly node: { readonly number: number; readonly startMs: number };
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly tables: SideTables;
-  readonly store: CellStore;
-  readonly link: SealedLink;
-  readonly cellBus: PushBus;
-  readonly peers: KnownPeers;
-  readonly waiting: Pick<Waiting, 'hasIntakeRoom' | 'hasOutboxRoom' | 'committed'>;
-  readonly headKeys: Pick<HeadKeys, 'sign' | 'proves'>;
-  readonly metrics: () => DeliveryMetrics;
-  readonly freshId: () => bigint;
-  readonly limits?: DeliveryLimits;
-  readonly failpoints: Failpoints;
-}
+export type { CellDeliveryOptions } from './delivery-options.ts';
 
 export class CellDelivery implements AsyncDisposable {
   readonly hub: Hub;
@@ -59,6 +36,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly intakeRelay: IntakeRelay;
   readonly applier: Applier;
   readonly puller: Puller;
+  readonly ownership: Ownership;
   readonly marks: MarkService;
   readonly beats: Beats;
   readonly pushes: NodePushes;
@@ -78,6 +56,7 @@ export class CellDelivery implements AsyncDisposable {
     this.hub = new Hub({
       readRange: (log, from, limit) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, limit),
       readHeads: (logs) => store.heads(logs),
+      readEpochs: async (log) => (await store.readRow(log))?.state.epochs ?? [],
       failed: failed('a hole of a watched log could not be read'),
       fillEntriesMax: limits.fillEntriesMax,
       heldRunsMax: limits.heldRunsMax,
@@ -105,10 +84,14 @@ export class CellDelivery implements AsyncDisposable {
       limits,
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
+      own: { cell: cell.number, generation: cell.generation },
+      takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
     });
-    this.applier = this.#owned.use(this.#openApplier(failed));
-    this.puller = this.#openPuller(failed);
+    this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
+    this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
+    const { applier, puller, intakeRelay } = this;
+    this.ownership = openOwnership({ ...options, limits, applier, puller, intakeRelay, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = new PeerRequests({
@@ -116,6 +99,7 @@ export class CellDelivery implements AsyncDisposable {
       append: (operation) => this.append(operation),
       heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
+      ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
       rejected: (src, what, why) => this.#rejected(src, what, why),
     });
     this.proof = openProof({
@@ -169,6 +153,7 @@ export class CellDelivery implements AsyncDisposable {
         nowMs: clock.now(),
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
+        takeover: peers.takeover,
         chain,
         hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
         hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),
@@ -207,15 +192,24 @@ export class CellDelivery implements AsyncDisposable {
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
     this.intakeRelay.sendCommitted(writes.intake);
+    this.#tellEpochs(givenUp(writes));
     this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);
     for (const settle of settled) settle();
     if (runs.length > 0) this.pushes.tellRuns(runs);
+    this.#tellEpochs(begun(writes));
     this.beats.committed(writes.outbox, writes.entries);
+    this.#movedOwners(writes);
     this.proof.signer.committed(writes);
     const metrics = this.#options.metrics();
     metrics.transactions.inc({ what: 'committed' });
     metrics.committed.inc({ kind: 'all' }, writes.entries.length);
+  }
+
+  /** Who owns what has changed: intake goes out anew, and what this cell owns now is settled. */
+  #movedOwners({ readdressed, rows }: Commit['decision']['writes']): void {
+    for (const dst of new Set(readdressed.map((each) => each.dst))) this.intakeRelay.addressedAnew(dst);
+    if (rows.some(({ status }) => status === 'intake' || status === 'stopped')) this.ownership.poke();
   }
 
   #tellRuns(runs: readonly Run[], origins?: Origins): void {
@@ -224,39 +218,22 @@ export class CellDelivery implements AsyncDisposable {
     for (const { log, body } of refusals) this.hub.tellUser(log, { $case: 'refused', value: Refused.decode(body) });
   }
 
-  #openApplier(failed: (what: string) => (error: unknown) => void): Applier {
-    const { clock, link, peers, tables } = this.#options;
-    return new Applier({
-      clock,
-      link,
-      generationOf: peers.generationOf,
-      decodeRuns,
-      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
-      limits: this.#limits,
-      behind: (log, src) => this.puller.want(log, src),
-      marks: (src, marks) => this.marks.take(src, marks),
-      park: async (frame, why) => {
-        await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
-        this.#rejected(frame.src, 'frame', 'unreadable');
-      },
-      rejected: (src, why) => this.#rejected(src, 'operation', why),
-      failed: failed('a frame could not be applied'),
-      applied: (src, entries) => this.#options.metrics().applied.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
-    });
+  /** Here and, unless they told it, at the other nodes. */
+  #tellEpochs(told: readonly Truncated[], from: 'here' | 'elsewhere' = 'here'): void {
+    if (told.length === 0) return;
+    for (const [log, starts] of startsByLog(told)) this.hub.moveEpochs(log, starts);
+    if (from === 'here') this.pushes.tellEpochs(told);
   }
 
-  #openPuller(failed: (what: string) => (error: unknown) => void): Puller {
-    const { cell, store, link, clock, peers } = this.#options;
-    return new Puller({
-      cell: cell.number,
-      store,
-      link,
-      clock,
+  #openApplier(failed: (error: unknown) => void): Applier {
+    return openApplier({
+      ...this.#options,
       limits: this.#limits,
-      apply: (operation) => this.applier.apply(operation),
-      fromWire,
-      pulled: (src, entries) => this.#options.metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
-      failed: failed('a log could not be pulled'),
+      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
+      behind: (log, src) => this.puller.want(log, src),
+      marks: (src, marks) => this.marks.take(src, marks),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
+      failed,
     });
   }
 
@@ -305,6 +282,10 @@ export class CellDelivery implements AsyncDisposable {
         onRuns: (runs) => {
           for (const run of runs) if (run.entries.some((e) => e.kind >= kinds.created)) store.forgetState(run.log);
           this.#tellRuns(runs);
+        },
+        onEpochs: (epochs) => {
+          for (const { log } of epochs) store.forgetState(log);
+          this.#tellEpochs(epochs, 'elsewhere');
         },
         onMarks: (marks) => this.#tellMarks(marks),
         onSignedHeads: (heads) => this.proof.heardNode(heads),

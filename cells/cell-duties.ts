@@ -30,6 +30,8 @@ export interface CellDutiesOptions {
   readonly leases: Pick<Leases, 'tryHold' | 'release'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** Number of this cell. */
+  readonly cell: number;
   readonly inboundBytesMax: number;
   /** Frames that may wait for a destination, and how often they are counted. */
   readonly outbox: { readonly rowsMax: number; readonly countMs: number };
@@ -66,8 +68,10 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
         await delivery.relay.resend(number);
         await delivery.intakeRelay.resend(number);
       }
+      await delivery.intakeRelay.resend(options.cell);
     },
   });
+  duties.add({ name: 'owner', everyMs: limits.unsettledEveryMs, run: () => delivery.ownership.run() });
   duties.add({
     name: 'marks',
     everyMs: limits.marksEveryMs,

@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '@weft/runtime/clock.ts';
 import { createLog, type Log } from '@weft/runtime/log.ts';
 import { Health, type MetricsServerOptions, newRegistry, startMetricsServer, watchPool } from '@weft/runtime/observability.ts';
 import type pg from 'pg';
+import { compareHomes } from './compare-homes.ts';
 import type { CellConfig } from './config.ts';
 import { openDoors } from './doors.ts';
 import { type CellFabric, openFabric } from './fabric.ts';
@@ -42,6 +43,8 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
   const base = await openBase(config, { clock, log, opened, signal: parts.signal });
   watchPool(registry, base.pool);
   const fabric = await openFabric({ config, clock, log, opened, registry, ...base });
+  const { life, homesGeneration } = { life: base.life.life.generation, homesGeneration: base.life.life.homesGeneration };
+  if (homesGeneration < life) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation: life, signal: parts.signal });
   operator.open(operatorAnswers(config, { clock, ...base, ...fabric }));
   const doors = await openDoors({ config, clock, log, opened, health, ...base, ...fabric });
   opened.use(watchStore(base.pool, { clock, health }));

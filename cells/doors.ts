@@ -9,7 +9,9 @@ import { Edge } from './edge/edge.ts';
 import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import { buildHttp } from './http/http.ts';
+import { operatorRoutes } from './http/operator.ts';
 import { cellLimits } from './limits.ts';
+import { openDesk } from './operator-desk.ts';
 
 export interface DoorsOptions extends Opening, CellBase, CellFabric {
   readonly config: CellConfig;
@@ -22,41 +24,8 @@ export interface Doors {
 }
 
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
-  const {
-    config,
-    clock,
-    log,
-    opened,
-    health,
-    pool,
-    redis,
-    ids,
-    keys,
-    replica,
-    leases,
-    createSelfLog,
-    sessionsWatch,
-    delivery,
-    headKeys,
-    failpoints,
-  } = options;
-  const accounts = opened.use(
-    await Accounts.open({
-      pool,
-      redis,
-      clock,
-      ids,
-      own: { ...config.cell, url: config.publicUrl },
-      homes: replica,
-      keys,
-      keySecret: Buffer.from(config.keySecret.reveal(), 'base64url'),
-      peppers: config.peppers,
-      leases,
-      createSelfLog,
-      failpoint: async (name) => void failpoints.reach(name),
-      log,
-    }),
-  );
+  const { config, clock, log, opened, health, keys, replica, sessionsWatch, delivery, headKeys } = options;
+  const accounts = opened.use(await openAccounts(options));
   opened.use(
     accounts.sessions.onEnded((sessions, from) => {
       sessionsWatch.end(sessions);
@@ -64,6 +33,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     }),
   );
   const app = buildHttp({ cell: config.cell.name, accounts, keys, headKeys, health, log, origins: config.origins });
+  operatorRoutes(app, openDesk(options), config.directory.token.reveal());
   const edge = new Edge({
     services: clientServices({
       ...options,
@@ -88,6 +58,26 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
       for (const until = clock.monotonic() + leaveMsMax; edge.size > 0 && clock.monotonic() < until; ) await clock.sleep(leavePollMs);
     },
   };
+}
+
+function openAccounts(options: DoorsOptions): Promise<Accounts> {
+  const { config, clock, log, pool, redis, ids, keys, replica, leases, createSelfLog, failpoints, life } = options;
+  return Accounts.open({
+    pool,
+    redis,
+    clock,
+    ids,
+    own: { ...config.cell, url: config.publicUrl },
+    homes: replica,
+    keys,
+    keySecret: Buffer.from(config.keySecret.reveal(), 'base64url'),
+    peppers: config.peppers,
+    leases,
+    createSelfLog,
+    notBeforeMs: life.life.raisedMs,
+    failpoint: async (name) => void failpoints.reach(name),
+    log,
+  });
 }
 
 const leaveMsMax = 1_000;

@@ -1,5 +1,6 @@
 // The node's place in the fabric: buses, seal, delivery, and the duties it may do for its cell.
 import { randomBytes } from 'node:crypto';
+import type { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
 import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
@@ -21,7 +22,7 @@ import { Stamps } from './passport/stamps.ts';
 import { Peers } from './peers.ts';
 import { HeadKeys } from './proof/head-keys.ts';
 import { SessionsWatch } from './sessions-watch.ts';
-import { sideTables } from './store/side-tables.ts';
+import { type SideTables, sideTables } from './store/side-tables.ts';
 
 export interface FabricOptions extends Opening, CellBase {
   readonly config: CellConfig;
@@ -41,20 +42,12 @@ export interface CellFabric {
 
 export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const { config, clock, log, opened, cell, keys, replica, registry, failpoints } = options;
-  const peers = opened.use(
-    new Peers({ replica, keys, clock, log, own: { ...config.cell, generation: cell.generation, url: config.publicUrl } }),
-  );
+  const peers = opened.use(openPeers(options));
   const redis = openRedis(config.redisUrl.reveal(), log);
   opened.defer(() => closeRedis(redis));
   const peerNames = (): string[] => peers.others().map((each) => each.name);
   const { bus, cellBus } = await openBuses(options, peerNames());
-  const sealer = new Sealer({
-    cell: cell.name,
-    ownKeys: () => keys.all('seal').map((key) => ({ version: key.version, privateKey: key.privateKey, sealsFromMs: key.startsMs })),
-    peerKeys: peers.sealKeysOf,
-    generation: () => cell.generation,
-    clock,
-  });
+  const sealer = openSealer(options, peers);
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
     users: () => delivery.hub.userCount,
@@ -88,18 +81,13 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     }),
   );
   opened.use(replica.on('change', () => bus.setPeers(peerNames())));
+  opened.use(hearTakeovers(replica, delivery));
   // What the directory said while the buses were opened.
   bus.setPeers(peerNames());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
-  const books = openBooks(options, { bus, link, delivery, peers, metrics });
-  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
-  const { inboundBytesMax } = config;
-  const ensureJobs = (): Promise<void> => cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
   const stamped = (frame: OpenedFrame): OpenedFrame => stamps.stamped(frame);
-  opened.use(
-    openCellDuties({ ...options, inboundBytesMax, outbox, ensureJobs, tables, bus, link, delivery, peers, metrics, books, stamped }),
-  );
+  const books = startDuties(options, { bus, cellBus, link, delivery, peers, metrics, tables, stamped });
   opened.use(clock.every(cellLimits.beatEveryMs, () => delivery.beats.send(peers.others().map((each) => each.number))));
   return { peers, delivery, headKeys, metrics, sessionsWatch, redis, books, stamps };
 }
@@ -114,6 +102,46 @@ async function openBuses({ config, cell, opened, log }: FabricOptions, peers: st
 function openStamps({ clock, pool, cell, node, log, opened }: FabricOptions): Stamps {
   const failed = (error: unknown): void => log.warn({ err: error }, 'what became of some frames could not be written down');
   return opened.use(new Stamps({ clock, query: (statement) => pool.query(statement), cell: cell.number, node: node.number, failed }));
+}
+
+interface Duty extends BookParts {
+  readonly cellBus: CellBus;
+  readonly tables: SideTables;
+  readonly stamped: (frame: OpenedFrame) => OpenedFrame;
+}
+
+function startDuties(options: FabricOptions, parts: Duty): BookKeeper {
+  const { config, opened, cell } = options;
+  const books = openBooks(options, parts);
+  const outbox = { rowsMax: config.waiting.outboxRowsMax, countMs: config.waiting.outboxCountMs };
+  const ensureJobs = (): Promise<void> => parts.cellBus.ensureJobs({ maxBytes: linkLimits.jobsBytesMax, replicas: 1 });
+  const { inboundBytesMax } = config;
+  opened.use(openCellDuties({ ...options, ...parts, cell: cell.number, inboundBytesMax, outbox, ensureJobs, books }));
+  return books;
+}
+
+function openPeers({ replica, keys, clock, log, life, config, cell }: FabricOptions): Peers {
+  const own = { ...config.cell, generation: cell.generation, url: config.publicUrl };
+  return new Peers({ replica, keys, clock, log, registered: life.hearDirectory, own });
+}
+
+function openSealer({ cell, keys, clock }: FabricOptions, peers: Peers): Sealer {
+  return new Sealer({
+    cell: cell.name,
+    ownKeys: () => keys.all('seal').map((key) => ({ version: key.version, privateKey: key.privateKey, sealsFromMs: key.startsMs })),
+    peerKeys: peers.sealKeysOf,
+    generation: () => cell.generation,
+    clock,
+  });
+}
+
+/** Those signed before this node started, and those that come. */
+function hearTakeovers(replica: DirectoryReplica, delivery: CellDelivery): Disposable {
+  const heard = replica.on('change', ({ takeovers }) => {
+    for (const { log } of takeovers) delivery.ownership.given(log);
+  });
+  for (const { log } of replica.takeovers()) delivery.ownership.given(log);
+  return heard;
 }
 
 interface LinkParts extends Pick<SealedLinkOptions, 'bus' | 'sealer' | 'rejected'> {

@@ -28,6 +28,7 @@ import { SqlLogStore, type SqlLogStoreOptions } from './store/sql-log-store.ts';
 import { StateCache } from './store/state-cache.ts';
 import { insertSelfUserLog } from './store/user-logs-table.ts';
 import { WriteSessions } from './store/write-sessions.ts';
+import { StoreLife } from './store-life.ts';
 
 const migrations = fileURLToPath(new URL('./store/migrations', import.meta.url));
 
@@ -40,6 +41,7 @@ export interface Opening {
 
 export interface CellBase {
   readonly cell: { readonly name: string; readonly number: number; readonly generation: number };
+  readonly life: StoreLife;
   readonly node: { readonly number: number; readonly startMs: number };
   readonly pool: pg.Pool;
   readonly leases: Leases;
@@ -62,10 +64,13 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   const holder = `${config.node}-${process.pid}-${clock.now()}`;
   const pool = openPool(url, cellLimits.poolSessionsMax, { name: 'weft-cell', log });
   opened.defer(() => pool.end());
-  const cell = await waitForStore({ clock, log, signal: opening.signal }, async () => {
+  const row = await waitForStore({ clock, log, signal: opening.signal }, async () => {
     await migrate(pool, [migrations], clock, holder);
     return openCell((statement) => pool.query(statement), config.cell.name, config.cell.number);
   });
+  const replica = opened.use(await openReplica(config, opening));
+  const life = opened.use(await openLife(config, opening, { pool, cell: row, replica }));
+  const cell = { ...row, generation: life.life.generation };
   const leases = new Leases({ pool, clock, holder });
   const number = opened.use(await NodeNumber.take({ leases, clock, log }));
   const ids = new IdMaker({
@@ -80,22 +85,10 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
     number.number,
     Array.from({ length: lanes }, (_, lane) => lane),
   );
-  const store = openLogStore(url, { clock, log, opened, cell, node: number.number, failpoints });
+  const store = openLogStore(url, { clock, log, opened, cell, node: number.number, life, failpoints });
   const secret = Buffer.from(config.keySecret.reveal(), 'base64url');
   const keys = opened.use(await CellKeys.open({ pool, secret, clock, cell: cell.name, log }));
-  const { address, token, key, tls } = config.directory;
-  const replica = opened.use(
-    await DirectoryReplica.open({
-      address,
-      token: token.reveal(),
-      tls,
-      publicKey: key,
-      dataDir: config.dataDir,
-      clock,
-      random: systemRandom,
-      log,
-    }),
-  );
+
   const epoch = makeEpoch({ count: 1, cell: cell.number, generation: cell.generation });
   const createSelfLog = async (user: bigint): Promise<bigint> => {
     await insertSelfLog((statement) => pool.query(statement), user, epoch, clock.now());
@@ -104,6 +97,7 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   };
   return {
     cell,
+    life,
     node: { number: number.number, startMs: clock.now() },
     pool,
     leases,
@@ -116,14 +110,48 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
   };
 }
 
+function openReplica(config: CellConfig, { clock, log }: Opening): Promise<DirectoryReplica> {
+  const { address, token, key } = config.directory;
+  return DirectoryReplica.open({
+    address,
+    token: token.reveal(),
+    publicKey: key,
+    dataDir: config.dataDir,
+    clock,
+    random: systemRandom,
+    log,
+  });
+}
+
+/** A node without a memory of its own asks the directory, if that answers. */
+async function openLife(
+  config: CellConfig,
+  { clock, log }: Opening,
+  { pool, cell, replica }: { pool: pg.Pool; cell: CellRow; replica: DirectoryReplica },
+): Promise<StoreLife> {
+  const until = clock.monotonic() + directoryWaitMsMax;
+  while (!replica.cell(cell.name) && clock.monotonic() < until) await clock.sleep(storeAgainMs);
+  return StoreLife.open({
+    pool,
+    clock,
+    log,
+    dataDir: config.dataDir,
+    cell: cell.number,
+    directory: () => Number(replica.cell(cell.name)?.generation ?? 0n),
+    // Nothing it holds may go out any more: not even a farewell.
+    fenced: () => process.kill(process.pid, 'SIGKILL'),
+  });
+}
+
 function openLogStore(
   url: string,
-  of: Opening & { readonly cell: CellRow; readonly node: number; readonly failpoints: Failpoints },
+  of: Opening & { readonly cell: CellRow; readonly node: number; readonly life: StoreLife; readonly failpoints: Failpoints },
 ): SqlLogStore {
-  const { clock, log, opened, cell, node, failpoints } = of;
+  const { clock, log, opened, cell, node, life, failpoints } = of;
   const options: SqlLogStoreOptions = {
-    sessions: opened.use(new WriteSessions(url, log)),
-    reads: opened.use(new WriteSessions(url, log, 'read')),
+    sessions: opened.use(new WriteSessions(url, log, 'lane', life.check)),
+    reads: opened.use(new WriteSessions(url, log, 'read', life.check)),
+    laneGone: () => life.fence('the lanes of this node are gone'),
     readSessions: cellLimits.readSessions,
     states: new StateCache(cellLimits.statesMax),
     entries: new EntriesTable(new EntryFold(cell.foldSecret)),
@@ -155,3 +183,5 @@ async function waitForStore<T>(
 }
 
 const storeAgainMs = 250;
+/** The directory is not needed to start; a node that starts for the first time gives it this long. */
+const directoryWaitMsMax = 2_000;

@@ -51,6 +51,10 @@ export class GuardlessStore extends SqlLogStore {
       waiting: (author, id, stream) => facts.waiting(author, id, stream),
       openIntake: (author) => facts.openIntake(author),
       decided: (key) => (off.isOff('intake-number') ? 0 : facts.decided(key)),
+      decidedOf: (stream) => facts.decidedOf(stream),
+      lowestIntake: (stream) => facts.lowestIntake(stream),
+      above: (log) => facts.above(log),
+      ownIntake: (stream) => facts.ownIntake(stream),
     };
   }
 

@@ -96,6 +96,19 @@ export const cellLimits = {
   pullEntriesPerSecondMax: 4_000,
   pullEveryMs: 1_000,
   requestMsMax: 3_000,
+  /** Entries of one log that are offered again when a newer epoch gives them up; the rest is only kept. */
+  orphansOfferedMax: 65_536,
+  /** Logs whose ownership one look settles, and how often it looks. */
+  unsettledMax: 1_024,
+  /** Pages of one log's tail pulled in one go, and rows of one page of heads told to a restored cell. */
+  tailPagesMax: 100_000,
+  keptPageRows: 2_000,
+  unsettledEveryMs: 500,
+  /** How often a node makes sure that its store is the one it was: commits younger than this may be lost unseen, until a replica tells. */
+  lifeBeatMs: 2_000,
+  /** After a restore: how often the directory is looked for, and people read at once. */
+  homesPollMs: 200,
+  homesPageRows: 5_000,
   /** How often it is looked whether a conversation opened elsewhere has come. */
   openPollMs: 10,
   /** Heads a link's beat carries, and for how long a commit is told that way. */

@@ -15,6 +15,8 @@ export interface PeersOptions {
   readonly keys: CellKeys;
   readonly clock: Clock;
   readonly log: Log;
+  /** The generation of this cell that the directory answered. */
+  readonly registered: (generation: number) => void;
   readonly own: {
     readonly name: string;
     readonly number: number;
@@ -25,7 +27,7 @@ export interface PeersOptions {
 }
 
 /** What is asked about the other cells. */
-export type KnownPeers = Pick<Peers, 'others' | 'nameOf' | 'numberOf' | 'generationOf' | 'homeOf' | 'birthplace'>;
+export type KnownPeers = Pick<Peers, 'others' | 'nameOf' | 'numberOf' | 'generationOf' | 'homeOf' | 'birthplace' | 'takeover'>;
 
 const registerEveryMs = 10_000;
 const registerAgainMs = 1_000;
@@ -58,6 +60,9 @@ export class Peers implements AsyncDisposable {
   generationOf = (number: number): number => Number(this.#options.replica.cell(number)?.generation ?? 0n);
 
   homeOf = (user: bigint): number => this.#options.replica.homeOf(user);
+
+  /** What the directory signed last about who takes this log over. */
+  takeover = (log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined => this.#options.replica.takeover(log);
 
   /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
   birthplace = (pair: Pair): number => {
@@ -97,7 +102,7 @@ export class Peers implements AsyncDisposable {
   async #registerOnce(): Promise<boolean> {
     const { replica, keys, own, log } = this.#options;
     try {
-      await replica.directory.registerCell({
+      const record = await replica.directory.registerCell({
         name: own.name,
         number: own.number,
         region: own.region,
@@ -109,6 +114,7 @@ export class Peers implements AsyncDisposable {
         weight: 0,
         version: 0n,
       });
+      this.#options.registered(Number(record.generation));
       return true;
     } catch (error) {
       log.debug({ err: error }, 'the cell could not register; trying again');

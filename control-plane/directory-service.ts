@@ -8,6 +8,7 @@ import type { Metrics } from './metrics.ts';
 import { type ReadChangesParts, readChanges } from './read-changes.ts';
 import { registerCell } from './register-cell.ts';
 import { reserve } from './reserve.ts';
+import { takeOver } from './take-over.ts';
 
 export interface DirectoryServiceParts extends ReadChangesParts {
   /** Called after each commit that may have changed something. */
@@ -26,6 +27,11 @@ export function directoryService(parts: DirectoryServiceParts): GrpcService {
     readChanges: (request) => orAway(readChanges(parts, request)),
     async registerCell(request, caller) {
       const answer = await orAway(registerCell(parts, request, caller.name));
+      parts.changed();
+      return answer;
+    },
+    async takeOver(request, caller) {
+      const answer = await orAway(takeOver(parts.pool, request, caller.name));
       parts.changed();
       return answer;
     },

@@ -41,3 +41,6 @@ export const limits = {
 
 /** How this room runs its transactions. */
 export const transaction = { attempts: limits.transactionAttemptsMax } as const;
+
+/** Whose service token may move the ownership of logs. */
+export const operatorName = 'operator';

@@ -21,6 +21,21 @@ export const epochParts = (epoch: bigint): EpochParts => ({
   generation: Number(epoch & 0xfffffn),
 });
 
+/** Ownerships that owners may begin between two of the directory. */
+const ownersPerTerm = 65_536;
+
+/**
+ * The count of the next ownership: owners count on by one, the directory goes on to the next multiple. So whatever an owner
+ * that was replaced goes on to do, the directory's word is the newer one, and never names an epoch that an owner named.
+ */
+export const countByOwner = (count: number): number => count + 1;
+export const countByDirectory = (count: number): number => (Math.floor(count / ownersPerTerm) + 1) * ownersPerTerm;
+
+export function laterEpoch(a: bigint, b: bigint): bigint {
+  if (a > b) return a;
+  return b;
+}
+
 export const epoch = (value: bigint): Epoch => value as Epoch;
 
 export interface Position {

@@ -8,6 +8,8 @@ export const directoryLimits = {
   usersMax: 2_000_000,
   /** Cells of an installation; ids have room for no more. */
   cellsMax: 4_095,
+  /** Logs that were taken over, of any cell: 100 bytes each. One beyond is not believed, and its replicas wait. */
+  takeoversMax: 1_000_000,
   /** Time between two pulls while the directory answers: what a lost wf.dir message costs at most. */
   pullEveryMs: 1_000,
   /** Back-off while it does not: quick at first, since processes start together. Two tries are never closer than the first of these. */

@@ -1,6 +1,6 @@
 // What a replica holds of the directory. Records are merged by their highest epoch or version, so the order in which changes arrive does not
 // matter; `held` says up to which number of each shard nothing is missing.
-import type { CellRecord, ChangeList, ShardPosition, UserRecord } from '@weft/proto/gen/weft/directory/v1/directory.ts';
+import type { CellRecord, ChangeList, ShardPosition, TakeoverRecord, UserRecord } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { directoryShards } from '@weft/proto/subjects.ts';
 import { directoryLimits as limits } from './directory-limits.ts';
@@ -9,12 +9,14 @@ export interface DirectoryChange {
   /** Records that are newer than what was held. */
   readonly cells: readonly CellRecord[];
   readonly users: readonly UserRecord[];
+  readonly takeovers: readonly TakeoverRecord[];
 }
 
 export class DirectoryRecords {
   readonly #users = new Map<bigint, UserRecord>();
   readonly #idOfHandle = new Map<string, bigint>();
   readonly #cells = new Map<number, CellRecord>();
+  readonly #takeovers = new Map<bigint, TakeoverRecord>();
   readonly #numberOfCell = new Map<string, number>();
   readonly #held: bigint[] = Array.from({ length: directoryShards }, () => 0n);
   readonly #known: bigint[] = Array.from({ length: directoryShards }, () => 0n);
@@ -51,6 +53,15 @@ export class DirectoryRecords {
     return this.#users.values();
   }
 
+  /** Who took the log over last. */
+  takeover(log: bigint): TakeoverRecord | undefined {
+    return this.#takeovers.get(log);
+  }
+
+  takeovers(): TakeoverRecord[] {
+    return [...this.#takeovers.values()];
+  }
+
   /** In order of their numbers. */
   cells(): CellRecord[] {
     return [...this.#cells.values()].sort((a, b) => a.number - b.number);
@@ -81,15 +92,17 @@ export class DirectoryRecords {
   apply(list: ChangeList): DirectoryChange {
     const cells: CellRecord[] = [];
     const users: UserRecord[] = [];
+    const takeovers: TakeoverRecord[] = [];
     for (const { shard, n, what } of list.changes) {
       if (what?.$case === 'user' && this.#mergeUser(what.value)) users.push(what.value);
       if (what?.$case === 'cell' && this.#mergeCell(what.value)) cells.push(what.value);
+      if (what?.$case === 'takeover' && this.#mergeTakeover(what.value)) takeovers.push(what.value);
       this.#know(shard, n);
       const held = this.#held[shard];
       if (held !== undefined && n === held + 1n) this.#held[shard] = n;
     }
     for (const { shard, n } of list.positions) this.#know(shard, n);
-    return { cells, users };
+    return { cells, users, takeovers };
   }
 
   /** Takes a snapshot: records, and positions up to which it is complete. */
@@ -142,6 +155,14 @@ export class DirectoryRecords {
       this.#idOfHandle.delete(held.handle);
     this.#users.set(user.id, user);
     this.#idOfHandle.set(user.handle, user.id);
+    return true;
+  }
+
+  #mergeTakeover(takeover: TakeoverRecord): boolean {
+    const held = this.#takeovers.get(takeover.log);
+    if (held !== undefined && held.epoch >= takeover.epoch) return false;
+    if (held === undefined && this.#takeovers.size >= limits.takeoversMax) return false;
+    this.#takeovers.set(takeover.log, takeover);
     return true;
   }
 

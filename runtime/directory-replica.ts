@@ -9,6 +9,7 @@
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { type CellRecord, type ChangeList, SignedChanges, type UserRecord } from '@weft/proto/gen/weft/directory/v1/directory.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from './clock.ts';
 import { type Directory, DirectoryClient } from './directory-client.ts';
 import { directoryLimits as limits } from './directory-limits.ts';
@@ -112,9 +113,24 @@ export class DirectoryReplica implements AsyncDisposable {
     return this.#records.cell(nameOrNumber);
   }
 
+  /** Who took this log over last, by the directory's word; the owner is in the epoch. */
+  takeover(log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined {
+    const found = this.#records.takeover(log);
+    return found && { epoch: found.epoch, owner: epochParts(found.epoch).cell };
+  }
+
+  takeovers(): { readonly log: bigint; readonly epoch: bigint; readonly owner: number }[] {
+    return this.#records.takeovers().map(({ log, epoch }) => ({ log, epoch, owner: epochParts(epoch).cell }));
+  }
+
   /** By normalised handle. */
   userByHandle(handle: string): UserRecord | undefined {
     return this.#records.userByHandle(handle);
+  }
+
+  /** Ids of the people whose home is this cell by the directory's word. */
+  usersAt(home: number): bigint[] {
+    return [...this.#records.users()].filter((user) => user.home === home).map(({ id }) => id);
   }
 
   userById(id: bigint): UserRecord | undefined {
@@ -210,7 +226,7 @@ export class DirectoryReplica implements AsyncDisposable {
     const before = this.#records.positions();
     const change = this.#records.apply(list);
     const moved = this.#records.positions().some(({ n }, shard) => n !== before[shard]?.n);
-    if (change.cells.length + change.users.length > 0) {
+    if (change.cells.length + change.users.length + change.takeovers.length > 0) {
       for (const fn of this.#listeners.change) fn(change);
     } else if (!moved) return;
     this.#dirty = true;

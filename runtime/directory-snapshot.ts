@@ -85,7 +85,8 @@ export class DirectorySnapshot {
 async function encode(records: DirectoryRecords): Promise<Uint8Array[]> {
   // Positions first: records that arrive between two slices may be in the file too, and are merged again after a start.
   const cells = records.cells().map((value): Change => ({ shard: 0, n: 0n, what: { $case: 'cell', value } }));
-  const parts = [ChangeList.encode({ changes: cells, positions: records.positions(), sentAt: 0n }).finish()];
+  const takeovers = records.takeovers().map((value): Change => ({ shard: 0, n: 0n, what: { $case: 'takeover', value } }));
+  const parts = [ChangeList.encode({ changes: [...cells, ...takeovers], positions: records.positions(), sentAt: 0n }).finish()];
   let slice: Change[] = [];
   for (const value of records.users()) {
     slice.push({ shard: 0, n: 0n, what: { $case: 'user', value } });

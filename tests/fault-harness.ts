@@ -8,7 +8,6 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { birthCell } from '@weft/proto/ids.ts';
 import { streams, subjects } from '@weft/proto/subjects.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { openPool } from '@weft/runtime/sql.ts';
@@ -145,7 +144,7 @@ export class Scene implements AsyncDisposable {
     for (const { log, members } of this.logs) {
       for (const cell of new Set(members.map(({ options }) => options.cell))) {
         const reader = members.find(({ options }) => options.cell === cell) as RecordedDevice;
-        const owner = (await this.sql(cell, 'select cell from log_cells where log_id = $1', [log])).length > 0 && this.#owns(cell, log);
+        const owner = await this.#owns(cell, log);
         dumps.push(await dumpByHistory((request) => reader.readHistory(request), { cell, log, owner }));
       }
     }
@@ -166,8 +165,10 @@ export class Scene implements AsyncDisposable {
     await Promise.all([...this.#pools.values()].map((pool) => pool.end()));
   }
 
-  #owns(cell: string, log: bigint): boolean {
-    return this.fabric.fabric.plan.cells.find(({ name }) => name === cell)?.number === birthCell(log);
+  async #owns(cell: string, log: bigint): Promise<boolean> {
+    const number = this.fabric.fabric.plan.cells.find(({ name }) => name === cell)?.number ?? 0;
+    const rows = await this.sql(cell, 'select 1 from logs where log_id = $1 and ((epoch >> 20) & 4095) = $2', [log, number]);
+    return rows.length > 0;
   }
 
   async #joined(log: bigint, members: readonly RecordedDevice[]): Promise<SceneLog> {

@@ -107,6 +107,12 @@ export class TestFabric implements AsyncDisposable {
     return known;
   }
 
+  /** Logs the person's device in anew: the sessions of before are over. */
+  logInAgain(name: string, cell: string, device = 'phone'): Promise<Device> {
+    this.#devices.delete(`${name} ${device}`);
+    return this.device(name, cell, device);
+  }
+
   /** A greeted connection of the person, on node a of their home cell unless told otherwise. */
   async client(name: string, cell: string, options: ClientOptions = {}): Promise<RawClient> {
     const { device, token } = await this.device(name, cell, options.device);

@@ -72,6 +72,10 @@ function ackedAreKept(index: HistoryIndex): Violation[] {
   for (const event of index.of('accepted')) {
     const author = index.user(event.device);
     const kept = index.trueEntry.get(placeKey(event.log, event.seq));
+    const again = index.trueById.get(idKey(author, event.clientEntryId));
+    const refused = index.refused.has(idKey(author, event.clientEntryId));
+    // Given up by a newer epoch and offered again: it has another place there, or its author may not write any more.
+    if (index.isOver(event) && (refused || (again !== undefined && again.epoch > event.epoch))) continue;
     if (kept === undefined || kept.author !== author || kept.clientEntryId !== event.clientEntryId) {
       found.push(
         violation(
@@ -117,7 +121,8 @@ function nothingInvented(index: HistoryIndex): Violation[] {
       found.push(violation('I2', `${where} has other text than was sent (“${sent.body.slice(0, 60)}”)`, [entry]));
     else if (sent.log !== undefined && sent.log !== entry.log)
       found.push(violation('I2', `${where} has in this log what was sent to log ${sent.log}`, [entry]));
-    else if (refused !== undefined) found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
+    else if (refused !== undefined && !index.isOver(entry))
+      found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
   };
   for (const { device, entry } of index.of('shown')) judge(entry, device);
   for (const { device, entries } of index.of('fetched')) for (const entry of entries) judge(entry, device);
@@ -141,24 +146,23 @@ function nothingTwice(index: HistoryIndex): Violation[] {
     }
   };
   for (const { device, events, log } of index.timelines) {
-    // After a truncation the same seq comes again in the next epoch, by right.
-    let epochBase = Number.POSITIVE_INFINITY;
-    const shown: SeenEntry[] = [];
+    // After a truncation the same seq, or the same id, comes again in the next epoch, by right.
+    let shown: SeenEntry[] = [];
     for (const event of events) {
-      if (event.what === 'truncated') epochBase = Math.min(epochBase, event.base);
+      if (event.what === 'truncated') shown = shown.filter(({ seq }) => seq <= event.base);
+      // Whoever was removed and is in again by a newer epoch reads on from the beginning.
+      if (event.what === 'left') judge(shown.splice(0), `the timeline of ${device.device} in log ${log}`);
       if (event.what === 'shown') shown.push(event.entry);
     }
-    judge(
-      shown.filter(({ seq }) => seq <= epochBase),
-      `the timeline of ${device.device} in log ${log}`,
-    );
+    judge(shown, `the timeline of ${device.device} in log ${log}`);
   }
   for (const { cell, log, entries } of index.history.dumps) judge(entries, `${cell}'s copy of log ${log}`);
   const accepted = new Map<string, EventOf<'accepted'>>();
   for (const event of index.of('accepted')) {
     const key = idKey(index.user(event.device), event.clientEntryId);
     const before = accepted.get(key);
-    if (before !== undefined && (before.log !== event.log || before.seq !== event.seq)) {
+    const isAgain = before?.log === event.log && before.epoch !== event.epoch;
+    if (before !== undefined && !isAgain && (before.log !== event.log || before.seq !== event.seq)) {
       found.push(
         violation(
           'I3',
@@ -246,7 +250,9 @@ function gapsAtTheEnd(index: HistoryIndex, { device, log, events }: Timeline): V
     if (event.what === 'follows') [from, until] = [event.from, Number.POSITIVE_INFINITY];
     else if (event.what === 'left') until = event.until;
     else if (event.what === 'surfaced') return [];
-    else if (event.what === 'shown') shown.add(event.entry.seq);
+    else if (event.what === 'truncated') {
+      for (const seq of shown) if (seq > event.base) shown.delete(seq);
+    } else if (event.what === 'shown') shown.add(event.entry.seq);
   }
   if (from === undefined) return [];
   const start = from;
@@ -268,7 +274,8 @@ function stepsBack({ device, log, events }: Timeline): Violation[] {
     if (known > (steps.at(-1)?.known ?? 0)) steps.push({ at, known });
   };
   for (const event of events) {
-    if (event.what === 'truncated') {
+    if (event.what === 'left') [shown, steps] = [0, []];
+    else if (event.what === 'truncated') {
       const known = Math.min(steps.at(-1)?.known ?? 0, event.base);
       [shown, steps] = [Math.min(shown, event.base), [{ at: event.at, known }]];
     } else if (event.what === 'shown') {
@@ -325,7 +332,9 @@ function causeBeforeReply(index: HistoryIndex): Violation[] {
     const entry = index.trueById.get(key);
     if (entry === undefined || counted.has(key)) continue;
     counted.add(key);
-    if (event.after !== undefined && entry.seq <= event.after)
+    // What it replied to may have been given up by a newer epoch.
+    const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
+    if (event.after !== undefined && !isOver && entry.seq <= event.after)
       found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
     const line = `${event.device}/${entry.log}`;
     const before = last.get(line);

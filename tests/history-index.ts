@@ -55,6 +55,13 @@ export class HistoryIndex {
     return (this.#byKind.get(what) ?? []) as unknown as readonly EventOf<W>[];
   }
 
+  /** The truth has no such place any more: a newer epoch began below it. */
+  isOver({ log, epoch, seq }: { readonly log: bigint; readonly epoch: bigint; readonly seq: number }): boolean {
+    const kept = this.trueEntry.get(placeKey(log, seq));
+    if (kept !== undefined) return kept.epoch > epoch;
+    return this.truth.get(log)?.entries.some((entry) => entry.epoch > epoch && entry.seq <= seq) ?? false;
+  }
+
   user(device: string): bigint {
     const record = this.devices.get(device);
     if (record === undefined) throw new Error(`an event of a device that is not in the history: ${device}`);

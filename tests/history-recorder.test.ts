@@ -34,7 +34,7 @@ const joined = (device: DeviceRecorder): void => {
   };
   device.incoming(push(self));
 };
-const page = (entries: Entry[], end: boolean): Page => ({ log, head: undefined, entries, visibleFrom: 1n, end, pending: [] });
+const page = (entries: Entry[], end: boolean): Page => ({ log, head: undefined, entries, visibleFrom: 1n, end, pending: [], epochs: [] });
 const reader =
   (all: Entry[]) =>
   async ({ from }: { from: bigint }): Promise<Page> =>

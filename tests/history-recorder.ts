@@ -59,6 +59,8 @@ export class HistoryRecorder {
 }
 
 interface Timeline {
+  /** Newest epoch of which it is known where it begins. */
+  epoch: bigint;
   next: number;
   readonly beyond: Map<number, SeenEntry>;
   holeAt: number;
@@ -187,20 +189,26 @@ export class DeviceRecorder {
   #follow(log: bigint, from: number): Timeline {
     const known = this.#timelines.get(log);
     if (known !== undefined && known.next >= from) return known;
-    const timeline = { next: from, beyond: new Map<number, SeenEntry>(), holeAt: 0 };
+    const timeline = { epoch: known?.epoch ?? 0n, next: from, beyond: new Map<number, SeenEntry>(), holeAt: 0 };
     this.#timelines.set(log, timeline);
     this.#tell({ what: 'follows', log, from });
     return timeline;
   }
 
   #head(log: bigint, epoch: bigint, seq: number, askedAt?: number): void {
+    const known = this.#timelines.get(log);
+    // A head of a newer epoch below what is held says that this was given up.
+    if (known && known.epoch !== 0n && epoch > known.epoch && seq < known.next - 1) this.#truncated(log, epoch, seq);
     this.#tell({ what: 'head', log, epoch, seq, ...(askedAt === undefined ? {} : { askedAt }) });
-    const timeline = this.#timelines.get(log) ?? this.#follow(log, seq + 1);
-    if (timeline.next <= seq) this.#wanted.push({ log, from: timeline.next });
+    const timeline = known ?? this.#follow(log, seq + 1);
+    if (timeline.epoch === 0n) timeline.epoch = epoch;
+    // Where that epoch begins, a page tells.
+    if (timeline.next <= seq || epoch > timeline.epoch) this.#wanted.push({ log, from: timeline.next });
   }
 
   #place(entry: SeenEntry): void {
     const timeline = this.#timelines.get(entry.log) ?? this.#follow(entry.log, entry.seq);
+    if (timeline.epoch === 0n) timeline.epoch = entry.epoch;
     if (entry.seq < timeline.next) return;
     timeline.beyond.set(entry.seq, entry);
     for (let next = timeline.beyond.get(timeline.next); next !== undefined; next = timeline.beyond.get(timeline.next)) {
@@ -222,14 +230,24 @@ export class DeviceRecorder {
       const range = coveredBy(read.request, page);
       this.#tell({ what: 'fetched', askedAt: read.askedAt, log: page.log, ...range, entries });
     }
+    this.#epochs(page);
     for (const entry of page.entries) if (Number(entry.seq) > this.head(entry.log) && this.#timelines.has(entry.log)) this.#pushed(entry);
     if (page.head !== undefined) this.#head(page.head.log, page.head.epoch, Number(page.head.seq), read?.askedAt);
+  }
+
+  /** A page lists every epoch of its log, where there are several. */
+  #epochs({ log, head, epochs }: Page): void {
+    const timeline = this.#timelines.get(log);
+    if (timeline === undefined) return;
+    for (const { epoch, base } of epochs) if (epoch > timeline.epoch) this.#truncated(log, epoch, Number(base));
+    if (head !== undefined && head.epoch > timeline.epoch) timeline.epoch = head.epoch;
   }
 
   #truncated(log: bigint, epoch: bigint, base: number): void {
     this.#tell({ what: 'truncated', log, epoch, base });
     const timeline = this.#timelines.get(log);
     if (timeline === undefined) return;
+    if (epoch > timeline.epoch) timeline.epoch = epoch;
     timeline.beyond.clear();
     timeline.next = Math.min(timeline.next, base + 1);
   }

@@ -30,7 +30,13 @@ function serve(tls: TlsIdentity | undefined): Promise<GrpcServer> {
     callers.push(name);
     return found;
   };
-  const service = grpcService(DirectoryServiceService, { findUser, reserve: absent, readChanges: absent, registerCell: absent });
+  const service = grpcService(DirectoryServiceService, {
+    findUser,
+    reserve: absent,
+    readChanges: absent,
+    registerCell: absent,
+    takeOver: absent,
+  });
   return serveGrpc({ host: '127.0.0.1', port: 0, services: [service], tokens, tls, log: silentLog() });
 }
 

@@ -148,6 +148,12 @@ export class RecordedDevice implements AsyncDisposable {
     this.#ws?.terminate();
   }
 
+  /** Another session of the same device; the present connection is cut. */
+  useToken(token: string): void {
+    Object.assign(this.options, { token });
+    this.#ws?.terminate();
+  }
+
   /** Cuts the connection; the device comes back by itself. */
   cut(): void {
     this.#ws?.terminate();
@@ -240,7 +246,7 @@ export class RecordedDevice implements AsyncDisposable {
   /** Which logs there are, and their epochs. */
   #note(event: ServerEvent): void {
     const heads = (list: readonly (Head | undefined)[]): void => {
-      for (const head of list) if (head) this.logs.set(head.log, head.epoch);
+      for (const head of list) if (head) this.#noteEpoch(head.log, head.epoch);
     };
     if (event.$case === 'welcome') {
       this.#welcome = event.value;
@@ -249,13 +255,19 @@ export class RecordedDevice implements AsyncDisposable {
     } else if (event.$case === 'heads') heads(event.value.logs.map(({ head }) => head));
     else if (event.$case === 'refused') this.refusedIds.add(event.value.clientEntryId);
     else if (event.$case === 'push' || event.$case === 'page') for (const entry of event.value.entries) this.#noteEntry(entry);
-    else if (event.$case === 'accepted' && this.logs.has(event.value.log)) this.logs.set(event.value.log, event.value.epoch);
+    else if (event.$case === 'accepted' && this.logs.has(event.value.log)) this.#noteEpoch(event.value.log, event.value.epoch);
+    else if (event.$case === 'truncated' && this.logs.has(event.value.log)) this.#noteEpoch(event.value.log, event.value.epoch);
+  }
+
+  /** The current epoch: an entry of an older one may still be fetched. */
+  #noteEpoch(log: bigint, epoch: bigint): void {
+    if (epoch > (this.logs.get(log) ?? -1n)) this.logs.set(log, epoch);
   }
 
   /** Entries of the self log tell of joins, departures and refusals. */
   #noteEntry({ log, epoch, seq, body }: Entry): void {
     if (Number(seq) <= this.recorder.head(log)) return;
-    if (this.logs.has(log) || log === this.user) this.logs.set(log, epoch);
+    if (this.logs.has(log) || log === this.user) this.#noteEpoch(log, epoch);
     if (body?.$case === 'logJoined') this.logs.set(body.value.log, this.logs.get(body.value.log) ?? 0n);
     else if (body?.$case === 'logLeft') this.logs.delete(body.value.log);
     else if (body?.$case === 'appendRefused') this.refusedIds.add(body.value.clientEntryId);
@@ -307,7 +319,9 @@ export class RecordedDevice implements AsyncDisposable {
     for (;;) {
       const from = BigInt(this.recorder.head(log) + 1);
       const event = await this.ask({ $case: 'readHistory', value: { log, from, before: 0n, limit: pageEntries } });
-      if (event?.$case !== 'page' || event.value.end || event.value.entries.length === 0) return;
+      // A page may tell that an epoch began below what it was asked for.
+      const isWhole = this.recorder.head(log) >= Number(from) - 1;
+      if (event?.$case !== 'page' || (isWhole && (event.value.end || event.value.entries.length === 0))) return;
     }
   }
 

@@ -18,7 +18,13 @@ type Find = Handlers<typeof DirectoryServiceService>['findUser'];
 
 async function serve(findUser: Find, more: { port?: number; health?: Health } = {}) {
   const absent = async (): Promise<never> => assert.fail('not called');
-  const service = grpcService(DirectoryServiceService, { findUser, reserve: absent, readChanges: absent, registerCell: absent });
+  const service = grpcService(DirectoryServiceService, {
+    findUser,
+    reserve: absent,
+    readChanges: absent,
+    registerCell: absent,
+    takeOver: absent,
+  });
   return serveGrpc({ host: '127.0.0.1', port: 0, services: [service], tokens, log: silentLog(), ...more });
 }
 

@@ -258,7 +258,8 @@ test('a cell that sends a log it does not own is refused', async () => {
 });
 
 test('a cell that pulls a log it has no part in is refused', async () => {
-  const pull = (log: bigint) => hostile.ask('us-1', 'pull', PullRequest.encode({ log, from: 1n, to: 0n, snapshot: true }).finish());
+  const pull = (log: bigint) =>
+    hostile.ask('us-1', 'pull', PullRequest.encode({ log, from: 1n, to: 0n, snapshot: true, epoch: 0n }).finish());
   await refused('request not-a-replica eu-1', 2, async () => {
     for (const log of [own, bo.user]) {
       const answer = PullAnswer.decode((await pull(log)) ?? assert.fail('no answer'));

@@ -205,6 +205,7 @@ export class StoreNode implements AsyncDisposable {
         nowMs: Date.now(),
         homeOf: birthCell,
         birthplace: () => cell,
+        takeover: () => undefined,
         chain,
         hasIntakeRoom: () => true,
         hasOutboxRoom: () => true,

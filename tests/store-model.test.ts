@@ -108,6 +108,7 @@ async function run(store: LogStore, operations: readonly Operation[], of: { cell
       nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      takeover: () => undefined,
       hasIntakeRoom: () => true,
       hasOutboxRoom: () => true,
       freshId: ids.next,

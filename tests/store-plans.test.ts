@@ -67,6 +67,7 @@ async function hotStatements(count: number): Promise<Statement[]> {
   );
   await readStateRows(query, ids);
   await readLog(query, 1n);
+  const epochs = [{ epoch: 1n, base: 0 }];
   const entries = new EntriesTable(new EntryFold(1n));
   await entries.findKnown(
     query,
@@ -75,15 +76,15 @@ async function hotStatements(count: number): Promise<Statement[]> {
   await entries.readHeaders(
     query,
     ids.map((log) => ({ log, seq: 1 })),
-    () => 1n,
+    () => epochs,
   );
   await entries.readTargets(
     query,
     ids.map((log) => ({ log, seq: 1 })),
-    () => 1n,
+    () => epochs,
   );
-  await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
-  await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, 1n);
+  await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
+  await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await readCheckPoint(query, 1n, 100);
   await readUserHeads(query, ids);
   await readHeads(query, ids);

@@ -36,6 +36,8 @@ export interface AccountsOptions {
   readonly createSelfLog: (user: bigint) => Promise<bigint>;
   readonly failpoint?: (name: SignUpFailpoint) => Promise<void>;
   readonly attemptLimits?: Partial<AttemptLimits>;
+  /** Unix ms: access tokens issued before are not taken. */
+  readonly notBeforeMs?: number;
   readonly log: Log;
 }
 

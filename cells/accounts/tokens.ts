@@ -24,6 +24,8 @@ export interface AccessTokensOptions {
   readonly keys: CellKeys;
   readonly homes: Homes;
   readonly clock: Clock;
+  /** Unix ms: what was issued before belongs to an earlier life of the store. */
+  readonly notBeforeMs?: number;
 }
 
 const type = 'at+jwt';
@@ -90,7 +92,10 @@ export class AccessTokens {
         currentDate: new Date(this.#options.clock.now()),
         requiredClaims: ['sub', 'iat', 'exp'],
       });
-      return readClaims(payload, issuer);
+      const access = readClaims(payload, issuer);
+      // Of a life of the store that is over: whether its session was ended since, nobody knows.
+      if (((payload.iat ?? 0) + 1) * 1_000 <= (this.#options.notBeforeMs ?? 0)) throw new WeftError('session_ended');
+      return access;
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw new WeftError('token_expired');
       if (error instanceof errors.JOSEError) throw new WeftError('token_invalid');

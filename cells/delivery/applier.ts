@@ -16,7 +16,7 @@ import { Early } from './early.ts';
 import type { Entry } from './entry.ts';
 import type { Submission } from './lane.ts';
 import { type Stream, streamKey, streamOfPair } from './log-state.ts';
-import type { ApplyOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
+import type { ApplyOperation, IntakeOperation, Operation, Outcome, OwnerOperation, Target } from './operations.ts';
 import { Poison } from './poison.ts';
 import type { Link } from './ports.ts';
 
@@ -84,8 +84,13 @@ export class Applier {
     this.#submitAll(operations, (finished) => this.#finish(frame, finished));
   }
 
-  /** A pulled page goes the same way as a frame. */
-  apply(operation: ApplyOperation): Promise<Outcome> {
+  /** Intake of this cell's own people in logs it came to own: decided in its numbers' order like any other (R10). */
+  takeOwn(operations: readonly IntakeOperation[]): void {
+    for (const operation of operations) this.#submit(operation, () => undefined);
+  }
+
+  /** A pulled page goes the same way as a frame; so does what an owner does with its log. */
+  apply(operation: ApplyOperation | OwnerOperation): Promise<Outcome> {
     return new Promise((resolve) => {
       const settle = (outcome: Outcome): void => {
         if (isFailure(outcome)) this.#failed(operation, () => undefined);
@@ -110,8 +115,9 @@ export class Applier {
     }
     return EnvelopesFrame.decode(frame.plain).envelopes.flatMap((envelope): Operation[] => {
       if (envelope.notice?.$case === 'refused') return [refusedOperation(envelope.notice.value, frame.src)];
-      // Another owner has what we miss: the log is looked at again.
+      // Somebody else owns what we write to: its list is pulled, and what waits is addressed anew.
       if (envelope.notice?.$case === 'stale') this.#options.behind(envelope.notice.value.log, envelope.notice.value.owner);
+      if (envelope.notice?.$case === 'moved') this.#options.behind(envelope.notice.value.subject, envelope.notice.value.cell);
       return [];
     });
   }
@@ -143,6 +149,8 @@ export class Applier {
       case 'rejected':
         this.#options.rejected('src' in operation ? operation.src : 0, outcome.why);
         if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
+        return 'rejected';
+      case 'stale':
         return 'rejected';
       case 'early':
         if (operation.type === 'intake') this.#early.keep(earlyKey(operation), operation);
@@ -241,6 +249,7 @@ const earlyKey = (operation: Operation): string => {
 function laneOfOperation(operation: Operation): number {
   if (operation.type === 'apply') return laneOf(operation.log);
   if (operation.type === 'refused') return laneOf(operation.author);
+  if (!('target' in operation)) return laneOf(operation.log);
   return laneOfTarget(operation.target);
 }
 

@@ -115,7 +115,20 @@ describe('at the owner', () => {
     const cell = new StagedCell(1, [ana]);
     const before = new StagedCell(1, [ana]);
     cell.decide(text({ pair }, ana, 7n));
-    const late = { ...before.facts({ logs: [], known: [], pairs: [pair], intakes: [], decided: [], runs: [], targets: [] }) };
+    const late = {
+      ...before.facts({
+        logs: [],
+        known: [],
+        pairs: [pair],
+        intakes: [],
+        decided: [],
+        moves: [],
+        settles: [],
+        cuts: [],
+        runs: [],
+        targets: [],
+      }),
+    };
     before.facts = () => ({ ...late, pairLog: () => 99n });
     assert.throws(() => before.decide(text({ pair }, ana, 8n)), RunAgain);
   });

@@ -3,8 +3,10 @@ import { chainStart } from '@weft/proto/chain.ts';
 import { Created, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
+import { beginEpoch, givesSeqs } from './decide-owner.ts';
 import { canonicalEmptying, targetFor } from './emptying.ts';
-import { causedEntryId, type Entry, isContent, isEmptying, isState, kinds } from './entry.ts';
+import { causedBy, causedEntryId, type Entry, isContent, isEmptying, isState, kinds } from './entry.ts';
+import { nextEpoch } from './epochs.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -31,7 +33,7 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   if (!state || !row) return { type: 'fault', code: 'unknown_log' };
   const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) return { type: 'accepted', entry: known, fresh: false };
-  const isHere = ownerOf(state) === work.context.cell;
+  const isHere = row.status === 'open' && givesSeqs(row, work.context);
   if (!isHere) {
     // What waits is the owner's to decide, whatever has happened to its author since; what the owner refused stays refused.
     if (work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
@@ -216,13 +218,17 @@ function asIntake(
 export function selfEntryWriter(work: WorkingSet, state: LogState, cause: Entry): (user: bigint, kind: number, from: number) => void {
   return (user, kind, from) => {
     const peer = state.kind === 'direct' ? (user === state.low ? state.high : state.low) : 0n;
-    writeSelfEntry(work, user, { kind, clientEntryId: causedEntryId(cause.log, cause.seq), body: selfBody(kind, state, peer, from) });
+    writeSelfEntry(work, user, { kind, clientEntryId: causedBy(cause), body: selfBody(kind, state, peer, from) });
   };
 }
 
 export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: number; clientEntryId: bigint; body: Uint8Array }): void {
   const row = work.row(user);
   if (!row) return; // Nobody of that id lives here.
+  const state = work.state(user);
+  // A self log is nobody else's: after a restore it goes on where it is found, in an epoch of its own.
+  if (state && !givesSeqs(row, work.context))
+    beginEpoch(work, row, state, nextEpoch(row.epoch, work.context.cell, work.context.generation));
   work.push({
     log: user,
     epoch: row.epoch,

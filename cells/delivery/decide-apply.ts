@@ -4,8 +4,10 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
+import { adoptEpochs, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
+import { epochAt } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import { unreadable } from './poison.ts';
@@ -14,27 +16,47 @@ import type { WorkingSet } from './working-set.ts';
 
 export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome {
   const operation = inOrder(arrived);
-  const last = operation.entries.at(-1);
+  const highest = operation.entries.at(-1)?.seq ?? 0;
   let row = work.row(operation.log);
   if (!row || row.status === 'opening') {
     const opened = openReplica(operation, work);
     if (opened) return opened;
     row = work.row(operation.log);
-  } else reopenReplica(operation, row, work);
+  } else {
+    const refused = adoptEpochs(operation, row, work);
+    if (refused) return refused;
+    reopenReplica(operation, row, work);
+  }
   const state = work.state(operation.log);
   if (!row || !state) return { type: 'rejected', why: 'unusable' };
   // Before anything of it is looked at: a stranger's entry must not even look like a fork.
-  if (ownerOf(state) === work.context.cell || ownerOf(state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+  const may = maySend(operation, row, work);
+  if (may !== 'yes') return whyNot(may, operation, work, state);
   const before = row.head;
   for (const entry of operation.entries) {
     const wrong = applyOne(entry, operation, row, work);
     if (wrong) return wrong;
     if (entry.seq <= row.head) closeIntake(entry, work);
   }
-  const missing = last !== undefined && last.seq > row.head;
-  if (missing) work.behind.push({ log: operation.log, known: last.seq, src: operation.src });
-  else if (row.head > before || operation.snapshot) work.caughtUp(operation.log, row.head);
+  const missing = highest > row.head;
+  if (missing) work.behind.push({ log: operation.log, known: highest, src: operation.src });
+  // A page without entries says that there is no more.
+  else if (row.head > before || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
+}
+
+function whyNot(may: 'newer' | 'stale' | 'no', operation: ApplyOperation, work: WorkingSet, state: LogState): Outcome {
+  if (may === 'no') return { type: 'rejected', why: 'not-owner' };
+  if (may === 'newer') return laterEpoch(operation, work);
+  work.tellStale(operation.src, state);
+  return { type: 'stale' };
+}
+
+/** An epoch nobody told this cell of: its list is pulled first (R24). */
+function laterEpoch(operation: ApplyOperation, work: WorkingSet): Outcome {
+  const known = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
+  work.behind.push({ log: operation.log, known, src: operation.src });
+  return { type: 'applied', head: work.row(operation.log)?.head ?? 0, behind: true };
 }
 
 /** A frame names what was asked for again behind what is new. */
@@ -51,52 +73,83 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
   // Nothing is known of the log, so there is nothing to freeze.
   if (poisoned && first && isState(first.kind)) return { type: 'rejected', why: 'unusable' };
   if (snapshot) {
-    if (ownerOf(snapshot.state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
-    const { epoch, version } = snapshot.state;
+    // Entries that follow tell of later owners; who answers the pull is the newest of them.
+    const state = operation.epochs ? withEpochs(snapshot.state, operation) : snapshot.state;
+    if (ownerOf(state) !== operation.src) return { type: 'rejected', why: 'not-owner' };
+    const { epoch, version } = state;
     work.create(
       { log: operation.log, epoch, head: snapshot.start, ts: snapshot.ts, ord: snapshot.ord, hash: snapshot.hash, version, status: 'open' },
-      snapshot.state,
+      state,
       snapshot.start,
     );
-    if (snapshot.state.kind === 'direct') work.addPair({ low: snapshot.state.low, high: snapshot.state.high }, operation.log);
+    opened(state, work);
     return undefined;
   }
   if (first?.seq !== 1) {
     if (first) work.behind.push({ log: operation.log, known: operation.entries.at(-1)?.seq ?? first.seq, src: operation.src });
     return { type: 'applied', head: 0, behind: true };
   }
-  const state = stateAfterCreation(first);
-  const epoch = epochParts(first.epoch);
-  if (!state || epoch.cell !== operation.src) return { type: 'rejected', why: 'not-owner' };
-  if (epoch.count === 1 && birthCell(operation.log) !== operation.src) return { type: 'rejected', why: 'not-owner' };
-  work.create({ log: operation.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' }, state, 0);
-  if (state.kind === 'direct') work.addPair({ low: state.low, high: state.high }, operation.log);
+  return openFromFirst(first, operation, work);
+}
+
+function openFromFirst(first: Entry, operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
+  const made = stateAfterCreation(first);
+  const teller = operation.tail ? work.context.cell : operation.src;
+  const born = epochParts(first.epoch);
+  // Whoever is to own it learns so from the entries, as it gets them.
+  const newest = operation.epochs?.at(-1);
+  const isListed = newest !== undefined && ownerOf(newest) !== work.context.cell;
+  const isTold = isListed ? ownerOf(newest) === operation.src : born.cell === teller;
+  const isBorn = born.count !== 1 || birthCell(operation.log) === born.cell;
+  if (!made || !isTold || !isBorn) return { type: 'rejected', why: 'not-owner' };
+  const state = isListed ? withEpochs(made, operation) : made;
+  const status = operation.tail ? 'stopped' : 'open';
+  work.create({ log: operation.log, epoch: state.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status }, state, 0);
+  opened(state, work);
   return undefined;
+}
+
+function withEpochs(state: LogState, { epochs }: ApplyOperation): LogState {
+  return { ...state, epochs: epochs ?? state.epochs, epoch: epochs?.at(-1)?.epoch ?? state.epoch };
+}
+
+/** A conversation that waited for its pair's birthplace may be owned by another cell by now. */
+function opened(state: LogState, work: WorkingSet): void {
+  if (state.kind !== 'direct') return;
+  const pair = { low: state.low, high: state.high };
+  work.addPair(pair, state.log);
+  if (ownerOf(state) !== work.context.birthplace(pair) && ownerOf(state) !== work.context.cell)
+    work.readdress(streamOf(state), ownerOf(state), []);
 }
 
 /**
  * The snapshot begins beyond what continues the run here: this cell had no member meanwhile, and begins anew where it got
  * one again (R18). Whoever was a member here when the run broke off has left in between.
  */
-function reopenReplica({ src, snapshot, log }: ApplyOperation, row: LogRow, work: WorkingSet): void {
+function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet): void {
+  const { snapshot, log } = operation;
   const before = work.state(log);
   if (!snapshot || !before || snapshot.start <= row.head || row.status === 'frozen') return;
-  if (ownerOf(before) !== src || snapshot.state.epoch !== before.epoch) return;
+  if (maySend({ ...operation, entries: [] }, row, work) !== 'yes') return;
   const own = [...before.members].filter(([, member]) => member.home === work.context.cell);
   // Their self logs get an entry each: who joined since the pull was asked for is not locked, so it is pulled again.
   if (own.some(([user]) => !work.row(user))) return;
-  const after: LogState = { ...snapshot.state, cells: before.cells };
-  work.reopen(after, snapshot);
   const { start, ts, ord } = snapshot;
+  const after = operation.epochs
+    ? withEpochs(snapshot.state, operation)
+    : { ...snapshot.state, epochs: before.epochs, epoch: before.epoch };
   const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
+  work.reopen(after, snapshot);
+  if (ownerOf(after) !== ownerOf(before)) work.readdress(streamOf(after), ownerOf(after), []);
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
 }
 
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
 function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
-  if (entry.seq <= row.head) return applyKnown(entry, row, work);
-  if (entry.epoch !== row.epoch) return { type: 'rejected', why: 'stale' };
   const state = work.state(operation.log) as LogState;
+  const wrong = wrongEpoch(entry, operation, row, work);
+  if (wrong) return wrong;
+  if (entry.seq <= row.head) return compareBelow(entry, row, work);
   if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
   // Its sender could not prove it: it will be pulled again.
   if (!entry.prev) return { type: 'rejected', why: 'unusable' };
@@ -115,15 +168,25 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   else if (after !== state) {
     work.changeState(after);
     work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
+    moveOwner(entry, state, work);
   }
   return undefined;
 }
 
-function applyKnown(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
+/** An entry at or below the head: known, another one, or of a time when this cell was out of the log. */
+function compareBelow(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
   const stored = work.facts.stored(entry.log, entry.seq);
   // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
-  if (!stored && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
+  if (!stored && entry.author !== 0n && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
   return !stored || sameHeader(stored, entry) ? undefined : forked(row, work);
+}
+
+/** Each entry is of the epoch that gave its seq, or begins the next one by the word of whoever may say so. */
+function wrongEpoch(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+  if (entry.kind === kinds.takeover && mayTakeOver(entry, operation, row, work)) return undefined;
+  const state = work.state(operation.log) as LogState;
+  if (entry.epoch > state.epoch) return laterEpoch(operation, work);
+  return entry.epoch === epochAt(state.epochs, entry.seq) ? undefined : whyNot('stale', operation, work, state);
 }
 
 /** What the owner says now and what is kept here are two histories: people must look (R16). */
@@ -135,7 +198,7 @@ function forked(row: LogRow, work: WorkingSet): Outcome {
 
 /** The entry is the owner's answer to the intake it came from (R12). */
 function closeIntake(entry: Entry, work: WorkingSet): void {
-  if (work.context.homeOf(entry.author) !== work.context.cell) return;
+  if (entry.author === 0n || work.context.homeOf(entry.author) !== work.context.cell) return;
   const { author, clientEntryId } = entry;
   work.close({ stream: streamOf(work.state(entry.log) as LogState), author, clientEntryId, refused: false });
 }

@@ -3,17 +3,24 @@
 import { faults } from '@weft/proto/faults.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
+import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
-import { ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
+import { ownedUpTo } from './epochs.ts';
+import { type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
+import type { LogRow } from './ports.ts';
 import { refusalId, refusedBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outcome {
   if (work.context.homeOf(operation.author) !== operation.src) return { type: 'rejected', why: 'foreign-author' };
   const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
-  const stream = streamFor(operation, work, log);
+  const state = log === undefined ? undefined : work.state(log);
+  if (state && ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
+  const stream = streamFor(operation, work, state);
   if (!stream || streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
+  // Until the tails are back nothing is decided (R25): it comes again.
+  if (log !== undefined && !givesSeqs(work.row(log) as LogRow, work.context)) return { type: 'early' };
   const key = { stream, cell: operation.src, generation: operation.generation };
   const decided = Math.max(work.decided(key), operation.lowestOpen - 1);
   if (operation.n <= decided) return answerAgain(operation, work, log);
@@ -29,15 +36,20 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   return { type: 'decided' };
 }
 
+/** Another cell decides: the sender addresses it anew, nothing is forwarded (R11). */
+function tellMoved(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome {
+  if (operation.src !== work.context.cell) work.tellMoved(operation.src, state);
+  return { type: 'moved' };
+}
+
 /** The stream the numbers belong to; undefined when this cell does not decide for it. */
-function streamFor(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Stream | undefined {
+function streamFor(operation: IntakeOperation, work: WorkingSet, state: LogState | undefined): Stream | undefined {
   if ('pair' in operation.target) {
     const { pair } = operation.target;
     if (operation.author !== pair.low && operation.author !== pair.high) return undefined;
-    if (log === undefined) return work.context.birthplace(pair) === work.context.cell ? streamOfPair(pair) : undefined;
+    if (!state) return work.context.birthplace(pair) === work.context.cell ? streamOfPair(pair) : undefined;
   }
-  const state = log === undefined ? undefined : work.state(log);
-  return state && ownerOf(state) === work.context.cell ? streamOf(state) : undefined;
+  return state && streamOf(state);
 }
 
 function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
@@ -64,6 +76,11 @@ function answerAgain(operation: IntakeOperation, work: WorkingSet, log: bigint |
 
 /** The entry itself is the answer. A fresh one travels to every cell of the log anyway. */
 function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: { entry: Entry; fresh: boolean }): void {
+  // Its own people's intake of before it owned the log.
+  if (operation.src === work.context.cell) {
+    const { stream, author, clientEntryId } = operation;
+    return work.close({ stream, author, clientEntryId, refused: false });
+  }
   const { log, seq } = entry;
   const interval = work.state(log)?.cells.get(operation.src);
   const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
@@ -72,6 +89,7 @@ function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: 
 
 function refuse(operation: IntakeOperation, work: WorkingSet, why: { log: bigint | undefined; code: string; text: string }): void {
   const { log, code, text } = why;
+  if (operation.src === work.context.cell) return closeRefused({ ...operation, code, text }, work);
   // The stream tells the sender which of its numbers is meant, however the append was addressed here.
   const { a, b } = operation.stream;
   const pair = b === 0n ? { low: 0n, high: 0n } : { low: a, high: b };
@@ -96,12 +114,23 @@ function refuse(operation: IntakeOperation, work: WorkingSet, why: { log: bigint
 /** At the author's home: the intake row goes, and the self log tells every device of the author. */
 export function decideRefused(operation: RefusedOperation, work: WorkingSet): Outcome {
   if (work.context.homeOf(operation.author) !== work.context.cell) return { type: 'rejected', why: 'foreign-author' };
-  if (decidesFor(operation, work) !== operation.src) return { type: 'rejected', why: 'not-owner' };
-  const { author, stream, target } = operation;
+  const { author, stream } = operation;
   if (!work.facts.waiting(author, operation.clientEntryId, stream)) return { type: 'decided' };
+  if (decidesFor(operation, work) !== operation.src) {
+    // The word of an ownership that is over: the new owner answers the same, or decides anew.
+    return wasOwner(operation, work) ? { type: 'decided' } : { type: 'rejected', why: 'not-owner' };
+  }
+  closeRefused(operation, work);
+  return { type: 'decided' };
+}
+
+type RefusedAppend = Pick<RefusedOperation, 'author' | 'stream' | 'target' | 'clientEntryId' | 'code' | 'text'>;
+
+function closeRefused(operation: RefusedAppend, work: WorkingSet): void {
+  const { author, stream, target } = operation;
   work.close({ stream, author, clientEntryId: operation.clientEntryId, refused: true });
   const clientEntryId = refusalId(target, operation.clientEntryId);
-  if (work.known({ log: author, author, clientEntryId })) return { type: 'decided' };
+  if (work.known({ log: author, author, clientEntryId })) return;
   const pair = 'pair' in operation.target ? operation.target.pair : undefined;
   const peer = pair ? (pair.low === operation.author ? pair.high : pair.low) : 0n;
   const body = refusedBody({
@@ -112,7 +141,11 @@ export function decideRefused(operation: RefusedOperation, work: WorkingSet): Ou
     peer,
   });
   writeSelfEntry(work, author, { kind: kinds.appendRefused, clientEntryId, body });
-  return { type: 'decided' };
+}
+
+function wasOwner({ target, src }: RefusedOperation, work: WorkingSet): boolean {
+  const state = 'log' in target ? work.state(target.log) : undefined;
+  return state !== undefined && ownedUpTo(state.epochs, src) !== undefined;
 }
 
 /** The cell whose word on this append is final: the log's owner, or the birthplace of a conversation that is not open. */

@@ -2,6 +2,7 @@
 import { decideAppend } from './decide-append.ts';
 import { decideApply } from './decide-apply.ts';
 import { decideIntake, decideRefused } from './decide-intake.ts';
+import { decideOwner } from './decide-owner.ts';
 import type { Operation, Outcome } from './operations.ts';
 import type { Facts, Writes } from './ports.ts';
 import { type DecideContext, WorkingSet } from './working-set.ts';
@@ -29,5 +30,7 @@ function decideOne(operation: Operation, work: WorkingSet, faulted: Set<string>)
       return decideApply(operation, work);
     case 'refused':
       return decideRefused(operation, work);
+    default:
+      return decideOwner(operation, work);
   }
 }

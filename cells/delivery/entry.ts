@@ -1,5 +1,5 @@
 // An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
-import { mixId } from './mix.ts';
+import { mix64, mixId } from './mix.ts';
 
 export interface Entry {
   readonly log: bigint;
@@ -34,6 +34,8 @@ export const kinds = {
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
+  handover: 19,
+  takeover: 20,
   logJoined: 24,
   logLeft: 25,
   appendRefused: 26,
@@ -47,6 +49,9 @@ export const isEmptying = (kind: number): boolean => kind === kinds.edited || ki
 
 /** What changes who may read and write: replicas must understand it. */
 export const isState = (kind: number): boolean => kind >= kinds.created && kind < kinds.logJoined;
+
+/** Entries of the cell itself: no person wrote them, and none is refused for it. */
+export const isOwnership = (kind: number): boolean => kind === kinds.handover || kind === kinds.takeover;
 
 /** Same header: the same entry. Bodies may be emptied later, so they do not count. */
 export function sameHeader(a: Entry, b: Entry): boolean {
@@ -63,3 +68,6 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 
 /** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
+
+/** The same for an entry of a self log: a place of a log has another cause once a newer epoch gave it again. */
+export const causedBy = ({ log, seq, epoch }: Entry): bigint => mixId(log ^ mix64(epoch), seq);

@@ -4,6 +4,7 @@
 import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { streamKey } from './log-state.ts';
+import type { IntakeOperation } from './operations.ts';
 import type { IntakeRow, Link, LogStore } from './ports.ts';
 
 export interface IntakeRelayOptions {
@@ -20,6 +21,10 @@ export interface IntakeRelayOptions {
   /** A new id for a frame. */
   readonly freshId: () => bigint;
   readonly laneOf: (row: IntakeRow) => number;
+  /** This cell, and its generation. */
+  readonly own: { readonly cell: number; readonly generation: number };
+  /** Intake of logs this cell came to own: it is its own destination. */
+  readonly takeOwn: (operations: readonly IntakeOperation[]) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -29,6 +34,7 @@ export class IntakeRelay {
   readonly #due = new Map<number, { readonly atMs: number; readonly streams: ReadonlyMap<string, StreamDue> }>();
 
   readonly #heardMs = new Map<number, number>();
+  readonly #anew = new Set<number>();
 
   constructor(options: IntakeRelayOptions) {
     this.#options = options;
@@ -47,8 +53,10 @@ export class IntakeRelay {
     const { store, clock, limits } = this.#options;
     const now = clock.monotonic();
     const due = this.#due.get(dst);
-    if (due && now < due.atMs) return;
-    const open = await store.openIntake(dst, clock.now() - limits.resendAfterMs, limits.intakeRowsMax);
+    const isAnew = this.#anew.delete(dst);
+    if (due && now < due.atMs && !isAnew) return;
+    const beforeMs = isAnew ? Number.MAX_SAFE_INTEGER : clock.now() - limits.resendAfterMs;
+    const open = await store.openIntake(dst, beforeMs, limits.intakeRowsMax);
     const streams = new Map<string, StreamDue>();
     const sending = open.filter(({ row, lowestOpen }) => {
       const key = streamKey(row.stream);
@@ -58,6 +66,13 @@ export class IntakeRelay {
     });
     this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
     await this.#send(sending.sort((a, b) => a.row.n - b.row.n));
+  }
+
+  /** Owner, epoch or generation changed: what is open goes out at once, however young (R9). */
+  addressedAnew(dst: number): void {
+    this.#anew.add(dst);
+    this.#due.delete(dst);
+    this.resend(dst).catch(this.#options.failed);
   }
 
   /** The destination was heard. After a silence its intake goes out at once. */
@@ -70,9 +85,12 @@ export class IntakeRelay {
   }
 
   async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<void> {
-    const { limits } = this.#options;
+    const { limits, own, takeOwn } = this.#options;
+    const mine = rows.filter(({ row }) => row.dst === own.cell);
+    if (mine.length > 0) takeOwn(mine.map(({ row, lowestOpen }) => ownIntake(row, lowestOpen, own)));
     const frames = new Map<string, { rows: { row: IntakeRow; lowestOpen: number }[]; bytes: number }[]>();
     for (const each of rows) {
+      if (each.row.dst === own.cell) continue;
       const lane = this.#options.laneOf(each.row);
       const list = frames.get(`${each.row.dst}:${lane}`) ?? [];
       frames.set(`${each.row.dst}:${lane}`, list);
@@ -111,6 +129,21 @@ function intakeOf(row: IntakeRow, lowestOpen: number): IntakeFrame['intakes'][nu
     peerHome: 0,
   };
 }
+
+const ownIntake = (row: IntakeRow, lowestOpen: number, own: { cell: number; generation: number }): IntakeOperation => ({
+  type: 'intake',
+  src: own.cell,
+  generation: own.generation,
+  // It may have waited since before the conversation had an id.
+  target: row.stream.b === 0n ? { log: row.log } : { pair: { low: row.stream.a, high: row.stream.b } },
+  stream: row.stream,
+  n: row.n,
+  lowestOpen,
+  author: row.author,
+  clientEntryId: row.clientEntryId,
+  kind: row.kind,
+  body: row.body,
+});
 
 interface StreamDue {
   readonly lowestOpen: number;

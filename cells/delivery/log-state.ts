@@ -1,8 +1,9 @@
 // What must be known of a log to decide on it: kind, owner, members, the cells that keep it. Immutable; a state entry
 // makes a new state with the next version. The locked row's version tells whether a cached state is current (R7).
-import { Created, type Member, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { Created, Handover, type Member, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
+import { type EpochStart, withEpoch } from './epochs.ts';
 
 export type LogKind = 'direct' | 'group' | 'self';
 
@@ -24,6 +25,8 @@ export interface LogState {
   readonly log: bigint;
   readonly kind: LogKind;
   readonly epoch: bigint;
+  /** All epochs, oldest first; the last is the current one. */
+  readonly epochs: readonly EpochStart[];
   /** Rises with every change of this state. */
   readonly version: number;
   readonly title: string;
@@ -76,6 +79,7 @@ export function stateAfterCreation(entry: Entry): LogState | undefined {
     log: entry.log,
     kind,
     epoch: entry.epoch,
+    epochs: [{ epoch: entry.epoch, base: 0 }],
     version: 1,
     title: created.title,
     membersMax: created.membersMax,
@@ -100,7 +104,17 @@ export function stateAfter(state: LogState, entry: Entry): LogState | undefined 
     for (const user of removed.users) members.delete(user);
     return withMembers(state, members, entry.seq);
   }
+  if (entry.kind === kinds.handover) {
+    const handover = decodeBody(() => Handover.decode(entry.body));
+    return handover && handover.epoch > entry.epoch ? withOwner(state, { epoch: handover.epoch, base: entry.seq }) : undefined;
+  }
+  if (entry.kind === kinds.takeover) return withOwner(state, { epoch: entry.epoch, base: entry.seq - 1 });
   return undefined;
+}
+
+function withOwner(state: LogState, start: EpochStart): LogState {
+  const epochs = withEpoch(state.epochs, start);
+  return { ...state, version: state.version + 1, epochs, epoch: epochs.at(-1)?.epoch ?? state.epoch };
 }
 
 function addTo(members: ReadonlyMap<bigint, MemberState>, added: readonly Member[], seq: number): Map<bigint, MemberState> {

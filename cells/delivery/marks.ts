@@ -3,6 +3,7 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkKind, MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { clampedSeq, type EpochStart } from './epochs.ts';
 import type { LogState } from './log-state.ts';
 
 /** A user's position in a log, both kinds. */
@@ -35,6 +36,14 @@ export function markOf(
     seenEpoch: isSeen ? epoch : 0n,
     seen: isSeen ? seq : 0,
   };
+}
+
+/** Where a newer epoch gave up what a mark stands on, it stands on the last entry that is left (R22). */
+export function clampMark(mark: Mark, epochs: readonly EpochStart[]): Mark {
+  if (epochs.length === 1) return mark;
+  const delivered = clampedSeq(epochs, { epoch: mark.deliveredEpoch, seq: mark.delivered });
+  const seen = clampedSeq(epochs, { epoch: mark.seenEpoch, seq: mark.seen });
+  return delivered === mark.delivered && seen === mark.seen ? mark : { ...mark, delivered, seen };
 }
 
 export function toMoved(mark: Mark): MarkMoved[] {

@@ -1,6 +1,7 @@
 // What a lane is asked to decide. An operation names what must be locked and looked up; deciding is decide.ts.
 import type { FaultCode } from '@weft/proto/faults.ts';
 import type { Entry } from './entry.ts';
+import type { EpochStart } from './epochs.ts';
 import type { LogState, Pair, Stream } from './log-state.ts';
 
 /** A log by its id, or a direct conversation by its pair, open or not. */
@@ -57,6 +58,12 @@ export interface ApplyOperation {
   readonly log: bigint;
   readonly entries: readonly Entry[];
   readonly snapshot?: Snapshot;
+  /** All epochs of the log, as a pulled page tells them. */
+  readonly epochs?: readonly EpochStart[];
+  /** What is held above this the list gives up. */
+  readonly cut?: number;
+  /** From a replica to the owner that lost it, or to the owner-to-be (R23, R25). */
+  readonly tail?: boolean;
   /** Own people who were members when the run broke off: the snapshot may show that they left. */
   readonly leaving?: readonly bigint[];
   /** One entry of a run that failed again and again. */
@@ -78,7 +85,39 @@ export interface RefusedOperation {
   readonly text: string;
 }
 
-export type Operation = AppendOperation | IntakeOperation | ApplyOperation | RefusedOperation;
+/** The owner gives the log away: its last entry says to whom (R23). */
+export interface HandoverOperation {
+  readonly type: 'handover';
+  readonly log: bigint;
+  readonly to: number;
+  /** Generation of the new owner's store. */
+  readonly toGeneration: number;
+}
+
+/** This cell begins an epoch at the head found: a takeover the directory signed, or after a restore (R23, R25). */
+export interface BeginOperation {
+  readonly type: 'begin';
+  readonly log: bigint;
+}
+
+/** An owner's log is settled once none of its own people's intake waits any more. */
+export interface SettleOperation {
+  readonly type: 'settle';
+  readonly log: bigint;
+}
+
+/** A replica holds more than its owner, in the same epoch: the owner gives no seq until it has that back (R25). */
+export interface StopOperation {
+  readonly type: 'stop';
+  readonly log: bigint;
+  readonly epoch: bigint;
+  /** What the replica holds. */
+  readonly head: number;
+}
+
+export type OwnerOperation = HandoverOperation | BeginOperation | SettleOperation | StopOperation;
+
+export type Operation = AppendOperation | IntakeOperation | ApplyOperation | RefusedOperation | OwnerOperation;
 
 export type Outcome =
   /** The append has this position; `fresh` is false for a retry. */
@@ -92,12 +131,18 @@ export type Outcome =
   | { readonly type: 'early' }
   /** A run was stored as far as it continues the log. */
   | { readonly type: 'applied'; readonly head: number; readonly behind: boolean }
+  /** Addressed to a cell that does not own the log: said back, and decides nothing (R11). */
+  | { readonly type: 'moved' }
+  /** Of an epoch that is over: said back, and nothing is stored (R16). */
+  | { readonly type: 'stale' }
+  /** Nothing to do, or done. */
+  | { readonly type: 'settled' }
   /** The sender may not say this: counted and alarmed. */
-  | { readonly type: 'rejected'; readonly why: 'foreign-author' | 'not-owner' | 'fork' | 'stale' | 'unusable' };
+  | { readonly type: 'rejected'; readonly why: 'foreign-author' | 'not-owner' | 'fork' | 'unproven' | 'unusable' };
 
 export const bytesOf = (operation: Operation): number => {
   if (operation.type === 'apply') return operation.entries.reduce((sum, e) => sum + e.body.length + 64, 0);
-  return operation.type === 'refused' ? 128 : operation.body.length + 64;
+  return 'body' in operation ? operation.body.length + 64 : 128;
 };
 
 /** How many entries the operation may write. */

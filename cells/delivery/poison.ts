@@ -56,6 +56,6 @@ function apart(operation: ApplyOperation): ApplyOperation[] {
 
 function keyOf(operation: Operation): string {
   if (operation.type === 'apply') return `a:${operation.log}:${operation.entries[0]?.seq ?? 0}`;
-  if (operation.type === 'append') return '';
+  if (!('src' in operation)) return '';
   return `${operation.type}:${operation.src}:${streamKey(operation.stream)}:${operation.n}`;
 }

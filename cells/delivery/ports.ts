@@ -2,6 +2,7 @@
 // production, an in-memory pair under a seeded scheduler in the simulation test.
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Entry } from './entry.ts';
+import type { EpochStart } from './epochs.ts';
 import type { LogState, Pair, Stream } from './log-state.ts';
 
 /** A log's locked row: all that changes with each entry. */
@@ -19,8 +20,12 @@ export interface LogRow {
   status: LogStatus;
 }
 
-/** `opening`: known by name only, being pulled. `frozen`: a state entry could not be applied, or a fork was seen. */
-export type LogStatus = 'open' | 'opening' | 'frozen';
+/**
+ * `opening`: known by name only, being pulled. `frozen`: a state entry could not be applied, or a fork was seen. Of logs
+ * owned here: `intake`: own people's appends queue behind their open intake, until that is decided. `stopped`: no seq is
+ * given until the tails were pulled back and a new epoch has begun (R25).
+ */
+export type LogStatus = 'open' | 'opening' | 'frozen' | 'intake' | 'stopped';
 
 /** What a write transaction locks and looks up before it decides. */
 export interface WriteKeys {
@@ -33,6 +38,12 @@ export interface WriteKeys {
   /** Who may need an intake number, should the log turn out to be owned elsewhere. */
   readonly intakes: readonly { readonly stream?: Stream; readonly log: bigint; readonly author: bigint; readonly clientEntryId: bigint }[];
   readonly decided: readonly DecidedKey[];
+  /** Logs whose owner may change, or may have to be settled: their streams are locked and all that was decided of them is read. */
+  readonly moves: readonly bigint[];
+  /** Logs owned here whose own people's open intake may be decided at once. */
+  readonly settles: readonly bigint[];
+  /** Logs that may give up what they hold above this seq. */
+  readonly cuts: readonly { readonly log: bigint; readonly above: number }[];
   /** Entries whose bodies an edit or a deletion takes. */
   readonly targets: readonly { readonly log: bigint; readonly seq: number }[];
   /** Runs to compare with what is stored, where they overlap the head. */
@@ -71,6 +82,14 @@ export interface Facts {
   /** Undecided appends of this author. */
   openIntake(author: bigint): number;
   decided(key: DecidedKey): number;
+  /** Everything decided of a stream; of logs in `moves` only. */
+  decidedOf(stream: Stream): readonly { readonly key: DecidedKey; readonly n: number }[];
+  /** Lowest open intake number of a stream; undefined when nothing waits. Of logs in `moves` only. */
+  lowestIntake(stream: Stream): number | undefined;
+  /** Open intake of this cell's own people, in its order, at most one more than a settling takes; of logs in `settles` only. */
+  ownIntake(stream: Stream): readonly IntakeRow[];
+  /** What is held above the seq that `cuts` names, with bodies. */
+  above(log: bigint): readonly Entry[];
 }
 
 export interface IntakeRow {
@@ -119,6 +138,18 @@ export interface Writes {
   /** Rows whose head, version or status changed; `created` ones are inserted. */
   readonly rows: readonly LogRow[];
   readonly created: readonly { readonly row: LogRow; readonly state: LogState; readonly start: number }[];
+  /** Logs whose list of epochs changed. */
+  readonly epochs: readonly { readonly log: bigint; readonly epochs: readonly EpochStart[] }[];
+  /** What these hold above `base` was given up by a newer epoch: kept apart, shown to nobody (R24). */
+  readonly truncated: readonly {
+    readonly log: bigint;
+    readonly base: number;
+    /** The list before and the one now. */
+    readonly before: readonly EpochStart[];
+    readonly epochs: readonly EpochStart[];
+  }[];
+  /** Open intake of these streams goes to another owner; `shift`: behind what is offered again before it. */
+  readonly readdressed: readonly { readonly stream: Stream; readonly dst: number; readonly shift: number; readonly next: number }[];
   /** New states of existing logs. */
   readonly states: readonly { readonly before: LogState; readonly after: LogState }[];
   /** Replicas that begin anew after `start`, because this cell was out of the log meanwhile (R18). */
@@ -191,6 +222,8 @@ export interface LogStore {
   /** Logs that are behind what is known to exist. */
   behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]>;
   noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void>;
+  /** Logs owned here that give no seq yet, or not to everybody. */
+  unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]>;
   /** The owner says that there is nothing to be had for this cell. */
   forgetBehind(log: bigint): Promise<void>;
 }

@@ -1,14 +1,16 @@
-// Answers other cells' pulls (R17): only a cell that keeps the log, only its interval, only from the owner.
+// Answers other cells' pulls (R17): only a cell that keeps the log, only its interval; from the owner, or from a former
+// owner as far as it owned (R24).
 
 import { type Chain, chainStart } from '@weft/proto/chain.ts';
 import { faults } from '@weft/proto/faults.ts';
 import type { Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { PullAnswer, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { PullAnswer, type PullPage, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
+import { ownedUpTo } from './epochs.ts';
 import { type CellInterval, type LogState, ownerOf } from './log-state.ts';
 import type { LogRow, LogStore } from './ports.ts';
-import { encodeSnapshot, foldState } from './snapshot.ts';
+import { encodeSnapshot, epochsToWire, foldState } from './snapshot.ts';
 
 export interface PullServerOptions {
   readonly cell: number;
@@ -17,6 +19,8 @@ export interface PullServerOptions {
   readonly toWire: (entry: Entry) => WireEntry;
   readonly chain: Chain;
   readonly refused: (src: number, log: bigint) => void;
+  /** A replica holds more of this epoch than its owner, who is this cell. */
+  readonly ahead?: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
 }
 
 export class PullServer {
@@ -34,27 +38,42 @@ export class PullServer {
     const found = await this.#options.store.readRow(request.log);
     if (!found) return refusal('unknown_log');
     const { row, state } = found;
-    if (ownerOf(state) !== this.#options.cell)
+    const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
+    // What a former owner gave is its to tell, and who came after it as well.
+    // Who opens the log does so at its owner; the owner itself, if it has nothing yet, at the one before.
+    const isLearning = (request.epoch !== 0n || ownerOf(state) === src) && request.epoch < row.epoch && Number(request.from) <= owned;
+    if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
     const interval = state.cells.get(src);
+    // Who joined in what a newer epoch gave up has to learn that.
+    if (!interval && state.kind !== 'self' && request.epoch !== 0n && request.epoch < row.epoch)
+      return {
+        result: { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: epochsToWire(state.epochs) } },
+      };
     if (!interval || state.kind === 'self') {
       this.#options.refused(src, request.log);
       return refusal('not_allowed');
     }
-    return { result: { $case: 'page', value: await this.#page(request, { row, state, interval }) } };
+    const has = Number(request.from) - 1;
+    if (has > row.head && request.epoch === row.epoch) this.#options.ahead?.(request.log, { epoch: row.epoch, head: has });
+    return { result: { $case: 'page', value: await this.#page(request, { row, state, interval, owned }) } };
   }
 
-  async #page(request: PullRequest, { row, state, interval }: { row: LogRow; state: LogState; interval: CellInterval }) {
+  async #page(
+    request: PullRequest,
+    { row, state, interval, owned }: { row: LogRow; state: LogState; interval: CellInterval; owned: number },
+  ): Promise<PullPage> {
     const { store, limits, toWire } = this.#options;
     const from = Math.max(Number(request.from), interval.from);
     const last = interval.until === 0 ? row.head : interval.until;
-    const to = request.to === 0n ? last : Math.min(last, Number(request.to));
+    const to = Math.min(last, owned, request.to === 0n ? last : Number(request.to));
     const entries = withinBytes(await store.readRange(state.log, from, to, limits.pullEntriesMax), limits.pullBytesMax);
     const head: Head = { log: row.log, epoch: row.epoch, seq: BigInt(last), ord: BigInt(row.ord), ts: BigInt(row.ts) };
     // A cell that was out of the log meanwhile cannot go on where it broke off: it begins anew.
     const opens = request.snapshot || from > Number(request.from);
     const snapshot = opens && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
-    return { snapshot, entries: entries.map(toWire), head };
+    const epochs = state.epochs.length > 1 ? epochsToWire(state.epochs) : [];
+    return { snapshot, entries: entries.map(toWire), head, epochs };
   }
 
   async #snapshot(log: bigint, before: number) {
@@ -72,7 +91,7 @@ const refusal = (code: 'unknown_log' | 'not_allowed'): PullAnswer => ({
 });
 
 /** At least one entry, else as many as fit. */
-function withinBytes(entries: readonly Entry[], bytesMax: number): Entry[] {
+export function withinBytes(entries: readonly Entry[], bytesMax: number): Entry[] {
   let bytes = 0;
   const fits = entries.findIndex((entry, i) => {
     bytes += entry.body.length + 164;

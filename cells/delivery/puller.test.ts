@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import type { Entry } from './entry.ts';
 import type { Link, LogStore } from './ports.ts';
@@ -17,7 +18,10 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
   const heads = new Map<bigint, number>();
   const asked: bigint[] = [];
   const store = {
-    readRow: async (log: bigint) => ({ row: { head: heads.get(log) ?? 0 }, state: { epoch: 0n, birth: 2, epochs: [] } }),
+    readRow: async (log: bigint) => ({
+      row: { head: heads.get(log) ?? 0, epoch: makeEpoch({ count: 1, cell: 2, generation: 1 }) },
+      state: { epochs: [], members: new Map() },
+    }),
   } as unknown as LogStore;
   const request: Link['request'] = async (_dst, _method, bytes) => {
     const { log, from } = PullRequest.decode(bytes);
@@ -34,6 +38,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
     store,
     link: { request } as Link,
     clock,
+    takeover: () => undefined,
     limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax },
     apply: async ({ log, entries }) => {
       const head = Number(entries.at(-1)?.seq ?? 0);

@@ -4,19 +4,24 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { PullAnswer, type PullPage, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
-import { type LogState, ownerOf } from './log-state.ts';
+import { agreedUpTo } from './epochs.ts';
+import type { LogState } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
-import { decodeSnapshot } from './snapshot.ts';
+import { decodeSnapshot, epochsFromWire } from './snapshot.ts';
+import type { DecideContext } from './working-set.ts';
 
 export interface PullerOptions {
   readonly cell: number;
   readonly store: LogStore;
   readonly link: Link;
   readonly clock: Clock;
+  /** What the directory signed for a log last. */
+  readonly takeover: DecideContext['takeover'];
   readonly limits: {
     readonly pullsAtOnceMax: number;
     /** Logs that may wait. */
@@ -88,26 +93,53 @@ export class Puller {
 
   /** Whether there is more to ask for. */
   async #pullPage(log: bigint, src: number): Promise<boolean> {
-    const { store, link, apply, cell } = this.#options;
+    const { store, apply, cell } = this.#options;
     const local = await store.readRow(log);
-    const owner = local ? ownerOf(local.state) : src;
-    if (owner === cell) return false;
-    const request = { log, from: BigInt((local?.row.head ?? 0) + 1), to: 0n, snapshot: local === undefined };
-    const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
-    if (answer.result?.$case !== 'page') {
-      await this.#withoutPage(log, answer.result);
+    const owner = local ? speakerOf(local.row.epoch, this.#options.takeover(log)) : src;
+    if (owner === cell) {
+      await store.forgetBehind(log);
       return false;
     }
-    const page = answer.result.value;
+    const head = local?.row.head ?? 0;
+    const epoch = local?.row.epoch ?? 0n;
+    const request = { log, from: BigInt(head + 1), to: 0n, snapshot: local === undefined, epoch };
+    const first = await this.#ask(owner, request);
+    const agreed = local && first && first.epochs.length > 0 ? agreedUpTo(local.state.epochs, epochsFromWire(first.epochs)) : head;
+    // What is held above that was given up: the state at that point is needed.
+    const page = agreed < head ? await this.#ask(owner, { ...request, from: BigInt(agreed + 1), snapshot: true }) : first;
+    if (!page) return false;
+    const operation = this.#operationOf(page, { log, owner, state: local?.state, cut: agreed < head ? agreed : undefined });
+    if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
+    const outcome = await apply(operation);
+    this.#options.pulled(owner, operation.entries.length);
+    this.#paid(operation.entries.length);
+    if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
+    return outcome.head > (local?.row.head ?? -1) || agreed < head;
+  }
+
+  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined; cut: number | undefined }): ApplyOperation {
     const entries = page.entries.map((entry) => this.#options.fromWire(entry));
     const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
-    if (entries.length === 0 && !snapshot && !local) return false;
-    const opening = snapshot ? { snapshot, leaving: local ? ownMembers(local.state, cell) : [] } : {};
-    const outcome = await apply({ type: 'apply', src: owner, log, entries, ...opening });
-    this.#options.pulled(owner, entries.length);
-    this.#paid(entries.length);
-    if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
-    return outcome.head > (local?.row.head ?? -1);
+    const leaving = of.state ? ownMembers(of.state, this.#options.cell) : [];
+    return {
+      type: 'apply',
+      src: of.owner,
+      log: of.log,
+      entries,
+      ...(snapshot ? { snapshot } : {}),
+      ...(snapshot || of.cut !== undefined ? { leaving } : {}),
+      ...(of.cut === undefined ? {} : { cut: of.cut }),
+      ...(page.epochs.length > 0 ? { epochs: epochsFromWire(page.epochs) } : {}),
+    };
+  }
+
+  /** The page, if that is what the owner has to say. */
+  async #ask(owner: number, request: PullRequest): Promise<PullPage | undefined> {
+    const { link } = this.#options;
+    const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
+    if (answer.result?.$case === 'page') return answer.result.value;
+    await this.#withoutPage(request.log, answer.result);
+    return undefined;
   }
 
   /** Another cell owns it now, or this one has no part in it: else it would be asked for every second, for ever. */

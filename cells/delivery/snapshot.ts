@@ -1,8 +1,8 @@
 // The state of a log just before a seq, as it travels to a cell that begins to keep the log there (R18).
 import { hashBytes } from '@weft/proto/chain.ts';
 import type { LogSnapshot } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
+import type { EpochStart } from './epochs.ts';
 import { type LogKind, type LogState, stateAfter, stateAfterCreation } from './log-state.ts';
 import type { Snapshot } from './operations.ts';
 import { protoKindOf } from './self-entries.ts';
@@ -28,14 +28,21 @@ export function encodeSnapshot(state: LogState, before: Entry | undefined, hashB
     floor: 0n,
     low: state.kind === 'group' ? state.creator : state.low,
     high: state.high,
-    epochs: [{ epoch: state.epoch, owner: epochParts(state.epoch).cell, base: 0n }],
+    epochs: epochsToWire(state.epochs),
     members: [...state.members].map(([user, m]) => ({ user, home: m.home, from: BigInt(m.from) })),
     ordBefore: BigInt(before?.ord ?? 0),
     tsBefore: BigInt(before?.ts ?? 0),
     version: BigInt(state.version),
+    cells: [...state.cells].map(([cell, { from, until }]) => ({ cell, from: BigInt(from), until: BigInt(until) })),
     hashBefore,
   };
 }
+
+export const epochsToWire = (epochs: readonly EpochStart[]): { epoch: bigint; base: bigint }[] =>
+  epochs.map(({ epoch, base }) => ({ epoch, base: BigInt(base) }));
+
+export const epochsFromWire = (epochs: readonly { epoch: bigint; base: bigint }[]): EpochStart[] =>
+  epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
 
 const kindOf: Readonly<Record<string, LogKind>> = { LOG_KIND_DIRECT: 'direct', LOG_KIND_GROUP: 'group', LOG_KIND_SELF: 'self' };
 
@@ -48,6 +55,7 @@ export function decodeSnapshot(wire: LogSnapshot): Snapshot | undefined {
     log: wire.log,
     kind,
     epoch,
+    epochs: epochsFromWire(wire.epochs),
     version: Number(wire.version),
     title: wire.title,
     membersMax: wire.membersMax,
@@ -55,7 +63,7 @@ export function decodeSnapshot(wire: LogSnapshot): Snapshot | undefined {
     low: kind === 'group' ? 0n : wire.low,
     high: wire.high,
     members: new Map(wire.members.map((m) => [m.user, { home: m.home, from: Number(m.from) }])),
-    cells: new Map(),
+    cells: new Map(wire.cells.map(({ cell, from, until }) => [cell, { from: Number(from), until: Number(until) }])),
   };
   return { state, start, ts: Number(wire.tsBefore), ord: Number(wire.ordBefore), hash: wire.hashBefore, floor: Number(wire.floor) };
 }

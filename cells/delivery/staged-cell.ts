@@ -11,7 +11,7 @@ import { kinds } from './entry.ts';
 import { keysOf } from './keys-of.ts';
 import { groupPair, type LogState, pairKey, streamKey } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
-import type { Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
+import type { DecidedKey, Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
 const chain = new Chain(sha256);
@@ -31,11 +31,15 @@ export class StagedCell {
   readonly intake = new Map<string, IntakeRow>();
   readonly userLogs = new Map<string, UserLogRow>();
   readonly #next = new Map<string, number>();
-  readonly #decided = new Map<string, number>();
+  readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
   /** Of the last batch. */
   writes: Writes | undefined;
   nowMs = 1_800_000_000_000;
   openIntakePerUserMax = 3;
+  generation = 1;
+  /** What the directory signed. */
+  readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
+  readonly orphans: Entry[] = [];
   /** Cells for which no more may wait here. */
   readonly full = new Set<number>();
   #ids = 1;
@@ -57,10 +61,11 @@ export class StagedCell {
   context(): DecideContext {
     return {
       cell: this.number,
-      generation: 1,
+      generation: this.generation,
       nowMs: this.nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      takeover: (log) => this.takeovers.get(log),
       chain,
       hasIntakeRoom: (dst) => !this.full.has(dst),
       hasOutboxRoom: (dst) => !this.full.has(dst),
@@ -88,7 +93,18 @@ export class StagedCell {
       nextIntake: (stream) => this.#next.get(streamKey(stream)) ?? 1,
       waiting: (author, clientEntryId, stream) => this.intake.has(`${author}:${clientEntryId}:${streamKey(stream)}`),
       openIntake: (author) => [...this.intake.values()].filter((row) => row.author === author).length,
-      decided: (key) => this.#decided.get(`${streamKey(key.stream)}:${key.cell}`) ?? 0,
+      decided: (key) => this.#decided.get(decidedKey(key))?.n ?? 0,
+      decidedOf: (stream) => [...this.#decided.values()].filter(({ key }) => streamKey(key.stream) === streamKey(stream)),
+      lowestIntake: (stream) => {
+        const open = [...this.intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).map(({ n }) => n);
+        return open.length === 0 ? undefined : Math.min(...open);
+      },
+      ownIntake: (stream) =>
+        [...this.intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).sort((a, b) => a.n - b.n),
+      above: (log) => {
+        const cut = keys.cuts.find((each) => each.log === log);
+        return cut ? this.entries.filter((e) => e.log === log && e.seq > cut.above) : [];
+      },
     };
   }
 
@@ -111,6 +127,7 @@ export class StagedCell {
     }
     for (const row of writes.rows) this.rows.set(row.log, { ...row });
     for (const { after } of writes.states) this.states.set(after.log, after);
+    for (const { log, base } of writes.truncated) this.#giveUp(log, base);
     this.entries.push(...writes.entries);
     for (const left of writes.emptied) {
       const at = this.entries.findIndex((e) => e.log === left.log && e.seq === left.seq);
@@ -118,12 +135,23 @@ export class StagedCell {
     }
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
     for (const row of writes.userLogs) this.userLogs.set(`${row.user}:${row.log}`, row);
+    for (const { stream, dst, shift, next } of writes.readdressed) {
+      for (const [key, row] of this.intake)
+        if (streamKey(row.stream) === streamKey(stream)) this.intake.set(key, { ...row, dst, n: row.n + shift });
+      this.#next.set(streamKey(stream), next);
+    }
     for (const row of writes.intake) {
       this.intake.set(`${row.author}:${row.clientEntryId}:${streamKey(row.stream)}`, row);
-      this.#next.set(streamKey(row.stream), row.n + 1);
+      this.#next.set(streamKey(row.stream), Math.max(row.n + 1, this.#next.get(streamKey(row.stream)) ?? 1));
     }
     for (const { stream, author, clientEntryId } of writes.closed) this.intake.delete(`${author}:${clientEntryId}:${streamKey(stream)}`);
-    for (const { key, n } of writes.decided) this.#decided.set(`${streamKey(key.stream)}:${key.cell}`, n);
+    for (const each of writes.decided) this.#decided.set(decidedKey(each.key), each);
+  }
+
+  #giveUp(log: bigint, base: number): void {
+    const given = this.entries.filter((e) => e.log === log && e.seq > base);
+    this.orphans.push(...given);
+    for (const entry of given) this.entries.splice(this.entries.indexOf(entry), 1);
   }
 
   #addSelfLog(user: bigint): void {
@@ -133,6 +161,7 @@ export class StagedCell {
       log: user,
       kind: 'self',
       epoch,
+      epochs: [{ epoch, base: 0 }],
       version: 1,
       title: '',
       membersMax: 2,
@@ -144,6 +173,8 @@ export class StagedCell {
     });
   }
 }
+
+const decidedKey = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;
 
 export const text = (target: Target, author: bigint, clientEntryId: bigint): AppendOperation => ({
   type: 'append',

@@ -1,12 +1,14 @@
 // One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
-import type { Chain } from '@weft/proto/chain.ts';
 import { checkPointEvery } from './chain-of.ts';
+import type { DecideContext } from './decide-context.ts';
 import { emptied } from './emptying.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
+import { changedEpochs, type EpochStart } from './epochs.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
+import { movedNotice, staleNotice } from './notices.ts';
 import {
   type AppendKey,
   type CheckPoint,
@@ -21,23 +23,7 @@ import {
   type Writes,
 } from './ports.ts';
 
-export interface DecideContext {
-  /** Number and generation of this cell. */
-  readonly cell: number;
-  readonly generation: number;
-  readonly nowMs: number;
-  /** Home cell number of a user: birth cell, its heir, or where the directory says. */
-  homeOf(user: bigint): number;
-  /** Owner-to-be of a direct conversation: the birth cell of its lower user, or that cell's heir. */
-  birthplace(pair: Pair): number;
-  readonly chain: Chain;
-  /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
-  hasIntakeRoom(dst: number): boolean;
-  hasOutboxRoom(dst: number): boolean;
-  /** A new outbox id. */
-  freshId(): bigint;
-  readonly limits: { readonly openIntakePerUserMax: number; readonly frameEntriesMax: number; readonly frameBytesMax: number };
-}
+export type { DecideContext } from './decide-context.ts';
 
 /** Where a replica begins: what the header of its first entry continues from. */
 interface RunStart {
@@ -69,6 +55,9 @@ export class WorkingSet {
   readonly #closed: ClosedIntake[] = [];
   readonly #reopened: { log: bigint; start: number }[] = [];
   readonly #caughtUp = new Map<bigint, number>();
+  readonly #truncated = new Map<bigint, { base: number; before: readonly EpochStart[]; epochs: readonly EpochStart[] }>();
+  readonly #readdressed: Writes['readdressed'][number][] = [];
+  readonly #noticed = new Set<string>();
   readonly #checkPoints: CheckPoint[] = [];
   readonly #emptied = new Map<string, Entry>();
 
@@ -97,11 +86,18 @@ export class WorkingSet {
 
   known(key: AppendKey): Entry | undefined {
     const fresh = this.#fresh.get(key.log)?.get(key.clientEntryId);
-    if (!fresh) return this.facts.known(key);
+    if (!fresh) return this.#stored(key);
     if (fresh.author === key.author) return fresh;
     // Two authors chose the same id.
     const own = this.entries.find((e) => e.log === key.log && e.author === key.author && e.clientEntryId === key.clientEntryId);
-    return own ?? this.facts.known(key);
+    return own ?? this.#stored(key);
+  }
+
+  /** What this transaction gave up is not known any more. */
+  #stored(key: AppendKey): Entry | undefined {
+    const stored = this.facts.known(key);
+    const cut = stored && this.#truncated.get(key.log);
+    return cut && stored.seq > cut.base ? undefined : stored;
   }
 
   create(row: LogRow, state: LogState, start: number): void {
@@ -180,6 +176,52 @@ export class WorkingSet {
     this.changeState(after);
   }
 
+  /** Whether this transaction has written to the log. */
+  hasWritten = (log: bigint): boolean => this.#fresh.has(log);
+
+  /** What lies above `cut` was given up; the state is the new owner's. Where that begins later, so does the run. */
+  truncate(after: LogState, to: RunStart, cut: number): void {
+    const row = this.row(after.log) as LogRow;
+    row.head = to.start;
+    row.ts = to.ts;
+    row.ord = to.ord;
+    row.hash = to.hash;
+    this.#checkPoints.push({ log: after.log, seq: to.start, hash: to.hash });
+    if (to.start > cut) this.#reopened.push({ log: after.log, start: to.start });
+    this.#truncated.set(after.log, { base: cut, before: this.state(after.log)?.epochs ?? [], epochs: after.epochs });
+    this.changeState(after);
+  }
+
+  /** Open intake of the stream goes to `dst`, behind `offered`, which was sent before it. */
+  readdress(stream: Stream, dst: number, offered: readonly Omit<IntakeRow, 'n'>[]): void {
+    const key = streamKey(stream);
+    const mine = this.#intake.filter((row) => streamKey(row.stream) === key);
+    const next = this.#nextIntake.get(key) ?? this.facts.nextIntake(stream);
+    const open = next - (this.facts.lowestIntake(stream) ?? mine[0]?.n ?? next);
+    const shift = offered.length === 0 ? 0 : open + offered.length;
+    for (const row of mine) this.#intake[this.#intake.indexOf(row)] = { ...row, dst, n: row.n + shift };
+    for (const row of offered) this.takeIntakeNumber(row);
+    if (shift > 0) this.#nextIntake.set(key, next + shift);
+    this.#readdressed.push({ stream, dst, shift, next: next + shift });
+  }
+
+  /** Says who owns the log, once to each cell. */
+  tellMoved(dst: number, state: LogState): void {
+    const { log: subject, epoch } = state;
+    this.#notice(dst, movedNotice({ subject, cell: ownerOf(state), epoch }));
+  }
+
+  tellStale(dst: number, state: LogState): void {
+    this.#notice(dst, staleNotice({ log: state.log, owner: ownerOf(state), epoch: state.epoch }));
+  }
+
+  #notice(dst: number, payload: Uint8Array): void {
+    const key = `${dst}:${Buffer.from(payload).toString('base64')}`;
+    if (this.#noticed.has(key)) return;
+    this.#noticed.add(key);
+    this.envelopes.push({ dst, payload });
+  }
+
   addUserLog(row: UserLogRow): void {
     this.#userLogs.push(row);
   }
@@ -205,6 +247,32 @@ export class WorkingSet {
 
   decided(key: DecidedKey): number {
     return this.#decided.get(decidedKey(key))?.n ?? this.facts.decided(key);
+  }
+
+  /** Everything decided of a stream, in this transaction or before. */
+  allDecided(stream: Stream): { key: DecidedKey; n: number }[] {
+    const all = new Map(this.facts.decidedOf(stream).map((each) => [decidedKey(each.key), each]));
+    for (const [key, each] of this.#decided) if (streamKey(each.key.stream) === streamKey(stream)) all.set(key, each);
+    return [...all.values()];
+  }
+
+  decidedSoFar(key: DecidedKey): number {
+    return this.allDecided(key.stream).find((each) => decidedKey(each.key) === decidedKey(key))?.n ?? 0;
+  }
+
+  /** Whether this transaction has decided, or stored, intake of the stream. */
+  hasDecided(stream: Stream): boolean {
+    const key = streamKey(stream);
+    return (
+      this.#intake.some((row) => streamKey(row.stream) === key) ||
+      [...this.#decided.values()].some((each) => streamKey(each.key.stream) === key)
+    );
+  }
+
+  /** Whether own people's appends of this stream wait, but for what this transaction closed. */
+  hasOpenIntake(stream: Stream): boolean {
+    const key = streamKey(stream);
+    return this.facts.lowestIntake(stream) !== undefined || this.#intake.some((row) => streamKey(row.stream) === key);
   }
 
   setDecided(key: DecidedKey, n: number): void {
@@ -234,6 +302,9 @@ export class WorkingSet {
       created,
       states,
       reopened: this.#reopened,
+      epochs: changedEpochs([...this.#states.values()], (log) => (this.#created.has(log) ? undefined : this.facts.states.get(log))),
+      truncated: [...this.#truncated].map(([log, cut]) => ({ log, ...cut })),
+      readdressed: this.#readdressed,
       userLogs: this.#userLogs,
       pairs: [...this.#pairs.values()],
       intake: this.#intake,
@@ -249,7 +320,7 @@ export class WorkingSet {
     const frames = new FrameCutter(this.context);
     for (const entry of this.entries) {
       const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
-      if (!state || ownerOf(state) !== this.context.cell || state.kind === 'self') continue;
+      if (!state || ownerOf(entry) !== this.context.cell || state.kind === 'self') continue;
       for (const [cell, interval] of state.cells) {
         if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
         frames.add(cell, entry, entry.seq === interval.from ? this.#passed(entry, cell) : 0);
@@ -287,8 +358,9 @@ export class WorkingSet {
     const { joined, left } = membershipChange(before, after);
     for (const user of joined) {
       if (after.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
-      this.addUserLog({ user, log: after.log, from: entry.seq, until: 0 });
-      selfEntry(user, kinds.logJoined, entry.seq);
+      const from = after.members.get(user)?.from ?? entry.seq;
+      this.addUserLog({ user, log: after.log, from, until: 0 });
+      selfEntry(user, kinds.logJoined, from);
     }
     for (const user of left) {
       if (before?.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;

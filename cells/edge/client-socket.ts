@@ -5,7 +5,7 @@ import { type ClientFrame, type Fault, Refused } from '@weft/proto/gen/weft/clie
 import { digestValue } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
 import type { RawData, WebSocket } from 'ws';
-import { kinds } from '../delivery/entry.ts';
+import { type Entry, kinds } from '../delivery/entry.ts';
 import { pairOf } from '../delivery/log-state.ts';
 import type { Outcome } from '../delivery/operations.ts';
 import { cellLimits } from '../limits.ts';
@@ -82,8 +82,8 @@ export class ClientSocket implements Connection {
   }
 
   /** An append that was told to come again may have been decided after all; then the client need not send it again (R8). */
-  #noteDecided(push: SharedPush): void {
-    for (const entry of push.entries) {
+  #noteDecided({ entries }: { readonly entries: readonly Entry[] }): void {
+    for (const entry of entries) {
       if (entry.author !== this.greeted?.user) continue;
       const isRefusal = entry.kind === kinds.appendRefused;
       this.#order.decided(isRefusal ? Refused.decode(entry.body).clientEntryId : entry.clientEntryId);
@@ -96,6 +96,7 @@ export class ClientSocket implements Connection {
   }
 
   answer(re: number, event: Answer): void {
+    if (event.$case === 'entriesPage' && this.#order.isWaiting) this.#noteDecided(event);
     this.#answer(this.#codec.encode(re, event));
   }
 
@@ -315,8 +316,7 @@ export class ClientSocket implements Connection {
   }
 
   #closed(): void {
-    const greeted = this.greeted;
-    if (greeted) this.#services.left(greeted, this);
+    if (this.greeted) this.#services.left(this.greeted, this);
   }
 }
 

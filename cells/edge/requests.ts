@@ -20,6 +20,7 @@ import { groupPair, type LogState, ownerOf, pairKey, pairOf, streamOf } from '..
 import { type Mark, markOf, toMoved } from '../delivery/marks.ts';
 import type { AppendOperation, Outcome, Target } from '../delivery/operations.ts';
 import { protoKindOf } from '../delivery/self-entries.ts';
+import { epochsToWire } from '../delivery/snapshot.ts';
 import { cellLimits } from '../limits.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
@@ -187,6 +188,7 @@ export class Requests {
         head: { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) },
         visibleFrom: BigInt(interval.from),
         end: forwards ? !last || last.seq >= row.head : !first || first.seq <= Math.max(interval.from, found.start + 1),
+        epochs: state.epochs.length > 1 ? epochsToWire(state.epochs) : [],
         pending: pending.map((entry) => toWire({ ...entry, log })),
       },
     };

@@ -4,7 +4,7 @@ import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts'
 import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { LogState } from '../delivery/log-state.ts';
-import { cellsToTell, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
+import { cellsToTell, clampMark, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
 import type { Link } from '../delivery/ports.ts';
 import type { SideTables } from '../store/side-tables.ts';
 
@@ -36,7 +36,7 @@ export class MarkService {
 
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const [merged] = await this.#options.tables.mergeMarks([mark]);
+    const [merged] = await this.#options.tables.mergeMarks([clampMark(mark, state.epochs)]);
     if (!merged) return;
     this.#options.moved(toMoved(merged));
     const cells = cellsToTell(state, this.#options.cell, this.#options.limits.marksMembersMax);
@@ -51,14 +51,21 @@ export class MarkService {
     const { homeOf, tables } = this.#options;
     const own = fromMoved(moved).filter(({ user }) => homeOf(user) === src);
     const marks: Mark[] = [];
-    for (const mark of own) if (await this.#isMember(mark)) marks.push(mark);
+    for (const mark of own) {
+      const state = await this.#stateWith(mark);
+      if (state) marks.push(clampMark(mark, state.epochs));
+    }
     if (marks.length > 0) this.#options.moved((await tables.mergeMarks(marks)).flatMap(toMoved));
     return marks.length === own.length;
   }
 
-  async #isMember({ log, user }: Mark): Promise<boolean> {
+  /** The state in which the mark's user is a member, as remembered or as it is stored now. */
+  async #stateWith({ log, user }: Mark): Promise<LogState | undefined> {
     const { stateOf, readState } = this.#options;
-    return (await stateOf(log))?.members.has(user) || (await readState(log))?.members.has(user) || false;
+    const remembered = await stateOf(log);
+    if (remembered?.members.has(user)) return remembered;
+    const stored = await readState(log);
+    return stored?.members.has(user) ? stored : undefined;
   }
 
   /** Tells one cell what waits for it, by the lease's holder, at most once a second. A mark told twice changes nothing. */

@@ -2,7 +2,7 @@
 // of a direct conversation.
 import { Chain } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
-import { DigestRequest, OpenAnswer, OpenRequest, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { DigestRequest, KeptRequest, OpenAnswer, OpenRequest, PullRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { AntiEntropy } from '../delivery/anti-entropy.ts';
@@ -11,6 +11,7 @@ import { pairKey, pairOf } from '../delivery/log-state.ts';
 import type { AppendOperation, Outcome } from '../delivery/operations.ts';
 import type { Link } from '../delivery/ports.ts';
 import { PullServer } from '../delivery/pull-server.ts';
+import { TailServer } from '../delivery/tail-server.ts';
 import { type CellLimits, cellLimits } from '../limits.ts';
 import type { KnownPeers } from '../peers.ts';
 import { headMethod } from '../proof/proof.ts';
@@ -28,6 +29,8 @@ export interface PeerRequestsOptions {
   readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
+  /** A replica holds more of an epoch than this cell, its owner. */
+  readonly ahead: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
   readonly rejected: (src: number, what: string, why: string) => void;
 }
 
@@ -35,6 +38,7 @@ export class PeerRequests {
   readonly antiEntropy: AntiEntropy;
   readonly #options: PeerRequestsOptions;
   readonly #pulls: PullServer;
+  readonly #tails: TailServer;
 
   constructor(options: PeerRequestsOptions) {
     const { cell, store, link, want, rejected, limits = cellLimits } = options;
@@ -46,6 +50,15 @@ export class PeerRequests {
       toWire,
       chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
+      ahead: options.ahead,
+    });
+    this.#tails = new TailServer({
+      store,
+      takeover: options.peers.takeover,
+      kept: (of, page) => store.keptHeads(of, page),
+      limits: cellLimits,
+      toWire,
+      refused: (src) => rejected(src, 'request', 'not-the-owner'),
     });
     this.antiEntropy = new AntiEntropy({
       heads: { owned: (of, page) => store.ownedHeads(of, page), kept: (of, page) => store.keptHeads(of, page) },
@@ -62,6 +75,8 @@ export class PeerRequests {
 
   async answer(src: number, method: string, bytes: Uint8Array): Promise<Uint8Array> {
     if (method === 'pull') return this.#pulls.answer(src, PullRequest.decode(bytes));
+    if (method === 'tail') return this.#tails.tail(src, TailRequest.decode(bytes));
+    if (method === 'kept') return this.#tails.kept(src, KeptRequest.decode(bytes));
     if (method === 'digest') return this.antiEntropy.answer(src, DigestRequest.decode(bytes));
     if (method === headMethod) return this.#options.heads(src, bytes);
     if (method === 'open') return OpenAnswer.encode(await this.#open(src, OpenRequest.decode(bytes))).finish();

@@ -4,21 +4,17 @@
 // A watched log has a head: the last seq told to its watchers. What continues it goes out at once. What lies beyond is
 // held until the entries between have come from another node, or were read from SQL.
 
-import { LogJoined, LogLeft, type ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { LogJoined, LogLeft } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
 import { RecentRuns } from './recent-runs.ts';
-import type { SharedPush } from './shared-push.ts';
+import type { OnlineUser, PushEvent, Receiver } from './watched.ts';
+import { beginEpochs, isGivenUp, type Piece, shiftHead, tellBegins, type Watched } from './watched.ts';
 
-export type PushEvent = NonNullable<ServerFrame['event']>;
-
-/** A connection, as the hub sees it. */
-export interface Receiver {
-  push(push: SharedPush): void;
-  tell(event: PushEvent): void;
-}
+export type { OnlineUser, PushEvent, Receiver } from './watched.ts';
 
 export interface HeadRow {
   readonly log: bigint;
@@ -26,36 +22,11 @@ export interface HeadRow {
   readonly head: number;
 }
 
-/** Entries of one log in order, who waits for them, and what else was committed with them. */
-interface Piece {
-  readonly entries: readonly Entry[];
-  readonly origins?: Origins | undefined;
-  readonly runs?: readonly Run[];
-}
-
-interface Watched {
-  readonly log: bigint;
-  epoch: bigint;
-  head: number;
-  /** Who watches, and the first seq each may see. */
-  readonly users: Map<OnlineUser, number>;
-  held: Piece[];
-  filling: boolean;
-  /** Asked to fill while it was filling: what was read may be too old. */
-  fillAgain: boolean;
-}
-
-/** A user with at least one socket on this node. */
-export interface OnlineUser {
-  readonly user: bigint;
-  readonly digest: Digest;
-  readonly receivers: Set<Receiver>;
-  readonly logs: Set<Watched>;
-}
-
 export interface HubOptions {
   /** Entries from <= seq, in order, read from SQL. */
   readonly readRange: (log: bigint, from: number, limit: number) => Promise<readonly Entry[]>;
+  /** All epochs of a log, read from SQL. */
+  readonly readEpochs: (log: bigint) => Promise<readonly EpochStart[]>;
   /** Heads of these logs, read from SQL. */
   readonly readHeads: (logs: readonly bigint[]) => Promise<readonly HeadRow[]>;
   readonly failed: (error: unknown) => void;
@@ -153,10 +124,20 @@ export class Hub {
     this.#suspect = true;
     const heads = await this.#options.readHeads(this.watched());
     this.#suspect = false;
-    for (const { log, head } of heads) {
+    for (const { log, head, epoch } of heads) {
       const watched = this.#logs.get(log);
+      if (watched && watched.epoch < epoch) this.moveEpochs(log, await this.#options.readEpochs(log));
       if (watched && watched.head < head) this.#fill(watched);
     }
+  }
+
+  /** Newer epochs of a log began, oldest first: watchers forget what is above the lowest of their bases, and are told anew. */
+  moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
+    const watched = this.#logs.get(log);
+    if (!watched) return;
+    const { newer, dropped } = beginEpochs(watched, starts);
+    for (const { entries, origins } of dropped) acceptAll(entries, origins);
+    tellBegins(watched, newer);
   }
 
   /** Now and then: reads again what could not be read. */
@@ -177,7 +158,8 @@ export class Hub {
     }
     for (const row of heads) {
       const last = newest.get(row.log);
-      this.#watch(online, last && last.seq > row.head ? { log: row.log, epoch: last.epoch, head: last.seq } : row, 0);
+      const epoch = last && last.epoch > row.epoch ? last.epoch : row.epoch;
+      this.#watch(online, last && last.seq > row.head ? { log: row.log, epoch, head: last.seq } : row, 0);
     }
     const known = heads.find(({ log }) => log === user)?.head ?? 0;
     for (const { log, entries } of recent) {
@@ -194,7 +176,16 @@ export class Hub {
   #watch(online: OnlineUser, row: HeadRow, from: number): Watched {
     let watched = this.#logs.get(row.log);
     if (!watched) {
-      watched = { log: row.log, epoch: row.epoch, head: row.head, users: new Map(), held: [], filling: false, fillAgain: false };
+      watched = {
+        log: row.log,
+        epoch: row.epoch,
+        head: row.head,
+        begins: [],
+        users: new Map(),
+        held: [],
+        filling: false,
+        fillAgain: false,
+      };
       this.#logs.set(row.log, watched);
     }
     if (watched.users.has(online)) return watched;
@@ -232,8 +223,14 @@ export class Hub {
     }
   }
 
-  #deliverRun(log: bigint, { entries, origins, runs = [] }: Piece): void {
+  #deliverRun(log: bigint, { entries: told, origins, runs = [] }: Piece): void {
     const watched = this.#logs.get(log);
+    const entries = watched && watched.begins.length > 0 ? told.filter((entry) => !isGivenUp(watched, entry)) : told;
+    if (entries.length < told.length)
+      acceptAll(
+        told.filter((entry) => !entries.includes(entry)),
+        origins,
+      );
     const first = entries[0];
     const last = entries.at(-1);
     if (!first || !last) return;
@@ -247,6 +244,15 @@ export class Hub {
   /** Tells entries that continue the head. */
   #emit(watched: Watched, { entries, origins, runs = [] }: Piece): void {
     const first = entries[0] as Entry;
+    if (watched.epoch === 0n) shiftHead(watched, first.epoch, watched.head);
+    // The first entry of an epoch says that it began.
+    const begins = entries.findIndex((entry) => entry.epoch > watched.epoch);
+    if (begins >= 0) {
+      if (begins > 0) this.#emit(watched, { entries: entries.slice(0, begins), origins, runs });
+      const { epoch, seq } = entries[begins] as Entry;
+      this.moveEpochs(watched.log, [{ epoch, base: seq - 1 }]);
+      return this.#emit(watched, { entries: entries.slice(begins), origins, runs });
+    }
     const moved = this.#move(watched, entries.at(-1) as Entry);
     const { pushBytesMax, dropsPush } = this.#options;
     const pushes = dropsPush?.() === true ? [] : pushesOf(entries, pushBytesMax);
@@ -272,13 +278,8 @@ export class Hub {
   /** Moves the head; answers what that changes in each digest. */
   #move(watched: Watched, last: Entry): Digest {
     const moved: Digest = { hi: 0, lo: 0 };
-    if (last.epoch === watched.epoch) moveHead(moved, watched, watched.head, last.seq);
-    else {
-      toggleHead(moved, watched.log, watched.epoch, watched.head);
-      toggleHead(moved, watched.log, last.epoch, last.seq);
-    }
+    moveHead(moved, watched, watched.head, last.seq);
     watched.head = last.seq;
-    watched.epoch = last.epoch;
     return moved;
   }
 

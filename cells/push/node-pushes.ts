@@ -1,7 +1,7 @@
 // Nodes of one cell tell each other what they committed (R20). Counters are dense per (node, start) and repeated each
 // second: a hole, a restarted or a vanished node makes the others read the heads they watch.
 
-import type { MarkMoved, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { MarkMoved, SignedHead, Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { NodePush, type SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
@@ -19,6 +19,7 @@ export interface NodePushesOptions {
   readonly node: number;
   readonly start: number;
   readonly onRuns: (runs: readonly Run[]) => void;
+  readonly onEpochs: (epochs: readonly Truncated[]) => void;
   readonly onMarks: (marks: readonly MarkMoved[]) => void;
   readonly onSignedHeads: (heads: readonly SignedHead[]) => void;
   readonly onSessionsEnded: (sessions: readonly bigint[]) => void;
@@ -56,6 +57,11 @@ export class NodePushes implements Disposable {
 
   tellRuns(runs: readonly Run[]): void {
     this.#tell((front) => Buffer.concat([front, encodeRuns(runs, runsTag)]));
+  }
+
+  /** Newer epochs began, oldest first for each log. */
+  tellEpochs(epochs: readonly Truncated[]): void {
+    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ epochs: [...epochs] })).finish()]));
   }
 
   tellMarks(marks: readonly MarkMoved[]): void {
@@ -126,7 +132,8 @@ export class NodePushes implements Disposable {
     if (push.beat) return;
     const runs = decodeRuns(bytes, runsTag);
     if (runs.length > 0) return this.#options.onRuns(runs);
-    const { marks, sessionsEnded, sessionsOpened, signedHeads } = NodePush.decode(bytes);
+    const { marks, sessionsEnded, sessionsOpened, signedHeads, epochs } = NodePush.decode(bytes);
+    if (epochs.length > 0) this.#options.onEpochs(epochs);
     if (signedHeads.length > 0) this.#options.onSignedHeads(signedHeads);
     if (marks.length > 0) this.#options.onMarks(marks);
     if (sessionsEnded.length > 0) this.#options.onSessionsEnded(sessionsEnded);

@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto';
 import type { Query } from './entries-table.ts';
 
 const insertCell = `
-insert into cell (name, number, generation, fold_secret) values ($1, $2, 1, $3) on conflict (name) do nothing`;
+insert into cell (name, number, generation, fold_secret, beat, raised_ms, homes_generation)
+values ($1, $2, 1, $3, 0, 0, 1)
+on conflict (name) do nothing`;
 
 const readCell = `
 select name, number, generation, fold_secret from cell`;

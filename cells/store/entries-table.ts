@@ -3,6 +3,7 @@ import { hashBytes } from '@weft/proto/chain.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type pg from 'pg';
 import { type Entry, flagBits } from '../delivery/entry.ts';
+import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { AppendKey } from '../delivery/ports.ts';
 import type { EntryFold } from './entry-key.ts';
 
@@ -65,7 +66,7 @@ where entries.log_id = any ($1::bigint[]) and entries.log_id = x.l and entries.s
 const readState = `
 select ${columns}, body
 from entries
-where log_id = $1 and seq <= $2 and kind in (16, 17, 18)
+where log_id = $1 and seq <= $2 and kind in (16, 17, 18, 19, 20)
 order by seq`;
 
 export type Query = (statement: pg.QueryConfig & { readonly rowMode?: 'array' }) => Promise<pg.QueryResult>;
@@ -137,23 +138,31 @@ export class EntriesTable {
     return rows.map((r: { log_id: bigint; seq: bigint }) => ({ log: r.log_id, seq: Number(r.seq) }))[0];
   }
 
-  /** Headers (bodies empty) at these positions. `epochOf` tells the epoch of a log. */
-  async readHeaders(query: Query, at: readonly { log: bigint; seq: number }[], epochOf: (log: bigint) => bigint): Promise<Entry[]> {
+  /** Headers (bodies empty) at these positions. `epochsOf` tells the epochs of a log. */
+  async readHeaders(
+    query: Query,
+    at: readonly { log: bigint; seq: number }[],
+    epochsOf: (log: bigint) => readonly EpochStart[],
+  ): Promise<Entry[]> {
     const values = [int8Array(at.map((x) => x.log)), int8Array(at.map((x) => x.seq))];
     const { rows } = await query({ name: 'entries-headers', text: readHeaders, values, ...rowsAsText });
     return (rows as EntryRow[]).map((row) => {
       const log = BigInt(row[6] as string);
-      return this.#toEntry(row, { log, epoch: epochOf(log), body: noBody });
+      return this.#toEntry(row, { log, epochs: epochsOf(log), body: noBody });
     });
   }
 
   /** Whole entries at these positions. */
-  async readTargets(query: Query, at: readonly { log: bigint; seq: number }[], epochOf: (log: bigint) => bigint): Promise<Entry[]> {
+  async readTargets(
+    query: Query,
+    at: readonly { log: bigint; seq: number }[],
+    epochsOf: (log: bigint) => readonly EpochStart[],
+  ): Promise<Entry[]> {
     const values = [int8Array(at.map((x) => x.log)), int8Array(at.map((x) => x.seq))];
     const { rows } = await query({ name: 'entries-targets', text: readTargets, values, ...rowsAsText });
     return (rows as [...EntryRow, string][]).map((row) => {
       const log = BigInt(row[7]);
-      return this.#toEntry(row.slice(0, 7) as unknown as EntryRow, { log, epoch: epochOf(log), body: row[6] as Buffer });
+      return this.#toEntry(row.slice(0, 7) as unknown as EntryRow, { log, epochs: epochsOf(log), body: row[6] as Buffer });
     });
   }
 
@@ -169,32 +178,33 @@ export class EntriesTable {
   }
 
   /** from <= seq <= to, ascending. */
-  async readForwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
+  async readForwards(query: Query, range: Range, epochs: readonly EpochStart[]): Promise<Entry[]> {
     const values = [range.log, range.from, range.to, range.limit];
     const { rows } = await query({ name: 'entries-forwards', text: readForwards, values, ...rowsAsText });
-    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
+    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: range.log, epochs, body: row[6] as Buffer }));
   }
 
   /** from <= seq < to, the last `limit`, ascending. */
-  async readBackwards(query: Query, range: Range, epoch: bigint): Promise<Entry[]> {
+  async readBackwards(query: Query, range: Range, epochs: readonly EpochStart[]): Promise<Entry[]> {
     const values = [range.log, range.from, range.to, range.limit];
     const { rows } = await query({ name: 'entries-backwards', text: readBackwards, values, ...rowsAsText });
-    return (rows as EntryRow[]).reverse().map((row) => this.#toEntry(row, { log: range.log, epoch, body: row[6] as Buffer }));
+    return (rows as EntryRow[]).reverse().map((row) => this.#toEntry(row, { log: range.log, epochs, body: row[6] as Buffer }));
   }
 
   /** Entries that change the log's state, up to and including `upTo`, ascending. */
-  async readState(query: Query, at: { readonly log: bigint; readonly upTo: number }, epoch: bigint): Promise<Entry[]> {
+  async readState(query: Query, at: { readonly log: bigint; readonly upTo: number }, epochs: readonly EpochStart[]): Promise<Entry[]> {
     const { rows } = await query({ name: 'entries-state', text: readState, values: [at.log, at.upTo], ...rowsAsText });
-    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: at.log, epoch, body: row[6] as Buffer }));
+    return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: at.log, epochs, body: row[6] as Buffer }));
   }
 
-  #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epoch: bigint; readonly body: Buffer }): Entry {
+  #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epochs: readonly EpochStart[]; readonly body: Buffer }): Entry {
     const author = BigInt(row[3]);
+    const seq = Number(row[0]);
     const flags = row[5] >> kindBits;
     return {
       log: of.log,
-      epoch: of.epoch,
-      seq: Number(row[0]),
+      epoch: epochAt(of.epochs, seq),
+      seq,
       ts: Number(row[1]),
       author,
       clientEntryId: this.#fold.clientEntryId(author, BigInt(row[4])),

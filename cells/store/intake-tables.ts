@@ -1,7 +1,7 @@
 // Intake at home (numbered, until decided) and what the owner has decided of other cells' intake.
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import { type Stream, streamKey } from '../delivery/log-state.ts';
-import type { ClosedIntake, DecidedKey, IntakeRow } from '../delivery/ports.ts';
+import type { ClosedIntake, DecidedKey, IntakeRow, Writes } from '../delivery/ports.ts';
 import { columnNumbers } from './books-table.ts';
 import type { Query } from './entries-table.ts';
 
@@ -95,6 +95,28 @@ where stream_a = $1 and stream_b = $2 and author_id = $3
 order by n
 limit $4`;
 
+const lowestOpen = `
+select i.stream_a, i.stream_b, min(i.n) as lowest
+from unnest($1::bigint[], $2::bigint[]) as x (a, b), intake i
+where i.stream_a = x.a and i.stream_b = x.b and i.generation = $3::bigint
+group by i.stream_a, i.stream_b`;
+
+const allDecided = `
+select d.stream_a, d.stream_b, d.cell, d.generation, d.n
+from unnest($1::bigint[], $2::bigint[]) as x (a, b), decided d
+where d.stream_a = x.a and d.stream_b = x.b`;
+
+const readOwn = `
+select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms
+from intake
+where stream_a = $1 and stream_b = $2 and generation = $3
+order by n
+limit $4`;
+
+const readdress = `
+update intake
+set dst = $5::smallint, n = n + $4::bigint
+where stream_a = $1 and stream_b = $2 and generation = $3`;
 const readOne = `
 select i.stream_a, i.stream_b, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms,
   (select min(j.n) from intake j where j.stream_a = i.stream_a and j.stream_b = i.stream_b and j.generation = i.generation) as lowest
@@ -166,6 +188,19 @@ export async function countIntakeBytes(query: Query): Promise<Map<number, number
   return new Map(rows.map((r: { dst: number; bytes: bigint | string }) => [r.dst, Number(r.bytes)]));
 }
 
+/** What waits goes elsewhere first, so that what is offered again finds its place before it; then new rows. */
+export function writeIntake(
+  query: Query,
+  { readdressed, intake }: Pick<Writes, 'readdressed' | 'intake'>,
+  generation: number,
+): Promise<unknown>[] {
+  const sent = readdressed.map((moved) => readdressIntake(query, moved, generation));
+  if (intake.length > 0) sent.push(...insertIntake(query, intake, generation));
+  const shifted = readdressed.filter(({ shift }) => shift > 0);
+  if (shifted.length > 0) sent.push(moveIntakeStreams(query, shifted, generation));
+  return sent;
+}
+
 export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
   const values = [
     ...streamArrays(rows.map((r) => r.stream)),
@@ -185,11 +220,11 @@ export function insertIntake(query: Query, rows: readonly IntakeRow[], generatio
   const moved = [...next.values()];
   return [
     query({ name: 'intake-insert', text: insert, values }),
-    query({
-      name: 'intake-streams-move',
-      text: moveStreams,
-      values: [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.n)), generation],
-    }),
+    moveIntakeStreams(
+      query,
+      moved.map(({ stream, n: after }) => ({ stream, next: after })),
+      generation,
+    ),
   ];
 }
 
@@ -206,6 +241,43 @@ export function closeIntake(query: Query, closed: readonly ClosedIntake[], by: {
     ];
     return query({ name: 'intake-close', text: close, values });
   });
+}
+
+/** Lowest open number of each stream that has one. */
+export async function readLowestIntake(query: Query, streams: readonly Stream[], generation: number): Promise<Map<string, number>> {
+  const { rows } = await query({ name: 'intake-lowest', text: lowestOpen, values: [...streamArrays(streams), generation] });
+  return new Map(
+    rows.map((r: { stream_a: bigint; stream_b: bigint; lowest: bigint }) => [
+      streamKey({ a: r.stream_a, b: r.stream_b }),
+      Number(r.lowest),
+    ]),
+  );
+}
+
+/** Open intake of one stream, in its order. */
+export async function readOwnIntake(query: Query, stream: Stream, generation: number, limit: number): Promise<IntakeRow[]> {
+  const { rows } = await query({ name: 'intake-own', text: readOwn, values: [stream.a, stream.b, generation, limit] });
+  return rows.map(toRow);
+}
+
+/** Open intake of a stream goes elsewhere, with numbers higher by `shift`. Before the statement that inserts what comes first. */
+export function readdressIntake(query: Query, of: { stream: Stream; dst: number; shift: number }, generation: number): Promise<unknown> {
+  const { stream, dst, shift } = of;
+  return query({ name: 'intake-readdress', text: readdress, values: [stream.a, stream.b, generation, shift, dst] });
+}
+
+export function moveIntakeStreams(query: Query, moved: readonly { stream: Stream; next: number }[], generation: number): Promise<unknown> {
+  const values = [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.next)), generation];
+  return query({ name: 'intake-streams-move', text: moveStreams, values });
+}
+
+/** Everything decided of these streams, for any cell. */
+export async function readAllDecided(query: Query, streams: readonly Stream[]): Promise<{ key: DecidedKey; n: number }[]> {
+  const { rows } = await query({ name: 'decided-all', text: allDecided, values: streamArrays(streams) });
+  return rows.map((r: { stream_a: bigint; stream_b: bigint; cell: number; generation: bigint; n: bigint }) => ({
+    key: { stream: { a: r.stream_a, b: r.stream_b }, cell: r.cell, generation: Number(r.generation) },
+    n: Number(r.n),
+  }));
 }
 
 export const decidedKeyText = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;

@@ -33,7 +33,7 @@ from unnest($1::bigint[], $2::bigint[]) as x (l, s)
 where logs.log_id = any ($1::bigint[]) and logs.log_id = x.l`;
 
 const readStates = `
-select l.log_id, l.kind, l.epoch, l.version, l.low, l.high, g.title, g.members_max, g.creator
+select l.log_id, l.kind, l.epoch, l.epoch_base, l.version, l.low, l.high, g.title, g.members_max, g.creator
 from logs l
 left join lateral (select title, members_max, creator from groups where groups.log_id = l.log_id limit 1) as g on true
 where l.log_id = any ($1::bigint[])`;
@@ -48,6 +48,8 @@ select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, 
 from user_logs u, logs l
 where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
 
+const unsettled = `
+select log_id, status from logs where status > 2 order by log_id limit $1`;
 // Only if it still is what was looked at: a head that moved on has been compared by its next entry.
 const freezeText = `
 update logs set status = 2 where log_id = $1 and epoch = $2 and head = $3 and head_hash <> $4 and status = 0`;
@@ -63,8 +65,8 @@ on conflict (log_id) do nothing`;
 
 const kindNumbers = { direct: 1, group: 2, self: 3 } as const;
 const kindNames: readonly LogKind[] = ['direct', 'direct', 'group', 'self'];
-const statusNumbers = { open: 0, opening: 1, frozen: 2 } as const;
-const statusNames: readonly LogStatus[] = ['open', 'opening', 'frozen'];
+const statusNumbers = { open: 0, opening: 1, frozen: 2, intake: 3, stopped: 4 } as const;
+const statusNames: readonly LogStatus[] = ['open', 'opening', 'frozen', 'intake', 'stopped'];
 
 export const kindName = (number: number): LogKind => kindNames[number] ?? 'group';
 
@@ -170,6 +172,12 @@ export function updateStarts(query: Query, rows: readonly { log: bigint; start: 
   return query({ name: 'logs-starts', text: moveStarts, values: [int8Array(rows.map((r) => r.log)), int8Array(rows.map((r) => r.start))] });
 }
 
+/** Logs of this cell that give no seq yet, or not to everybody. */
+export async function readUnsettled(query: Query, limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
+  const { rows } = await query({ name: 'logs-unsettled', text: unsettled, values: [limit] });
+  return rows.map((row: { log_id: bigint; status: number }) => ({ log: row.log_id, status: statusNames[row.status] ?? 'frozen' }));
+}
+
 /** A user's self log has the user's id. Doing it again changes nothing. */
 export function insertSelfLog(query: Query, user: bigint, epoch: bigint, nowMs: number): Promise<unknown> {
   return query({ name: 'logs-insert-self', text: insertSelf, values: [user, epoch, nowMs, chainStart] });
@@ -179,6 +187,7 @@ export interface StateRow {
   log_id: bigint;
   kind: number;
   epoch: bigint;
+  epoch_base: bigint;
   version: bigint;
   low: bigint;
   high: bigint;

@@ -3,22 +3,23 @@
 import type { Chain } from '@weft/proto/chain.ts';
 import { chained, checkPointBelow, genesis } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import type { EntriesTable, Query, Range } from './entries-table.ts';
 import { readCheckPoint } from './log-hashes-table.ts';
 
 interface Ground {
   readonly entries: EntriesTable;
   readonly chain: Chain;
-  readonly epoch: bigint;
+  readonly epochs: readonly EpochStart[];
 }
 
 /** from <= seq <= to, ascending. */
-export async function readProved(query: Query, range: Range, { entries, chain, epoch }: Ground): Promise<Entry[]> {
+export async function readProved(query: Query, range: Range, { entries, chain, epochs }: Ground): Promise<Entry[]> {
   const { log, from, limit } = range;
   const below = checkPointBelow(from);
   // The entries first: what they show is committed, so their check point is found a moment later.
   const [read, point] = await Promise.all([
-    entries.readForwards(query, { ...range, from: below + 1, limit: limit + from - 1 - below }, epoch),
+    entries.readForwards(query, { ...range, from: below + 1, limit: limit + from - 1 - below }, epochs),
     from > 1 ? readCheckPoint(query, log, from - 1) : genesis,
   ]);
   const proved = prove(chain, point ?? genesis, read);
@@ -27,16 +28,16 @@ export async function readProved(query: Query, range: Range, { entries, chain, e
 
 /** from <= seq < to, the last `limit`, ascending. */
 export async function readProvedBack(query: Query, range: Range, ground: Ground): Promise<Entry[]> {
-  const { entries, chain, epoch } = ground;
+  const { entries, chain, epochs } = ground;
   const guessed = await readGuessed(query, range, ground);
   if (guessed) return guessed;
-  const read = await entries.readBackwards(query, range, epoch);
+  const read = await entries.readBackwards(query, range, epochs);
   const first = read[0]?.seq ?? 1;
   if (first === 1) return prove(chain, genesis, read);
   const { log } = range;
   const below = checkPointBelow(first);
   const [between, point] = await Promise.all([
-    entries.readForwards(query, { log, from: below + 1, to: first - 1, limit: first - 1 - below }, epoch),
+    entries.readForwards(query, { log, from: below + 1, to: first - 1, limit: first - 1 - below }, epochs),
     readCheckPoint(query, log, first - 1),
   ]);
   return prove(chain, point ?? genesis, [...between, ...read]).filter((entry) => entry.seq >= first);

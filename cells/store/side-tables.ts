@@ -1,10 +1,12 @@
 // What a node keeps in SQL beside its write transactions: marks, the bound of the outbox, frames nobody understood.
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Regained } from '../delivery/ownership.ts';
 import { parkFrame } from './cell-tables.ts';
 import type { Query } from './entries-table.ts';
 import { freezeForked, type HeadHash, readHeadHashes } from './logs-table.ts';
 import { type Mark, mergeMarks, readWaitingMarks, toldMarks, waitMarks } from './marks-table.ts';
 import { countOutbox, dropOldestFrames } from './outbox-table.ts';
+import { readRegained, writeRegained } from './regained-table.ts';
 import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from './witnessed-heads-table.ts';
 
 export interface SideTables {
@@ -29,6 +31,8 @@ export interface SideTables {
   readWitnessedHeads(logs: readonly bigint[]): Promise<Map<bigint, SignedHead>>;
   upsertWitnessedHeads(heads: readonly SignedHead[]): Promise<unknown>;
   forgetWitnessedHeads(signedBeforeMs: number): Promise<unknown>;
+  /** Which cells have given back what a restore lost, in this generation. */
+  regained(generation: number): Regained;
 }
 
 export const sideTables = (query: Query): SideTables => ({
@@ -44,4 +48,8 @@ export const sideTables = (query: Query): SideTables => ({
   readWitnessedHeads: (logs) => readWitnessedHeads(query, logs),
   upsertWitnessedHeads: (heads) => upsertWitnessedHeads(query, heads),
   forgetWitnessedHeads: (signedBeforeMs) => forgetWitnessedHeads(query, signedBeforeMs),
+  regained: (generation) => ({
+    read: () => readRegained(query, generation),
+    regained: async (cell) => void (await writeRegained(query, { cell, generation, isLost: false })),
+  }),
 });

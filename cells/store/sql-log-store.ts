@@ -6,12 +6,14 @@ import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlS
 import type pg from 'pg';
 import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
   type Facts,
   type IntakeRow,
   KeyTaken,
   type LogRow,
+  type LogStatus,
   type LogStore,
   MaybeCommitted,
   type OutboxRow,
@@ -23,17 +25,19 @@ import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-
 import { addToBooks } from './books-table.ts';
 import { queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
-import { closeIntake, insertIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers } from './intake-tables.ts';
+import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
+import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
-import { insertLogs, readLog, readLogForUser, updateLogs, updateStarts } from './logs-table.ts';
+import { insertLogs, readLog, readLogForUser, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
+import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { readProved, readProvedBack } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
-import { loadStates, readFacts } from './write-facts.ts';
+import { LaneGone, loadStates, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
 
 export interface SqlLogStoreOptions {
@@ -48,10 +52,14 @@ export interface SqlLogStoreOptions {
   readonly cell: number;
   readonly node: number;
   readonly generation: number;
+  /** This node's lanes are gone: another life of the store began. */
+  readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
 }
 
+/** An epoch moves once in a long while: twice during one read is a bug. */
+const epochReadsMax = 5;
 /** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
 export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
@@ -87,6 +95,7 @@ export class SqlLogStore implements LogStore {
     } catch (thrown) {
       if (session) await this.#rollback(session, lane);
       const error = failed[0] ?? thrown;
+      if (error instanceof LaneGone) this.#options.laneGone?.();
       if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
       if (decided && (isConnectionLost(error) || sqlState(error) === '40003')) throw new MaybeCommitted(String(error), { cause: error });
       if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
@@ -105,14 +114,16 @@ export class SqlLogStore implements LogStore {
     }
     const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
     if (changes.length > 0) sent.push(...writeMembership(query, changes));
+    if (writes.truncated.length > 0) sent.push(...moveOrphans(query, writes.truncated, now));
     if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
     if (writes.emptied.length > 0) sent.push(entries.empty(query, writes.emptied));
     if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
     if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
     if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
+    if (writes.epochs.length > 0) sent.push(...writeEpochs(query, writes.epochs));
     if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
     if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
-    if (writes.intake.length > 0) sent.push(...insertIntake(query, writes.intake, generation));
+    sent.push(...writeIntake(query, writes, generation));
     if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
     if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
     if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
@@ -163,9 +174,8 @@ export class SqlLogStore implements LogStore {
     if (this.#pairs.size > this.#options.pairsMax) this.#pairs.delete(this.#pairs.keys().next().value as string);
   }
 
-  async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
-    const state = await this.state(log);
-    return state ? this.#read((query) => readProved(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch })) : [];
+  readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => readProved(query, { log, from, to, limit }, { ...this.#options, epochs }));
   }
 
   /** The place of an author's append, known by its id. */
@@ -173,17 +183,25 @@ export class SqlLogStore implements LogStore {
     return this.#read((query) => this.#options.entries.findOne(query, author, clientEntryId));
   }
 
-  async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
-    const state = await this.state(log);
-    return state ? this.#read((query) => this.#options.entries.readState(query, { log, upTo }, state.epoch)) : [];
+  readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => this.#options.entries.readState(query, { log, upTo }, epochs));
   }
 
   /** The last `limit` entries with from <= seq < before, ascending. */
-  async readBack(range: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
-    const state = await this.state(range.log);
-    if (!state) return [];
-    const { log, from, before: to, limit } = range;
-    return this.#read((query) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epoch: state.epoch }));
+  readBack({ log, from, before: to, limit }: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
+    return this.#readEntries(log, (query, epochs) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epochs }));
+  }
+
+  /** The list in memory may be older than the entries: it is right if the epoch, read after them, is its last. */
+  async #readEntries(log: bigint, read: (query: Query, epochs: readonly EpochStart[]) => Promise<Entry[]>): Promise<Entry[]> {
+    for (let attempt = 0; attempt < epochReadsMax; attempt++) {
+      const state = await this.state(log);
+      if (!state) return [];
+      const [entries, epoch] = await this.#read((query) => Promise.all([read(query, state.epochs), readCurrentEpoch(query, log)]));
+      if (epoch === state.epoch) return entries;
+      this.forgetState(log);
+    }
+    throw new RunAgain('the epoch moves on while it is read');
   }
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
@@ -290,6 +308,10 @@ export class SqlLogStore implements LogStore {
 
   async noteBehind(rows: readonly BehindRow[]): Promise<void> {
     await this.#read((query) => upsertBehind(query, rows));
+  }
+
+  unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
+    return this.#read((query) => readUnsettled(query, limit));
   }
 
   async forgetBehind(log: bigint): Promise<void> {

@@ -1,9 +1,24 @@
 // The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
+import { epochParts } from '@weft/proto/positions.ts';
+import { settledAtOnceMax } from '../delivery/decide-owner.ts';
 import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
-import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '../delivery/ports.ts';
+import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '../delivery/ports.ts';
+import { cellLimits } from '../limits.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
-import { countOpenIntake, decidedKeyText, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, waitingKey } from './intake-tables.ts';
+import { readEarlierEpochs } from './epochs-table.ts';
+import {
+  countOpenIntake,
+  decidedKeyText,
+  findWaitingIntake,
+  lockIntakeStreams,
+  readAllDecided,
+  readDecidedNumbers,
+  readLowestIntake,
+  readOwnIntake,
+  waitingKey,
+} from './intake-tables.ts';
 import { kindName, lockLogs, readStateRows } from './logs-table.ts';
 import { findPairLogs, readCells, readMembers } from './membership-tables.ts';
 import type { StateCache } from './state-cache.ts';
@@ -11,6 +26,10 @@ import type { StateCache } from './state-cache.ts';
 const lockLane = `
 select 1 from lanes where node = $1 and lane = $2 for update`;
 
+/** The store is in another life than this node: nothing may be written any more. */
+export class LaneGone extends Error {
+  override readonly name = 'LaneGone';
+}
 // For this transaction only.
 const waitForLocks = `
 select set_config('lock_timeout', $1, true)`;
@@ -34,13 +53,23 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
-  const [, , , rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([begun, patience, laneHeld, locked, known, decided, opened]);
-  const states = await readStates(query, rows, options.states);
-  const [headers, intake] = await Promise.all([
-    readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),
-    readIntakeFacts(query, { keys, states, generation: options.generation, cell: options.cell }),
+  const [, , heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([
+    begun,
+    patience,
+    laneHeld,
+    locked,
+    known,
+    decided,
+    opened,
   ]);
-  return new LockedFacts({ rows, states, headers, intake, pairs, decided: decidedNumbers });
+  if (heldLane.rows.length === 0) throw new LaneGone();
+  const states = await readStates(query, rows, options.states);
+  const [headers, intake, above] = await Promise.all([
+    readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),
+    readIntakeFacts(query, { keys, rows, states, generation: options.generation, cell: options.cell }),
+    readAbove(query, { keys, states, entries: options.entries }),
+  ]);
+  return new LockedFacts({ rows, states, headers, intake, above, pairs, decided: decidedNumbers });
 }
 
 /** States of the locked logs: from the cache where its version is the row's, else from SQL. */
@@ -58,12 +87,17 @@ async function readStates(query: Query, rows: ReadonlyMap<bigint, LogRow>, cache
 
 export async function loadStates(query: Query, logs: readonly bigint[]): Promise<LogState[]> {
   const [rows, members, cells] = await Promise.all([readStateRows(query, logs), readMembers(query, logs), readCells(query, logs)]);
+  const earlier = await readEarlierEpochs(
+    query,
+    rows.flatMap((row) => (row.epoch_base > 0n ? [row.log_id] : [])),
+  );
   return rows.map((row) => {
     const kind = kindName(row.kind);
     return {
       log: row.log_id,
       kind,
       epoch: row.epoch,
+      epochs: [...(earlier.get(row.log_id) ?? []), { epoch: row.epoch, base: Number(row.epoch_base) }],
       version: Number(row.version),
       title: row.title ?? '',
       membersMax: Number(row.members_max ?? 2n),
@@ -99,10 +133,10 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });
   }
   if (at.length === 0 && keys.targets.length === 0) return noHeaders;
-  const epochOf = (log: bigint): bigint => states.get(log)?.epoch ?? 0n;
+  const epochsOf = (log: bigint): readonly EpochStart[] => states.get(log)?.epochs ?? [];
   const [headers, targets] = await Promise.all([
-    at.length > 0 ? entries.readHeaders(query, at, epochOf) : [],
-    keys.targets.length > 0 ? entries.readTargets(query, keys.targets, epochOf) : [],
+    at.length > 0 ? entries.readHeaders(query, at, epochsOf) : [],
+    keys.targets.length > 0 ? entries.readTargets(query, keys.targets, epochsOf) : [],
   ]);
   return {
     targets: new Map(targets.map((e) => [`${e.log}:${e.seq}`, e])),
@@ -113,8 +147,23 @@ async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries 
 
 const noHeaders: Headers = { byKey: new Map(), bySeq: new Map(), targets: new Map() };
 
+/** What may be given up. */
+async function readAbove(
+  query: Query,
+  { keys, states, entries }: Pick<KnownOptions, 'keys' | 'states' | 'entries'>,
+): Promise<Map<bigint, Entry[]>> {
+  const found = new Map<bigint, Entry[]>();
+  for (const { log, above } of keys.cuts) {
+    const epochs = states.get(log)?.epochs;
+    const range = { log, from: above + 1, to: Number.MAX_SAFE_INTEGER, limit: cellLimits.orphansOfferedMax };
+    if (epochs) found.set(log, await entries.readForwards(query, range, epochs));
+  }
+  return found;
+}
+
 interface IntakeOptions {
   readonly keys: WriteKeys;
+  readonly rows: ReadonlyMap<bigint, LogRow>;
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly cell: number;
   readonly generation: number;
@@ -124,33 +173,47 @@ interface IntakeFacts {
   readonly next: ReadonlyMap<string, number>;
   readonly waiting: ReadonlySet<string>;
   readonly open: ReadonlyMap<bigint, number>;
+  readonly lowest: ReadonlyMap<string, number>;
+  readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
+  readonly own: ReadonlyMap<string, readonly IntakeRow[]>;
 }
 
-async function readIntakeFacts(query: Query, { keys, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
+async function readIntakeFacts(query: Query, { keys, rows, states, cell, generation }: IntakeOptions): Promise<IntakeFacts> {
   const streams = new Map<string, Stream>();
   const ids: { author: bigint; clientEntryId: bigint }[] = [];
   for (const intake of keys.intakes) {
     const state = states.get(intake.log);
-    const stream = intake.stream ?? (state && ownerOf(state) !== cell ? streamOf(state) : undefined);
+    const isElsewhere =
+      state && (ownerOf(state) !== cell || rows.get(intake.log)?.status !== 'open' || epochParts(state.epoch).generation !== generation);
+    const stream = intake.stream ?? (isElsewhere ? streamOf(state) : undefined);
     if (stream) streams.set(streamKey(stream), stream);
     if (stream || intake.log === 0n) ids.push(intake);
   }
-  if (ids.length === 0) return noIntake;
+  const moving = keys.moves.flatMap((log) => states.get(log) ?? []).map(streamOf);
+  for (const stream of moving) streams.set(streamKey(stream), stream);
+  if (ids.length === 0 && moving.length === 0) return noIntake;
   const ordered = [...streams.values()].sort((x, y) => (x.a === y.a ? (x.b < y.b ? -1 : 1) : x.a < y.a ? -1 : 1));
   const next = ordered.length > 0 ? lockIntakeStreams(query, ordered, generation) : Promise.resolve(new Map<string, number>());
-  const waiting = findWaitingIntake(query, ids);
+  const waiting = ids.length > 0 ? findWaitingIntake(query, ids) : Promise.resolve(new Set<string>());
   const open = countOpenIntake(query, [...new Set(ids.map((i) => i.author))]);
-  const found = await Promise.all([next, waiting, open]);
-  return { next: found[0], waiting: found[1], open: found[2] };
+  const lowest = moving.length > 0 ? readLowestIntake(query, moving, generation) : Promise.resolve(new Map<string, number>());
+  const decided = moving.length > 0 ? readAllDecided(query, moving) : Promise.resolve([]);
+  const settling = keys.settles.flatMap((log) => states.get(log) ?? []).map(streamOf);
+  const own = Promise.all(
+    settling.map(async (stream) => [streamKey(stream), await readOwnIntake(query, stream, generation, settledAtOnceMax + 1)] as const),
+  );
+  const found = await Promise.all([next, waiting, open, lowest, decided, own]);
+  return { next: found[0], waiting: found[1], open: found[2], lowest: found[3], decided: found[4], own: new Map(found[5]) };
 }
 
-const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map() };
+const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map(), lowest: new Map(), decided: [], own: new Map() };
 
 interface LockedOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly headers: Headers;
   readonly intake: IntakeFacts;
+  readonly above: ReadonlyMap<bigint, readonly Entry[]>;
   readonly pairs: ReadonlyMap<string, bigint>;
   readonly decided: ReadonlyMap<string, number>;
 }
@@ -197,5 +260,21 @@ class LockedFacts implements Facts {
 
   decided(key: DecidedKey): number {
     return this.#found.decided.get(decidedKeyText(key)) ?? 0;
+  }
+
+  decidedOf(stream: Stream): readonly { readonly key: DecidedKey; readonly n: number }[] {
+    return this.#found.intake.decided.filter(({ key }) => streamKey(key.stream) === streamKey(stream));
+  }
+
+  lowestIntake(stream: Stream): number | undefined {
+    return this.#found.intake.lowest.get(streamKey(stream));
+  }
+
+  ownIntake(stream: Stream): readonly IntakeRow[] {
+    return this.#found.intake.own.get(streamKey(stream)) ?? [];
+  }
+
+  above(log: bigint): readonly Entry[] {
+    return this.#found.above.get(log) ?? [];
   }
 }

@@ -9,11 +9,14 @@ export class WriteSessions implements AsyncDisposable {
   readonly #open = new Map<number, Promise<pg.Client>>();
 
   readonly #purpose: 'lane' | 'read';
+  readonly #check: ((client: pg.Client) => Promise<void>) | undefined;
 
-  constructor(url: string, log: Log, purpose: 'lane' | 'read' = 'lane') {
+  /** `check`: of each new session, before it is used. */
+  constructor(url: string, log: Log, purpose: 'lane' | 'read' = 'lane', check?: (client: pg.Client) => Promise<void>) {
     this.#url = url;
     this.#log = log;
     this.#purpose = purpose;
+    this.#check = check;
   }
 
   /** The lane's session; rejects when the store cannot be reached now. */
@@ -24,8 +27,9 @@ export class WriteSessions implements AsyncDisposable {
       name: `weft-${this.#purpose}-${lane}`,
       log: this.#log,
       durable: this.#purpose === 'lane',
-    }).then((client) => {
+    }).then(async (client) => {
       client.on('end', () => this.#forget(lane, opening));
+      await this.#check?.(client);
       return client;
     });
     opening.catch(() => this.#forget(lane, opening));

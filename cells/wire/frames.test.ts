@@ -43,7 +43,7 @@ test('a push is the frame the generated codec would write', () => {
 test('a page is the frame the generated codec would read', () => {
   fc.assert(
     fc.property(requestId, run, (re, { log, entries }) => {
-      const page = { log, head: undefined, visibleFrom: 3n, end: true, pending: [], entries: [] };
+      const page = { log, head: undefined, visibleFrom: 3n, end: true, pending: [], epochs: [], entries: [] };
       const frame = ServerFrame.decode(encodePage(re, Page.encode(page).finish(), entries));
       assert.deepEqual(frame, { re: BigInt(re), event: { $case: 'page', value: { ...page, entries: entries.map(toWire) } } });
     }),

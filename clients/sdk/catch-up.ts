@@ -9,7 +9,7 @@ import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
 import { asFault } from './line.ts';
-import type { LogView } from './log-view.ts';
+import { beginsOf, type LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import type { Requests } from './requests.ts';
 
@@ -127,13 +127,11 @@ export class CatchUp {
     this.#watch(view);
   }
 
-  /** The user was removed at this seq. False for the end of an older membership: what is held began after it. */
   leftLog(log: bigint, until: number): boolean {
     const view = this.#holdings.open(log);
-    if (!view.left && until <= view.origin) return false;
-    view.leave();
+    const left = view.leave(until);
     this.#holdings.touch(view);
-    return true;
+    return left;
   }
 
   noteHeads(heads: Heads): void {
@@ -296,6 +294,7 @@ export class CatchUp {
       this.#holdings.touch(view);
       this.#events.anchored(view);
     }
+    for (const begin of view.learnEpochs(beginsOf(page), page.head?.epoch ?? 0n)) this.#truncate(view, begin);
     const before = view.head;
     this.takeWire(page.entries);
     if (page.head !== undefined) this.#noteHead(page.head);

@@ -4,11 +4,13 @@ import {
   Created,
   Deleted,
   Edited,
+  Handover,
   LogJoined,
   LogLeft,
   MembersAdded,
   MembersRemoved,
   Refused,
+  Takeover,
 } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 import type { Entry, EntryBody } from './entry.ts';
@@ -22,6 +24,8 @@ const kinds: Readonly<Record<EntryBody['$case'], number>> = {
   created: 16,
   membersAdded: 17,
   membersRemoved: 18,
+  handover: 19,
+  takeover: 20,
   logJoined: 24,
   logLeft: 25,
   appendRefused: 26,
@@ -46,6 +50,10 @@ function bytesOf(body: EntryBody): Uint8Array {
       return MembersAdded.encode(body.value).finish();
     case 'membersRemoved':
       return MembersRemoved.encode(body.value).finish();
+    case 'handover':
+      return Handover.encode(body.value).finish();
+    case 'takeover':
+      return Takeover.encode(body.value).finish();
     case 'logJoined':
       return LogJoined.encode(body.value).finish();
     case 'logLeft':

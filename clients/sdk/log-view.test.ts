@@ -202,11 +202,20 @@ describe('the view of a log', () => {
     assert.equal(reader.view.entries[0]?.seq, reader.view.start);
   });
 
+  it('is not left by the end of an older membership', () => {
+    const reader = new Reader();
+    reader.view.anchor(6, 1n);
+    assert.equal(reader.view.leave(6), false);
+    assert.equal(reader.view.left, false);
+    assert.equal(reader.view.leave(9), true);
+    assert.equal(reader.view.left, true);
+  });
+
   it('keeps nothing of a log that was left, and begins anew when joined again', () => {
     const reader = new Reader();
     reader.view.anchor(0, 1n);
     reader.take(entryAt(1));
-    reader.view.leave();
+    reader.view.leave(Number.POSITIVE_INFINITY);
     reader.take(entryAt(2));
     assert.deepEqual([reader.view.entries.length, reader.view.behind], [0, false]);
     reader.view.anchor(8, 1n);

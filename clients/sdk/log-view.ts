@@ -11,6 +11,16 @@ export interface KnownHead extends Position {
   readonly ord?: number;
 }
 
+/** An epoch begins after `base`. */
+export interface Begin {
+  readonly epoch: bigint;
+  readonly base: number;
+}
+
+/** Of a page: every epoch of its log. */
+export const beginsOf = ({ epochs }: { readonly epochs: readonly { epoch: bigint; base: bigint }[] }): Begin[] =>
+  epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
+
 export class LogView {
   readonly log: bigint;
   /** The log's epoch as far as it is known; the newest entry's may be older. */
@@ -36,7 +46,9 @@ export class LogView {
   /** Epoch of the newest entry held; 0 when there is none. */
   #entryEpoch = 0n;
   /** Where newer epochs began, as the cell told: an older entry above such a base was given up. */
-  readonly #begins: { readonly epoch: bigint; readonly base: number }[] = [];
+  readonly #begins: Begin[] = [];
+  /** Newest epoch a head named, while it is not known where it begins. */
+  #newest = 0n;
   readonly #held = new Map<number, Entry>();
   #heldSinceMs = Number.POSITIVE_INFINITY;
 
@@ -49,7 +61,7 @@ export class LogView {
   }
 
   get behind(): boolean {
-    return !this.left && (this.#held.size > 0 || this.known > this.head);
+    return !this.left && (this.#held.size > 0 || this.known > this.head || this.#newest > this.epoch);
   }
 
   /** Seq of the oldest entry in memory; head + 1 when there is none. */
@@ -104,11 +116,33 @@ export class LogView {
     if (this.left || head.epoch < this.epoch) return undefined;
     if (head.epoch > this.epoch && head.seq < this.head) return head.seq;
     if (head.seq > this.known) this.known = head.seq;
-    if (head.epoch > this.epoch) this.epoch = head.epoch;
+    if (head.epoch > this.epoch) {
+      // Entries are held of an epoch that is over: where it ended, a page tells.
+      if (this.head > 0 && this.epoch !== 0n) {
+        this.#newest = head.epoch;
+        return undefined;
+      }
+      this.epoch = head.epoch;
+    }
     // What a new log brought while nobody was connected is news to whoever listens: a page will tell where it begins.
     const skips = this.anchored ? !this.wanted && head.seq > this.head : !this.wanted || (first && this.#held.size === 0);
     if (skips) this.#jump(head);
     return undefined;
+  }
+
+  /**
+   * All epochs of the log, oldest first, as a page tells them; none where there is only one. The result are those that are
+   * news, each to be truncated to.
+   */
+  learnEpochs(epochs: readonly Begin[], current: bigint): readonly Begin[] {
+    this.#newest = 0n;
+    if (current <= this.epoch) return [];
+    const known = epochs.findLastIndex(({ epoch }) => epoch <= this.epoch);
+    const newer = epochs.slice(known + 1);
+    const isListed = epochs[known]?.epoch === this.epoch;
+    // An epoch that is in no list was given up with all it gave.
+    const parted = isListed ? undefined : epochs[Math.max(known, 0)];
+    return parted && newer[0] ? [{ epoch: newer[0].epoch, base: parted.base }, ...newer] : newer;
   }
 
   /** The next seq to fetch, if it is time to. */
@@ -151,6 +185,7 @@ export class LogView {
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
     if (epoch < this.epoch || this.left || !this.anchored) return false;
+    this.#forget(epoch);
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     const cut = this.head > base;
@@ -161,15 +196,18 @@ export class LogView {
       this.#entryEpoch = this.entries.at(-1)?.epoch ?? 0n;
     }
     this.epoch = epoch;
+    if (this.#newest <= epoch) this.#newest = 0n;
     return cut;
   }
 
-  /** The user is no member any more: nothing of the log stays readable here. */
-  leave(): void {
+  /** The user is no member any more: nothing of the log stays readable here. False for the end of an older membership. */
+  leave(until: number): boolean {
+    if (!this.left && until <= this.origin) return false;
     this.left = true;
     this.entries.length = 0;
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** The cell has nothing between the head and here for this reader. */
@@ -195,6 +233,12 @@ export class LogView {
   /** Of an ownership that ended: its seq belongs to a newer epoch. */
   #isOrphan(entry: Entry): boolean {
     return entry.epoch < this.#entryEpoch || this.#begins.some(({ epoch, base }) => entry.epoch < epoch && entry.seq > base);
+  }
+
+  /** An epoch begins at one place: what was told of it last counts. */
+  #forget(epoch: bigint): void {
+    const at = this.#begins.findIndex((begin) => begin.epoch === epoch);
+    if (at >= 0) this.#begins.splice(at, 1);
   }
 
   #jump(head: KnownHead): void {

@@ -138,6 +138,24 @@ describe('the outbox', () => {
     assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
   });
 
+  it('sends a faulted entry again although it was decided meanwhile: those behind it wait for it', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    const first = write(outbox, 'a');
+    const second = write(outbox, 'b');
+    owner.decide('later');
+    outbox.refused(first.id, 'not_allowed', '');
+    owner.decide('later');
+    await clock.advance(1_000);
+    assert.deepEqual(
+      owner.waiting.map(({ append }) => append.clientEntryId),
+      [first.id, second.id],
+    );
+    owner.decide('never');
+    owner.decide('accept');
+    assert.deepEqual([first.state, second.state], ['refused', 'accepted']);
+  });
+
   it('asks once more for what is pending in a log that was left: its entry would never be seen', async () => {
     const { outbox, owner, connect, clock } = open();
     connect();

@@ -31,6 +31,8 @@ interface Lane {
   faults: number;
   /** Not before this (monotonic ms). */
   heldUntilMs: number;
+  /** The first that was told to come again: the node decides nothing behind it before it does, even if it is decided by then. */
+  owed: Sent | undefined;
   /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
   left: boolean;
   /** A `later` fault came: everything unanswered must be answered before the first goes again. */
@@ -111,6 +113,7 @@ export class Outbox {
     this.#unanswered = 0;
     for (const lane of this.#lanes.values()) {
       lane.unanswered = 0;
+      lane.owed = undefined;
       lane.faulted = lane.heldUntilMs > this.#ports.clock.monotonic();
       for (const sent of lane.items) sent.become('queued');
     }
@@ -163,7 +166,17 @@ export class Outbox {
   #lane(key: string): Lane {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
-    const lane: Lane = { key, items: [], unanswered: 0, target: undefined, faults: 0, heldUntilMs: 0, left: false, faulted: false };
+    const lane: Lane = {
+      key,
+      items: [],
+      unanswered: 0,
+      target: undefined,
+      faults: 0,
+      heldUntilMs: 0,
+      owed: undefined,
+      left: false,
+      faulted: false,
+    };
     this.#lanes.set(key, lane);
     return lane;
   }
@@ -187,6 +200,9 @@ export class Outbox {
       if (lane.unanswered > 0) return;
       if (this.#ports.clock.monotonic() < lane.heldUntilMs) return this.#arm();
       lane.faulted = false;
+      const { owed } = lane;
+      lane.owed = undefined;
+      if (owed?.final === true) this.#send(lane, owed);
     }
     // What is queued is the end of the lane: what is before it was sent before it.
     let first = lane.items.length;
@@ -253,6 +269,7 @@ export class Outbox {
     // Those behind it say `earlier_faulted`: the pause is the first one's.
     if (lane.faulted) return;
     lane.faulted = true;
+    lane.owed = sent;
     lane.faults += 1;
     const pause = limits.backoffBaseMs * 2 ** Math.min(lane.faults - 1, 30);
     const jittered = (this.#ports.random.next() * Math.min(limits.backoffMsMax, pause)) / 2;

@@ -94,7 +94,7 @@ Real processes under real faults: written by \`npm run faults -- --record\`, not
 violated; an empty field was not judged. [invariants.md](invariants.md) says what they mean, [../tests/faults/README.md](../tests/faults/README.md) how it is done.
 
 Commit ${commit}, ${date}, seed ${seed}, ${machine}, ${place}. The latency of cells that were not hit was ${judgesLatency ? 'judged (I12)' : 'measured and not judged: other work shared the machine'}.
-Power cuts are a run of their own: \`npm run powercut\`.
+A fault of the list that is not in the table was not in this run. Power cuts are a run of their own: \`npm run powercut\`.
 
 ${row(head)}
 ${row(head.map(() => '---'))}

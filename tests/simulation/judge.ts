@@ -1,6 +1,7 @@
 // Judges one simulated run: the history checker's invariants, and what it cannot know because it sees no state: who might
 // write, how many members, what every copy and every table must look like once all is quiet.
-import { type Entry, isContent, kinds } from '@weft/cells/delivery/entry.ts';
+import { type Entry, isContent, isOwnership, kinds } from '@weft/cells/delivery/entry.ts';
+import { ownedUpTo } from '@weft/cells/delivery/epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
@@ -59,7 +60,10 @@ export function unsettled(cells: readonly MemoryCell[]): string[] {
   for (const { owner, copies } of sharedLogs(cells)) {
     for (const { cell, stored, until } of copies) {
       const due = until === 0 ? owner.row.head : until;
-      if ((stored?.row.head ?? 0) !== due) found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
+      // A former owner without members keeps what it gave.
+      const wasOwner = until !== 0 && stored !== undefined && (ownedUpTo(stored.state.epochs, cell.number) ?? 0) >= due;
+      if ((stored?.row.head ?? 0) !== due && !wasOwner)
+        found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
     }
   }
   return found;
@@ -93,7 +97,8 @@ function wrongInLog({ owner }: Shared): string[] {
     ord += isContent(entry.kind) ? 1 : 0;
     if (entry.ord !== ord || entry.ts < ts) found.push(`log ${log} seq ${seq}: ord ${entry.ord}, ts ${entry.ts}`);
     ts = entry.ts;
-    if (state && !state.members.has(entry.author)) found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
+    if (state && !isOwnership(entry.kind) && !state.members.has(entry.author))
+      found.push(`I10: log ${log} seq ${seq} is by ${entry.author}, no member`);
     if (entry.kind === kinds.created) state = stateAfterCreation(entry);
     else if (!isContent(entry.kind)) state = state && stateAfter(state, entry);
     if (!state) return [...found, `log ${log} seq ${seq} leaves no state`];

@@ -45,6 +45,10 @@ export const lying =
           waiting: (author, id, stream) => facts.waiting(author, id, stream),
           openIntake: (author) => facts.openIntake(author),
           decided: (key) => facts.decided(key),
+          decidedOf: (stream) => facts.decidedOf(stream),
+          lowestIntake: (stream) => facts.lowestIntake(stream),
+          ownIntake: (stream) => facts.ownIntake(stream),
+          above: (log) => facts.above(log),
           ...change(facts, keys),
         };
         return decide(changed);

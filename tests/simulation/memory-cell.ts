@@ -3,7 +3,7 @@
 import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
 import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
 import type { Mark } from '@weft/cells/delivery/marks.ts';
-import type { IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import type { DecidedKey, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
 import { chainStart } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 
@@ -43,6 +43,10 @@ export class MemoryCell {
   readonly openIntake = new Map<bigint, number>();
   readonly nextIntake = new Map<string, number>();
   readonly decided = new Map<string, number>();
+  /** What a newer epoch gave up. */
+  readonly orphans: Entry[] = [];
+  /** Cells that have given back what a restore lost. */
+  readonly regained = new Map<number, boolean>();
   readonly outbox = new Map<number, Map<bigint, OutboxRow>>();
   readonly behind = new Map<bigint, { log: bigint; known: number; src: number }>();
   readonly marks = new Map<string, Mark>();
@@ -118,6 +122,7 @@ export class MemoryCell {
     for (const { after } of writes.states) this.#log(after.log).state = after;
     for (const row of writes.rows) Object.assign(this.#log(row.log), { row: { ...row }, changedMs: nowMs });
     for (const { log, start } of writes.reopened) this.#log(log).start = start;
+    for (const { log, base } of writes.truncated) this.#giveUp(log, base);
     for (const entry of writes.entries) {
       const log = this.#log(entry.log);
       log.entries.set(entry.seq, entry);
@@ -130,6 +135,10 @@ export class MemoryCell {
     }
     for (const row of writes.userLogs) this.logsOf(row.user).set(row.log, row);
     for (const { pair, log } of writes.pairs) this.pairs.set(pairKey(pair), log);
+    for (const { stream, dst, shift, next } of writes.readdressed) {
+      for (const row of this.intakeOf(stream)) this.intake.set(intakeKey(row), { ...row, dst, n: row.n + shift });
+      if (shift > 0) this.nextIntake.set(streamKey(stream), next);
+    }
     for (const row of writes.intake) {
       this.intake.set(intakeKey(row), row);
       this.openIntake.set(row.author, (this.openIntake.get(row.author) ?? 0) + 1);
@@ -163,7 +172,7 @@ export class MemoryCell {
     const about = { kind: 'self' as const, epoch, version: 1, title: '', membersMax: 2, creator: user, low: user, high: 0n };
     this.logs.set(user, {
       row: { log: user, epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' },
-      state: { log: user, ...about, members, cells: new Map() },
+      state: { log: user, ...about, epochs: [{ epoch, base: 0 }], members, cells: new Map() },
       start: 0,
       changedMs: 0,
       entries: new Map(),
@@ -192,6 +201,32 @@ export class MemoryCell {
     return [...(this.logs.get(log)?.entries.values() ?? [])].filter((e) => isState(e.kind) && e.seq <= upTo).sort((a, b) => a.seq - b.seq);
   }
 
+  /** Own people's open appends of one stream, in their order. */
+  intakeOf(stream: IntakeRow['stream']): IntakeRow[] {
+    return [...this.intake.values()].filter((row) => streamKey(row.stream) === streamKey(stream)).sort((a, b) => a.n - b.n);
+  }
+
+  decidedOf(stream: IntakeRow['stream']): { key: DecidedKey; n: number }[] {
+    return [...this.decided].flatMap(([text, n]) => {
+      const [a, b, cell, generation] = text.split(':');
+      const key = { stream: { a: BigInt(a ?? 0), b: BigInt(b ?? 0) }, cell: Number(cell), generation: Number(generation) };
+      return streamKey(key.stream) === streamKey(stream) ? [{ key, n }] : [];
+    });
+  }
+
+  above(log: bigint, seq: number): Entry[] {
+    return [...(this.logs.get(log)?.entries.values() ?? [])].filter((e) => e.seq > seq).sort((a, b) => a.seq - b.seq);
+  }
+
+  #giveUp(log: bigint, base: number): void {
+    const stored = this.#log(log);
+    for (const entry of this.above(log, base)) {
+      this.orphans.push(entry);
+      stored.entries.delete(entry.seq);
+      stored.byKey.delete(entryKey(entry.author, entry.clientEntryId));
+    }
+  }
+
   #close(closed: Writes['closed'][number]): void {
     if (!this.intake.delete(intakeKey(closed))) return;
     const open = (this.openIntake.get(closed.author) ?? 1) - 1;
@@ -208,7 +243,7 @@ export class MemoryCell {
   #checkUnique(writes: Writes): void {
     for (const { row } of writes.created) if (this.logs.has(row.log)) throw new UniqueViolation(`log ${row.log}`);
     for (const { pair } of writes.pairs) if (this.pairs.has(pairKey(pair))) throw new UniqueViolation(`pair ${pairKey(pair)}`);
-    this.#checkEntries(writes.entries);
+    this.#checkEntries(writes);
     for (const row of writes.intake) {
       if (this.intake.has(intakeKey(row))) throw new UniqueViolation(`intake ${intakeKey(row)}`);
     }
@@ -220,13 +255,15 @@ export class MemoryCell {
     for (const row of writes.outbox) if (this.outboxOf(row.dst).has(row.id)) throw new UniqueViolation(`outbox ${row.id}`);
   }
 
-  #checkEntries(entries: readonly Entry[]): void {
+  #checkEntries({ entries, truncated }: Writes): void {
     const keys = new Set<string>();
     for (const { log, seq, author, clientEntryId } of entries) {
       const stored = this.logs.get(log);
       const key = entryKey(author, clientEntryId);
-      const twice = stored?.entries.has(seq) || keys.has(`${log}/${seq}`);
-      const known = this.uniqueEntries && (stored?.byKey.has(key) || keys.has(`${log}/${key}`));
+      const cut = truncated.find((each) => each.log === log)?.base ?? Number.POSITIVE_INFINITY;
+      const twice = (seq <= cut && stored?.entries.has(seq)) || keys.has(`${log}/${seq}`);
+      const isKept = stored?.byKey.has(key) === true && (stored.byKey.get(key) ?? 0) <= cut;
+      const known = this.uniqueEntries && (isKept || keys.has(`${log}/${key}`));
       if (twice || known) throw new UniqueViolation(`entry ${log}/${seq} ${key}`);
       keys.add(`${log}/${seq}`).add(`${log}/${key}`);
     }

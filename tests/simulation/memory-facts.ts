@@ -1,7 +1,7 @@
 // What one transaction found. Rows, states, entries and decided numbers are of the moment of the locks; intake of a later one.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { type LogState, type Pair, pairKey, type Stream, streamKey } from '@weft/cells/delivery/log-state.ts';
-import type { AppendKey, DecidedKey, Facts, LogRow, WriteKeys } from '@weft/cells/delivery/ports.ts';
+import { type LogState, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '@weft/cells/delivery/ports.ts';
 import { entryKey, intakeKey, type MemoryCell } from './memory-cell.ts';
 
 export class MemoryFacts implements Facts {
@@ -17,6 +17,9 @@ export class MemoryFacts implements Facts {
   readonly #waiting = new Set<string>();
   readonly #open = new Map<bigint, number>();
   readonly #next = new Map<string, number>();
+  readonly #above = new Map<bigint, readonly Entry[]>();
+  readonly #allDecided: { readonly key: DecidedKey; readonly n: number }[] = [];
+  readonly #own = new Map<string, IntakeRow[]>();
 
   constructor(cell: MemoryCell, keys: WriteKeys) {
     this.#cell = cell;
@@ -44,11 +47,18 @@ export class MemoryFacts implements Facts {
         if (entry) this.#stored.set(`${log}/${seq}`, header(entry));
       }
     }
+    for (const { log, above } of keys.cuts) this.#above.set(log, cell.above(log, above));
+    for (const stream of this.moving()) this.#allDecided.push(...cell.decidedOf(stream));
     for (const key of keys.decided) this.#decided.set(decidedKey(key), cell.decided.get(decidedKey(key)) ?? 0);
     for (const pair of keys.pairs) {
       const log = cell.pairs.get(pairKey(pair));
       if (log !== undefined) this.#pairs.set(pairKey(pair), log);
     }
+  }
+
+  /** Streams of logs whose owner may change. */
+  moving(): Stream[] {
+    return this.#keys.moves.flatMap((log) => this.states.get(log) ?? []).map(streamOf);
   }
 
   /** Once these streams are locked. */
@@ -58,6 +68,7 @@ export class MemoryFacts implements Facts {
     for (const author of authors) this.#open.set(author, cell.openIntake.get(author) ?? 0);
     const ids = new Set(this.#keys.intakes.map(({ author, clientEntryId }) => entryKey(author, clientEntryId)));
     for (const stream of streams) this.#next.set(streamKey(stream), cell.nextIntake.get(streamKey(stream)) ?? 1);
+    for (const stream of this.moving()) this.#own.set(streamKey(stream), cell.intakeOf(stream));
     if (ids.size === 0) return;
     for (const [key, row] of cell.intake) if (ids.has(entryKey(row.author, row.clientEntryId))) this.#waiting.add(key);
   }
@@ -92,6 +103,22 @@ export class MemoryFacts implements Facts {
 
   decided(key: DecidedKey): number {
     return this.#decided.get(decidedKey(key)) ?? 0;
+  }
+
+  decidedOf(stream: Stream): { readonly key: DecidedKey; readonly n: number }[] {
+    return this.#allDecided.filter(({ key }) => streamKey(key.stream) === streamKey(stream));
+  }
+
+  lowestIntake(stream: Stream): number | undefined {
+    return this.#own.get(streamKey(stream))?.[0]?.n;
+  }
+
+  ownIntake(stream: Stream): readonly IntakeRow[] {
+    return this.#own.get(streamKey(stream)) ?? [];
+  }
+
+  above(log: bigint): readonly Entry[] {
+    return this.#above.get(log) ?? [];
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type IntakeRow,
   KeyTaken,
   type LogRow,
+  type LogStatus,
   MaybeCommitted,
   type OutboxRow,
   RunAgain,
@@ -146,6 +147,12 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     for (const row of rows) this.#options.cell.noteBehind(row);
   }
 
+  async unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
+    await this.reach(false);
+    const found = [...this.#options.cell.logs.values()].filter(({ row }) => row.status === 'intake' || row.status === 'stopped');
+    return found.map(({ row }) => ({ log: row.log, status: row.status })).slice(0, limit);
+  }
+
   async forgetBehind(log: bigint): Promise<void> {
     await this.reach();
     this.#options.cell.behind.delete(log);
@@ -154,15 +161,17 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
   async #facts(transaction: Transaction, keys: WriteKeys): Promise<MemoryFacts> {
     const { cell, time, random } = this.#options;
     const found = new MemoryFacts(cell, keys);
-    if (keys.intakes.length === 0) return found;
+    if (keys.intakes.length === 0 && keys.moves.length === 0) return found;
     // Only what the first statements found tells which intake streams are needed: they are locked a moment later.
     await time.sleep(random.next() / 2);
     const streams = new Map<string, Stream>();
     for (const intake of keys.intakes) {
       const state = found.states.get(intake.log);
-      const stream = intake.stream ?? (state && ownerOf(state) !== cell.number ? streamOf(state) : undefined);
+      const isElsewhere = state && (ownerOf(state) !== cell.number || found.rows.get(intake.log)?.status !== 'open');
+      const stream = intake.stream ?? (isElsewhere ? streamOf(state) : undefined);
       if (stream) streams.set(streamKey(stream), stream);
     }
+    for (const stream of found.moving()) streams.set(streamKey(stream), stream);
     const ordered = [...streams.values()].sort((x, y) => compare(x.a, y.a) || compare(x.b, y.b));
     for (const stream of ordered) await cell.lock(transaction, `stream/${streamKey(stream)}`);
     found.readIntake(ordered);

@@ -1,5 +1,7 @@
 // Marks, parked frames, the outbox's bound and leases of one node over its cell's tables in memory.
+
 import type { Mark } from '@weft/cells/delivery/marks.ts';
+import type { Regained } from '@weft/cells/delivery/ownership.ts';
 import type { SideTables } from '@weft/cells/store/side-tables.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { Lease, Leases } from '@weft/runtime/lease.ts';
@@ -21,6 +23,11 @@ export class MemoryTables implements SideTables {
   constructor({ cell, reach }: MemoryTablesOptions) {
     this.#cell = cell;
     this.#reach = reach;
+  }
+
+  regained(): Regained {
+    const { regained } = this.#cell;
+    return { read: async () => regained, regained: async (cell) => void regained.set(cell, false) };
   }
 
   async mergeMarks(marks: readonly Mark[]): Promise<Mark[]> {

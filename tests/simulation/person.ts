@@ -230,8 +230,9 @@ export class Person {
     });
     weft.on('entry', (entry) => this.#shown(entry, life));
     weft.on('proof', (report) => {
-      // What was missing for a while is a fault of the ways, not of the history.
-      if (report.kind !== 'missing') this.options.failed(`I17: ${life} reports ${report.kind}`, new Error(plain(report)));
+      // What was missing or came twice and is right now is a fault of the ways, not of the history.
+      if (report.kind !== 'missing' && !report.repaired)
+        this.options.failed(`I17: ${life} reports ${report.kind}`, new Error(plain(report)));
     });
   }
 

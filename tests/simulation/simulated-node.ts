@@ -36,6 +36,8 @@ export interface SimulatedNodeOptions {
   readonly random: Random;
   readonly network: Supercluster;
   readonly storeFaults: StoreFaults;
+  /** What the directory signed about logs. */
+  readonly takeover: KnownPeers['takeover'];
   readonly knowsUser: (user: bigint) => boolean;
   readonly limits: DeliveryLimits;
   readonly heartbeatMs: number;
@@ -123,6 +125,7 @@ export class SimulatedNode {
     const leases = new MemoryLeases({ cell, clock, reach, holder: `${options.index}-${number}` });
     openCellDuties({
       ...options,
+      cell: cell.number,
       inboundBytesMax: 0,
       outbox: { rowsMax: cellLimits.outboxRowsMax, countMs: cellLimits.outboxCountEveryMs },
       ensureJobs: async () => undefined,
@@ -213,7 +216,7 @@ export class SimulatedNode {
 
 export const nameOf = (cell: number): string => `c${cell}`;
 
-function peersOf({ cell, cells, mutation }: SimulatedNodeOptions): KnownPeers {
+function peersOf({ cell, cells, mutation, takeover }: SimulatedNodeOptions): KnownPeers {
   const records = cells.map(({ number }) => CellRecord.fromPartial({ name: nameOf(number), number, generation: 1n }));
   const others = records.filter(({ number }) => number !== cell.number);
   return {
@@ -223,6 +226,7 @@ function peersOf({ cell, cells, mutation }: SimulatedNodeOptions): KnownPeers {
     generationOf: () => 1,
     homeOf: mutation.homeOf ?? birthCell,
     birthplace: (pair) => birthCell(pair.low),
+    takeover,
   };
 }
 

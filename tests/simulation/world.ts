@@ -16,6 +16,7 @@ import { judge, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { ConnectionLost, type StoreFaults } from './memory-log-store.ts';
 import { type Mutation, noMutation, valued } from './mutation.ts';
+import type { OwnerScenario } from './owner-changes.ts';
 import { Person } from './person.ts';
 import { forbidRealWorld } from './real-world.ts';
 import { drawShape, type Shape } from './shape.ts';
@@ -42,6 +43,8 @@ export interface WorldOptions {
   /** Instead of those drawn from the seed. */
   readonly faults?: readonly Fault[];
   readonly mutation?: Mutation;
+  /** Owners that change beside everything else. */
+  readonly owners?: OwnerScenario;
 }
 
 const startMs = idEpochMs + 1_000_000_000;
@@ -60,6 +63,7 @@ export class World implements Breakable {
   readonly events: HistoryEvent[] = [];
   readonly storeFaults: StoreFaults = { failBefore: 0, failAfter: 0, failRead: 0 };
   readonly bugs = new Set<string>();
+  readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
   readonly #seed: number;
   readonly #mutation: Mutation;
   readonly #random: Random;
@@ -67,7 +71,7 @@ export class World implements Breakable {
   readonly #users = new Set<bigint>();
   readonly #laterCells = new Set<number>();
 
-  constructor({ seed, shape, faults, mutation = noMutation }: WorldOptions) {
+  constructor({ seed, shape, faults, mutation = noMutation, owners }: WorldOptions) {
     // Each part draws from numbers of its own: what one needs more does not change the others.
     const drawn = seededRandom(seed * 4 + 1);
     this.shape = shape ?? drawShape(drawn);
@@ -89,6 +93,7 @@ export class World implements Breakable {
       for (let i = 0; i < this.shape.usersPerCell; i++) this.#signUp(cell, i);
       for (let node = 0; node < this.shape.nodes; node++) this.start(cell.number, node);
     }
+    owners?.(this, { random: seededRandom(seed * 4 + 5), untilMs: this.shape.chaosMs });
     this.faults = faults ?? drawFaults(drawn, { ...this.shape, people: this.people.length });
   }
 
@@ -108,6 +113,7 @@ export class World implements Breakable {
       random,
       network: this.network,
       storeFaults: this.storeFaults,
+      takeover: (log) => this.takeovers.get(log),
       knowsUser: (user) => this.#users.has(user),
       limits: this.shape.small ? smallLimits : deliveryLimits,
       heartbeatMs: this.shape.heartbeatMs,
@@ -123,7 +129,14 @@ export class World implements Breakable {
       rejected: (what) => this.trace.add(`rejected ${cell} ${what}`),
     });
     this.nodes.set(`${cell}.${index}`, node);
+    for (const log of this.takeovers.keys()) node.delivery.ownership.given(log);
     this.trace.add(`start ${cell}.${index}`);
+  }
+
+  /** The directory signs; every node hears of it. */
+  sign(log: bigint, takeover: { epoch: bigint; owner: number }): void {
+    this.takeovers.set(log, takeover);
+    for (const node of this.nodes.values()) if (node.alive) node.delivery.ownership.given(log);
   }
 
   kill(cell: number, index: number): void {

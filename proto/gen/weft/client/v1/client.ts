@@ -289,6 +289,10 @@ export interface Entry {
     | { $case: "membersAdded"; value: MembersAdded }
     | { $case: "membersRemoved"; value: MembersRemoved }
     | //
+    /** Written by the cell (author 0) where the ownership changes. */
+    { $case: "handover"; value: Handover }
+    | { $case: "takeover"; value: Takeover }
+    | //
     /** Only in self logs. */
     { $case: "logJoined"; value: LogJoined }
     | { $case: "logLeft"; value: LogLeft }
@@ -323,6 +327,32 @@ export interface MembersAdded {
 
 export interface MembersRemoved {
   users: bigint[];
+}
+
+/** The last entry of its epoch: the next one begins after it, at another cell. */
+export interface Handover {
+  /** The epoch that begins; its owner is in it. */
+  epoch: bigint;
+  /** What the old owner decided of each cell's intake of this log, so that the new one decides nothing twice. */
+  decided: Decided[];
+}
+
+export interface Decided {
+  cell: number;
+  generation: bigint;
+  n: bigint;
+}
+
+/** The first entry of its epoch, where no handover ended the one before: the owner was lost, or its store was restored. */
+export interface Takeover {
+  /** The epoch that ended just before this entry. */
+  after: bigint;
+}
+
+/** An epoch of a log begins after `base`. */
+export interface EpochStart {
+  epoch: bigint;
+  base: bigint;
 }
 
 /** Takes the place of an entry of the same author, whose body is emptied. */
@@ -515,6 +545,8 @@ export interface Page {
   end: boolean;
   /** The user's own appends to this log that the owner has not decided yet, in the order sent. */
   pending: Entry[];
+  /** Every epoch of the log, oldest first; empty while it has had only one. */
+  epochs: EpochStart[];
 }
 
 export interface SetMark {
@@ -1569,6 +1601,12 @@ export const Entry: MessageFns<Entry> = {
       case "membersRemoved":
         MembersRemoved.encode(message.body.value, writer.uint32(146).fork()).join();
         break;
+      case "handover":
+        Handover.encode(message.body.value, writer.uint32(154).fork()).join();
+        break;
+      case "takeover":
+        Takeover.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
       case "logJoined":
         LogJoined.encode(message.body.value, writer.uint32(194).fork()).join();
         break;
@@ -1721,6 +1759,22 @@ export const Entry: MessageFns<Entry> = {
             message.body = { $case: "membersRemoved", value: MembersRemoved.decode(reader, reader.uint32()) };
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.body = { $case: "handover", value: Handover.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "takeover", value: Takeover.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 24: {
             if (tag !== 194) {
               break;
@@ -1805,6 +1859,10 @@ export const Entry: MessageFns<Entry> = {
         ? { $case: "membersRemoved", value: MembersRemoved.fromJSON(object.membersRemoved) }
         : isSet(object.members_removed)
         ? { $case: "membersRemoved", value: MembersRemoved.fromJSON(object.members_removed) }
+        : isSet(object.handover)
+        ? { $case: "handover", value: Handover.fromJSON(object.handover) }
+        : isSet(object.takeover)
+        ? { $case: "takeover", value: Takeover.fromJSON(object.takeover) }
         : isSet(object.logJoined)
         ? { $case: "logJoined", value: LogJoined.fromJSON(object.logJoined) }
         : isSet(object.log_joined)
@@ -1867,6 +1925,10 @@ export const Entry: MessageFns<Entry> = {
       obj.membersAdded = MembersAdded.toJSON(message.body.value);
     } else if (message.body?.$case === "membersRemoved") {
       obj.membersRemoved = MembersRemoved.toJSON(message.body.value);
+    } else if (message.body?.$case === "handover") {
+      obj.handover = Handover.toJSON(message.body.value);
+    } else if (message.body?.$case === "takeover") {
+      obj.takeover = Takeover.toJSON(message.body.value);
     } else if (message.body?.$case === "logJoined") {
       obj.logJoined = LogJoined.toJSON(message.body.value);
     } else if (message.body?.$case === "logLeft") {
@@ -1938,6 +2000,18 @@ export const Entry: MessageFns<Entry> = {
       case "membersRemoved": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "membersRemoved", value: MembersRemoved.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "handover": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "handover", value: Handover.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "takeover": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "takeover", value: Takeover.fromPartial(object.body.value) };
         }
         break;
       }
@@ -2343,6 +2417,364 @@ export const MembersRemoved: MessageFns<MembersRemoved> = {
   fromPartial(object: DeepPartial<MembersRemoved>): MembersRemoved {
     const message = createBaseMembersRemoved();
     message.users = object.users?.map((e) => BigInt(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHandover(): Handover {
+  return { epoch: 0n, decided: [] };
+}
+
+export const Handover: MessageFns<Handover> = {
+  encode(message: Handover, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.epoch);
+    }
+    for (const v of message.decided) {
+      Decided.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Handover {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandover();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.decided.push(Decided.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Handover {
+    return {
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      decided: globalThis.Array.isArray(object?.decided) ? object.decided.map((e: any) => Decided.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: Handover): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.decided?.length) {
+      obj.decided = message.decided.map((e) => Decided.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Handover>): Handover {
+    return Handover.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Handover>): Handover {
+    const message = createBaseHandover();
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.decided = object.decided?.map((e) => Decided.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDecided(): Decided {
+  return { cell: 0, generation: 0n, n: 0n };
+}
+
+export const Decided: MessageFns<Decided> = {
+  encode(message: Decided, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cell !== 0) {
+      writer.uint32(8).uint32(message.cell);
+    }
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.generation);
+    }
+    if (message.n !== 0n) {
+      if (BigInt.asUintN(64, message.n) !== message.n) {
+        throw new globalThis.Error("value provided for field message.n of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.n);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Decided {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecided();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cell = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.n = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Decided {
+    return {
+      cell: isSet(object.cell) ? globalThis.Number(object.cell) : 0,
+      generation: isSet(object.generation) ? BigInt(object.generation) : 0n,
+      n: isSet(object.n) ? BigInt(object.n) : 0n,
+    };
+  },
+
+  toJSON(message: Decided): unknown {
+    const obj: any = {};
+    if (message.cell !== 0) {
+      obj.cell = Math.round(message.cell);
+    }
+    if (message.generation !== 0n) {
+      obj.generation = message.generation.toString();
+    }
+    if (message.n !== 0n) {
+      obj.n = message.n.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Decided>): Decided {
+    return Decided.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Decided>): Decided {
+    const message = createBaseDecided();
+    message.cell = object.cell ?? 0;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
+    message.n = (object.n !== undefined && object.n !== null) ? BigInt(object.n) : 0n;
+    return message;
+  },
+};
+
+function createBaseTakeover(): Takeover {
+  return { after: 0n };
+}
+
+export const Takeover: MessageFns<Takeover> = {
+  encode(message: Takeover, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Takeover {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeover();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.fixed64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Takeover {
+    return { after: isSet(object.after) ? BigInt(object.after) : 0n };
+  },
+
+  toJSON(message: Takeover): unknown {
+    const obj: any = {};
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Takeover>): Takeover {
+    return Takeover.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Takeover>): Takeover {
+    const message = createBaseTakeover();
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
+    return message;
+  },
+};
+
+function createBaseEpochStart(): EpochStart {
+  return { epoch: 0n, base: 0n };
+}
+
+export const EpochStart: MessageFns<EpochStart> = {
+  encode(message: EpochStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.epoch);
+    }
+    if (message.base !== 0n) {
+      if (BigInt.asUintN(64, message.base) !== message.base) {
+        throw new globalThis.Error("value provided for field message.base of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.base);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EpochStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEpochStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.base = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EpochStart {
+    return {
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      base: isSet(object.base) ? BigInt(object.base) : 0n,
+    };
+  },
+
+  toJSON(message: EpochStart): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.base !== 0n) {
+      obj.base = message.base.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EpochStart>): EpochStart {
+    return EpochStart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EpochStart>): EpochStart {
+    const message = createBaseEpochStart();
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.base = (object.base !== undefined && object.base !== null) ? BigInt(object.base) : 0n;
     return message;
   },
 };
@@ -5028,7 +5460,7 @@ export const ReadHistory: MessageFns<ReadHistory> = {
 };
 
 function createBasePage(): Page {
-  return { log: 0n, head: undefined, entries: [], visibleFrom: 0n, end: false, pending: [] };
+  return { log: 0n, head: undefined, entries: [], visibleFrom: 0n, end: false, pending: [], epochs: [] };
 }
 
 export const Page: MessageFns<Page> = {
@@ -5056,6 +5488,9 @@ export const Page: MessageFns<Page> = {
     }
     for (const v of message.pending) {
       Entry.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.epochs) {
+      EpochStart.encode(v!, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -5121,6 +5556,14 @@ export const Page: MessageFns<Page> = {
             message.pending.push(Entry.decode(reader, reader.uint32()));
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.epochs.push(EpochStart.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5145,6 +5588,7 @@ export const Page: MessageFns<Page> = {
         : 0n,
       end: isSet(object.end) ? globalThis.Boolean(object.end) : false,
       pending: globalThis.Array.isArray(object?.pending) ? object.pending.map((e: any) => Entry.fromJSON(e)) : [],
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => EpochStart.fromJSON(e)) : [],
     };
   },
 
@@ -5168,6 +5612,9 @@ export const Page: MessageFns<Page> = {
     if (message.pending?.length) {
       obj.pending = message.pending.map((e) => Entry.toJSON(e));
     }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => EpochStart.toJSON(e));
+    }
     return obj;
   },
 
@@ -5184,6 +5631,7 @@ export const Page: MessageFns<Page> = {
       : 0n;
     message.end = object.end ?? false;
     message.pending = object.pending?.map((e) => Entry.fromPartial(e)) || [];
+    message.epochs = object.epochs?.map((e) => EpochStart.fromPartial(e)) || [];
     return message;
   },
 };

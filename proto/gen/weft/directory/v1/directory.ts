@@ -206,7 +206,16 @@ export interface UserRecord {
 export interface Change {
   shard: number;
   n: bigint;
-  what: { $case: "user"; value: UserRecord } | { $case: "cell"; value: CellRecord } | undefined;
+  what: { $case: "user"; value: UserRecord } | { $case: "cell"; value: CellRecord } | {
+    $case: "takeover";
+    value: TakeoverRecord;
+  } | undefined;
+}
+
+/** Another cell owns this log from here on, because its owner is lost. The owner and its generation are in the epoch. */
+export interface TakeoverRecord {
+  log: bigint;
+  epoch: bigint;
 }
 
 /** What travels on wf.dir.<shard>: the bytes of a Change list, signed. */
@@ -266,6 +275,18 @@ export interface RegisterCellRequest {
 
 export interface RegisterCellResponse {
   cell: CellRecord | undefined;
+}
+
+export interface TakeOverRequest {
+  log: bigint;
+  /** Name of the cell that takes the log over. */
+  cell: string;
+  /** Newest epoch of the log anybody reachable knows; the new one comes after it. */
+  after: bigint;
+}
+
+export interface TakeOverResponse {
+  takeover: TakeoverRecord | undefined;
 }
 
 export interface FindUserRequest {
@@ -773,6 +794,9 @@ export const Change: MessageFns<Change> = {
       case "cell":
         CellRecord.encode(message.what.value, writer.uint32(34).fork()).join();
         break;
+      case "takeover":
+        TakeoverRecord.encode(message.what.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -822,6 +846,14 @@ export const Change: MessageFns<Change> = {
             message.what = { $case: "cell", value: CellRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.what = { $case: "takeover", value: TakeoverRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -842,6 +874,8 @@ export const Change: MessageFns<Change> = {
         ? { $case: "user", value: UserRecord.fromJSON(object.user) }
         : isSet(object.cell)
         ? { $case: "cell", value: CellRecord.fromJSON(object.cell) }
+        : isSet(object.takeover)
+        ? { $case: "takeover", value: TakeoverRecord.fromJSON(object.takeover) }
         : undefined,
     };
   },
@@ -858,6 +892,8 @@ export const Change: MessageFns<Change> = {
       obj.user = UserRecord.toJSON(message.what.value);
     } else if (message.what?.$case === "cell") {
       obj.cell = CellRecord.toJSON(message.what.value);
+    } else if (message.what?.$case === "takeover") {
+      obj.takeover = TakeoverRecord.toJSON(message.what.value);
     }
     return obj;
   },
@@ -882,7 +918,101 @@ export const Change: MessageFns<Change> = {
         }
         break;
       }
+      case "takeover": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "takeover", value: TakeoverRecord.fromPartial(object.what.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseTakeoverRecord(): TakeoverRecord {
+  return { log: 0n, epoch: 0n };
+}
+
+export const TakeoverRecord: MessageFns<TakeoverRecord> = {
+  encode(message: TakeoverRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(17).fixed64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeoverRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeoverRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeoverRecord {
+    return { log: isSet(object.log) ? BigInt(object.log) : 0n, epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n };
+  },
+
+  toJSON(message: TakeoverRecord): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TakeoverRecord>): TakeoverRecord {
+    return TakeoverRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TakeoverRecord>): TakeoverRecord {
+    const message = createBaseTakeoverRecord();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
     return message;
   },
 };
@@ -1750,6 +1880,182 @@ export const RegisterCellResponse: MessageFns<RegisterCellResponse> = {
     const message = createBaseRegisterCellResponse();
     message.cell = (object.cell !== undefined && object.cell !== null)
       ? CellRecord.fromPartial(object.cell)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTakeOverRequest(): TakeOverRequest {
+  return { log: 0n, cell: "", after: 0n };
+}
+
+export const TakeOverRequest: MessageFns<TakeOverRequest> = {
+  encode(message: TakeOverRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.cell !== "") {
+      writer.uint32(18).string(message.cell);
+    }
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type fixed64 too large");
+      }
+      writer.uint32(25).fixed64(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cell = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.after = reader.fixed64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeOverRequest {
+    return {
+      log: isSet(object.log) ? BigInt(object.log) : 0n,
+      cell: isSet(object.cell) ? globalThis.String(object.cell) : "",
+      after: isSet(object.after) ? BigInt(object.after) : 0n,
+    };
+  },
+
+  toJSON(message: TakeOverRequest): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.cell !== "") {
+      obj.cell = message.cell;
+    }
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TakeOverRequest>): TakeOverRequest {
+    return TakeOverRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TakeOverRequest>): TakeOverRequest {
+    const message = createBaseTakeOverRequest();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.cell = object.cell ?? "";
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
+    return message;
+  },
+};
+
+function createBaseTakeOverResponse(): TakeOverResponse {
+  return { takeover: undefined };
+}
+
+export const TakeOverResponse: MessageFns<TakeOverResponse> = {
+  encode(message: TakeOverResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.takeover !== undefined) {
+      TakeoverRecord.encode(message.takeover, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.takeover = TakeoverRecord.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeOverResponse {
+    return { takeover: isSet(object.takeover) ? TakeoverRecord.fromJSON(object.takeover) : undefined };
+  },
+
+  toJSON(message: TakeOverResponse): unknown {
+    const obj: any = {};
+    if (message.takeover !== undefined) {
+      obj.takeover = TakeoverRecord.toJSON(message.takeover);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TakeOverResponse>): TakeOverResponse {
+    return TakeOverResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TakeOverResponse>): TakeOverResponse {
+    const message = createBaseTakeOverResponse();
+    message.takeover = (object.takeover !== undefined && object.takeover !== null)
+      ? TakeoverRecord.fromPartial(object.takeover)
       : undefined;
     return message;
   },

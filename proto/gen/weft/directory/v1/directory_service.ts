@@ -26,6 +26,8 @@ import {
   RegisterCellResponse,
   ReserveRequest,
   ReserveResponse,
+  TakeOverRequest,
+  TakeOverResponse,
 } from "./directory.ts";
 
 export const protobufPackage = "weft.directory.v1";
@@ -66,6 +68,16 @@ export const DirectoryServiceService = {
       Buffer.from(RegisterCellResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RegisterCellResponse => RegisterCellResponse.decode(value),
   },
+  /** Gives a log whose owner is lost to another cell. For operators only. */
+  takeOver: {
+    path: "/weft.directory.v1.DirectoryService/TakeOver" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TakeOverRequest): Buffer => Buffer.from(TakeOverRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TakeOverRequest => TakeOverRequest.decode(value),
+    responseSerialize: (value: TakeOverResponse): Buffer => Buffer.from(TakeOverResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TakeOverResponse => TakeOverResponse.decode(value),
+  },
   /** NOT_FOUND when there is none. */
   findUser: {
     path: "/weft.directory.v1.DirectoryService/FindUser" as const,
@@ -85,6 +97,8 @@ export interface DirectoryServiceServer extends UntypedServiceImplementation {
   readChanges: handleUnaryCall<ReadChangesRequest, ReadChangesResponse>;
   /** Publishes a cell's urls, generation and public keys. Answers NOT_FOUND for a cell not in the plan. */
   registerCell: handleUnaryCall<RegisterCellRequest, RegisterCellResponse>;
+  /** Gives a log whose owner is lost to another cell. For operators only. */
+  takeOver: handleUnaryCall<TakeOverRequest, TakeOverResponse>;
   /** NOT_FOUND when there is none. */
   findUser: handleUnaryCall<FindUserRequest, FindUserResponse>;
 }
@@ -137,6 +151,22 @@ export interface DirectoryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RegisterCellResponse) => void,
+  ): ClientUnaryCall;
+  /** Gives a log whose owner is lost to another cell. For operators only. */
+  takeOver(
+    request: TakeOverRequest,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
+  ): ClientUnaryCall;
+  takeOver(
+    request: TakeOverRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
+  ): ClientUnaryCall;
+  takeOver(
+    request: TakeOverRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
   ): ClientUnaryCall;
   /** NOT_FOUND when there is none. */
   findUser(

@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   Entry,
+  EpochStart,
   Fault,
   Head,
   LogKind,
@@ -17,6 +18,7 @@ import {
   MarkMoved,
   Member,
   SignedHead,
+  Truncated,
 } from "../../client/v1/client.ts";
 
 export const protobufPackage = "weft.fabric.v1";
@@ -126,6 +128,8 @@ export interface PullRequest {
   to: bigint;
   /** Ask for the state too: the log is unknown here. */
   snapshot: boolean;
+  /** Newest epoch of the log the asker knows. */
+  epoch: bigint;
 }
 
 export interface PullAnswer {
@@ -139,14 +143,34 @@ export interface PullAnswer {
 export interface PullPage {
   snapshot: LogSnapshot | undefined;
   entries: Entry[];
-  head: Head | undefined;
+  head:
+    | Head
+    | undefined;
+  /** All epochs of the log, oldest first. */
+  epochs: EpochStart[];
 }
 
-export interface EpochStart {
-  epoch: bigint;
-  owner: number;
-  /** The epoch begins after this seq. */
-  base: bigint;
+/** Which entries of a log a cell gets; until 0: it has members. */
+export interface CellInterval {
+  cell: number;
+  from: bigint;
+  until: bigint;
+}
+
+/** To a replica, from the log's owner or who is to own it: the tail it has after `after` (R23, R25). */
+export interface TailRequest {
+  log: bigint;
+  after: bigint;
+}
+
+/** To another cell, from one whose store was restored: the logs kept there that the asker owns, by id. */
+export interface KeptRequest {
+  after: bigint;
+}
+
+export interface KeptAnswer {
+  heads: Head[];
+  end: boolean;
 }
 
 /** The state of a log just before `start`. */
@@ -165,6 +189,8 @@ export interface LogSnapshot {
   ordBefore: bigint;
   tsBefore: bigint;
   version: bigint;
+  /** Which cells get which entries: who takes the log over has to know. */
+  cells: CellInterval[];
   /** Hash of the entry at start: what the first entry's prev must be. */
   hashBefore: Uint8Array;
 }
@@ -257,6 +283,8 @@ export interface NodePush {
   sessionsOpened: SessionOpened[];
   /** For the sockets of the other nodes. */
   signedHeads: SignedHead[];
+  /** Logs whose newest epoch is another one now. */
+  epochs: Truncated[];
 }
 
 export interface SessionOpened {
@@ -1701,7 +1729,7 @@ export const LinkBeat: MessageFns<LinkBeat> = {
 };
 
 function createBasePullRequest(): PullRequest {
-  return { log: 0n, from: 0n, to: 0n, snapshot: false };
+  return { log: 0n, from: 0n, to: 0n, snapshot: false, epoch: 0n };
 }
 
 export const PullRequest: MessageFns<PullRequest> = {
@@ -1726,6 +1754,12 @@ export const PullRequest: MessageFns<PullRequest> = {
     }
     if (message.snapshot !== false) {
       writer.uint32(32).bool(message.snapshot);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(161).fixed64(message.epoch);
     }
     return writer;
   },
@@ -1775,6 +1809,14 @@ export const PullRequest: MessageFns<PullRequest> = {
             message.snapshot = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1793,6 +1835,7 @@ export const PullRequest: MessageFns<PullRequest> = {
       from: isSet(object.from) ? BigInt(object.from) : 0n,
       to: isSet(object.to) ? BigInt(object.to) : 0n,
       snapshot: isSet(object.snapshot) ? globalThis.Boolean(object.snapshot) : false,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
     };
   },
 
@@ -1810,6 +1853,9 @@ export const PullRequest: MessageFns<PullRequest> = {
     if (message.snapshot !== false) {
       obj.snapshot = message.snapshot;
     }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
     return obj;
   },
 
@@ -1822,6 +1868,7 @@ export const PullRequest: MessageFns<PullRequest> = {
     message.from = (object.from !== undefined && object.from !== null) ? BigInt(object.from) : 0n;
     message.to = (object.to !== undefined && object.to !== null) ? BigInt(object.to) : 0n;
     message.snapshot = object.snapshot ?? false;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
     return message;
   },
 };
@@ -1949,7 +1996,7 @@ export const PullAnswer: MessageFns<PullAnswer> = {
 };
 
 function createBasePullPage(): PullPage {
-  return { snapshot: undefined, entries: [], head: undefined };
+  return { snapshot: undefined, entries: [], head: undefined, epochs: [] };
 }
 
 export const PullPage: MessageFns<PullPage> = {
@@ -1962,6 +2009,9 @@ export const PullPage: MessageFns<PullPage> = {
     }
     if (message.head !== undefined) {
       Head.encode(message.head, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.epochs) {
+      EpochStart.encode(v!, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -2003,6 +2053,14 @@ export const PullPage: MessageFns<PullPage> = {
             message.head = Head.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.epochs.push(EpochStart.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2020,6 +2078,7 @@ export const PullPage: MessageFns<PullPage> = {
       snapshot: isSet(object.snapshot) ? LogSnapshot.fromJSON(object.snapshot) : undefined,
       entries: globalThis.Array.isArray(object?.entries) ? object.entries.map((e: any) => Entry.fromJSON(e)) : [],
       head: isSet(object.head) ? Head.fromJSON(object.head) : undefined,
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => EpochStart.fromJSON(e)) : [],
     };
   },
 
@@ -2034,6 +2093,9 @@ export const PullPage: MessageFns<PullPage> = {
     if (message.head !== undefined) {
       obj.head = Head.toJSON(message.head);
     }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => EpochStart.toJSON(e));
+    }
     return obj;
   },
 
@@ -2047,35 +2109,36 @@ export const PullPage: MessageFns<PullPage> = {
       : undefined;
     message.entries = object.entries?.map((e) => Entry.fromPartial(e)) || [];
     message.head = (object.head !== undefined && object.head !== null) ? Head.fromPartial(object.head) : undefined;
+    message.epochs = object.epochs?.map((e) => EpochStart.fromPartial(e)) || [];
     return message;
   },
 };
 
-function createBaseEpochStart(): EpochStart {
-  return { epoch: 0n, owner: 0, base: 0n };
+function createBaseCellInterval(): CellInterval {
+  return { cell: 0, from: 0n, until: 0n };
 }
 
-export const EpochStart: MessageFns<EpochStart> = {
-  encode(message: EpochStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.epoch !== 0n) {
-      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
-        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
-      }
-      writer.uint32(9).fixed64(message.epoch);
+export const CellInterval: MessageFns<CellInterval> = {
+  encode(message: CellInterval, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cell !== 0) {
+      writer.uint32(8).uint32(message.cell);
     }
-    if (message.owner !== 0) {
-      writer.uint32(16).uint32(message.owner);
-    }
-    if (message.base !== 0n) {
-      if (BigInt.asUintN(64, message.base) !== message.base) {
-        throw new globalThis.Error("value provided for field message.base of type uint64 too large");
+    if (message.from !== 0n) {
+      if (BigInt.asUintN(64, message.from) !== message.from) {
+        throw new globalThis.Error("value provided for field message.from of type uint64 too large");
       }
-      writer.uint32(24).uint64(message.base);
+      writer.uint32(16).uint64(message.from);
+    }
+    if (message.until !== 0n) {
+      if (BigInt.asUintN(64, message.until) !== message.until) {
+        throw new globalThis.Error("value provided for field message.until of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.until);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): EpochStart {
+  decode(input: BinaryReader | Uint8Array, length?: number): CellInterval {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2084,16 +2147,16 @@ export const EpochStart: MessageFns<EpochStart> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseEpochStart();
+      const message = createBaseCellInterval();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 9) {
+            if (tag !== 8) {
               break;
             }
 
-            message.epoch = reader.fixed64() as bigint;
+            message.cell = reader.uint32();
             continue;
           }
           case 2: {
@@ -2101,7 +2164,7 @@ export const EpochStart: MessageFns<EpochStart> = {
               break;
             }
 
-            message.owner = reader.uint32();
+            message.from = reader.uint64() as bigint;
             continue;
           }
           case 3: {
@@ -2109,7 +2172,7 @@ export const EpochStart: MessageFns<EpochStart> = {
               break;
             }
 
-            message.base = reader.uint64() as bigint;
+            message.until = reader.uint64() as bigint;
             continue;
           }
         }
@@ -2124,36 +2187,279 @@ export const EpochStart: MessageFns<EpochStart> = {
     }
   },
 
-  fromJSON(object: any): EpochStart {
+  fromJSON(object: any): CellInterval {
     return {
-      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
-      owner: isSet(object.owner) ? globalThis.Number(object.owner) : 0,
-      base: isSet(object.base) ? BigInt(object.base) : 0n,
+      cell: isSet(object.cell) ? globalThis.Number(object.cell) : 0,
+      from: isSet(object.from) ? BigInt(object.from) : 0n,
+      until: isSet(object.until) ? BigInt(object.until) : 0n,
     };
   },
 
-  toJSON(message: EpochStart): unknown {
+  toJSON(message: CellInterval): unknown {
     const obj: any = {};
-    if (message.epoch !== 0n) {
-      obj.epoch = message.epoch.toString();
+    if (message.cell !== 0) {
+      obj.cell = Math.round(message.cell);
     }
-    if (message.owner !== 0) {
-      obj.owner = Math.round(message.owner);
+    if (message.from !== 0n) {
+      obj.from = message.from.toString();
     }
-    if (message.base !== 0n) {
-      obj.base = message.base.toString();
+    if (message.until !== 0n) {
+      obj.until = message.until.toString();
     }
     return obj;
   },
 
-  create(base?: DeepPartial<EpochStart>): EpochStart {
-    return EpochStart.fromPartial(base ?? {});
+  create(base?: DeepPartial<CellInterval>): CellInterval {
+    return CellInterval.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<EpochStart>): EpochStart {
-    const message = createBaseEpochStart();
-    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
-    message.owner = object.owner ?? 0;
-    message.base = (object.base !== undefined && object.base !== null) ? BigInt(object.base) : 0n;
+  fromPartial(object: DeepPartial<CellInterval>): CellInterval {
+    const message = createBaseCellInterval();
+    message.cell = object.cell ?? 0;
+    message.from = (object.from !== undefined && object.from !== null) ? BigInt(object.from) : 0n;
+    message.until = (object.until !== undefined && object.until !== null) ? BigInt(object.until) : 0n;
+    return message;
+  },
+};
+
+function createBaseTailRequest(): TailRequest {
+  return { log: 0n, after: 0n };
+}
+
+export const TailRequest: MessageFns<TailRequest> = {
+  encode(message: TailRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== 0n) {
+      if (BigInt.asUintN(64, message.log) !== message.log) {
+        throw new globalThis.Error("value provided for field message.log of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.log);
+    }
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TailRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTailRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.log = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.after = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TailRequest {
+    return { log: isSet(object.log) ? BigInt(object.log) : 0n, after: isSet(object.after) ? BigInt(object.after) : 0n };
+  },
+
+  toJSON(message: TailRequest): unknown {
+    const obj: any = {};
+    if (message.log !== 0n) {
+      obj.log = message.log.toString();
+    }
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TailRequest>): TailRequest {
+    return TailRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TailRequest>): TailRequest {
+    const message = createBaseTailRequest();
+    message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
+    return message;
+  },
+};
+
+function createBaseKeptRequest(): KeptRequest {
+  return { after: 0n };
+}
+
+export const KeptRequest: MessageFns<KeptRequest> = {
+  encode(message: KeptRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.fixed64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptRequest {
+    return { after: isSet(object.after) ? BigInt(object.after) : 0n };
+  },
+
+  toJSON(message: KeptRequest): unknown {
+    const obj: any = {};
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptRequest>): KeptRequest {
+    return KeptRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptRequest>): KeptRequest {
+    const message = createBaseKeptRequest();
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
+    return message;
+  },
+};
+
+function createBaseKeptAnswer(): KeptAnswer {
+  return { heads: [], end: false };
+}
+
+export const KeptAnswer: MessageFns<KeptAnswer> = {
+  encode(message: KeptAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.heads) {
+      Head.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.end !== false) {
+      writer.uint32(16).bool(message.end);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.heads.push(Head.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.end = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptAnswer {
+    return {
+      heads: globalThis.Array.isArray(object?.heads) ? object.heads.map((e: any) => Head.fromJSON(e)) : [],
+      end: isSet(object.end) ? globalThis.Boolean(object.end) : false,
+    };
+  },
+
+  toJSON(message: KeptAnswer): unknown {
+    const obj: any = {};
+    if (message.heads?.length) {
+      obj.heads = message.heads.map((e) => Head.toJSON(e));
+    }
+    if (message.end !== false) {
+      obj.end = message.end;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptAnswer>): KeptAnswer {
+    return KeptAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptAnswer>): KeptAnswer {
+    const message = createBaseKeptAnswer();
+    message.heads = object.heads?.map((e) => Head.fromPartial(e)) || [];
+    message.end = object.end ?? false;
     return message;
   },
 };
@@ -2173,6 +2479,7 @@ function createBaseLogSnapshot(): LogSnapshot {
     ordBefore: 0n,
     tsBefore: 0n,
     version: 0n,
+    cells: [],
     hashBefore: new Uint8Array(0),
   };
 }
@@ -2241,6 +2548,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         throw new globalThis.Error("value provided for field message.version of type uint64 too large");
       }
       writer.uint32(104).uint64(message.version);
+    }
+    for (const v of message.cells) {
+      CellInterval.encode(v!, writer.uint32(162).fork()).join();
     }
     if (message.hashBefore.length !== 0) {
       writer.uint32(114).bytes(message.hashBefore);
@@ -2365,6 +2675,14 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
             message.version = reader.uint64() as bigint;
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.cells.push(CellInterval.decode(reader, reader.uint32()));
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -2412,6 +2730,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
         ? BigInt(object.ts_before)
         : 0n,
       version: isSet(object.version) ? BigInt(object.version) : 0n,
+      cells: globalThis.Array.isArray(object?.cells)
+        ? object.cells.map((e: any) => CellInterval.fromJSON(e))
+        : [],
       hashBefore: isSet(object.hashBefore)
         ? bytesFromBase64(object.hashBefore)
         : isSet(object.hash_before)
@@ -2461,6 +2782,9 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     if (message.version !== 0n) {
       obj.version = message.version.toString();
     }
+    if (message.cells?.length) {
+      obj.cells = message.cells.map((e) => CellInterval.toJSON(e));
+    }
     if (message.hashBefore.length !== 0) {
       obj.hashBefore = base64FromBytes(message.hashBefore);
     }
@@ -2485,6 +2809,7 @@ export const LogSnapshot: MessageFns<LogSnapshot> = {
     message.ordBefore = (object.ordBefore !== undefined && object.ordBefore !== null) ? BigInt(object.ordBefore) : 0n;
     message.tsBefore = (object.tsBefore !== undefined && object.tsBefore !== null) ? BigInt(object.tsBefore) : 0n;
     message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.cells = object.cells?.map((e) => CellInterval.fromPartial(e)) || [];
     message.hashBefore = object.hashBefore ?? new Uint8Array(0);
     return message;
   },
@@ -3511,6 +3836,7 @@ function createBaseNodePush(): NodePush {
     beat: false,
     sessionsOpened: [],
     signedHeads: [],
+    epochs: [],
   };
 }
 
@@ -3555,6 +3881,9 @@ export const NodePush: MessageFns<NodePush> = {
     }
     for (const v of message.signedHeads) {
       SignedHead.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.epochs) {
+      Truncated.encode(v!, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -3654,6 +3983,14 @@ export const NodePush: MessageFns<NodePush> = {
             message.signedHeads.push(SignedHead.decode(reader, reader.uint32()));
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.epochs.push(Truncated.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3689,6 +4026,7 @@ export const NodePush: MessageFns<NodePush> = {
         : globalThis.Array.isArray(object?.signed_heads)
         ? object.signed_heads.map((e: any) => SignedHead.fromJSON(e))
         : [],
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => Truncated.fromJSON(e)) : [],
     };
   },
 
@@ -3721,6 +4059,9 @@ export const NodePush: MessageFns<NodePush> = {
     if (message.signedHeads?.length) {
       obj.signedHeads = message.signedHeads.map((e) => SignedHead.toJSON(e));
     }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => Truncated.toJSON(e));
+    }
     return obj;
   },
 
@@ -3738,6 +4079,7 @@ export const NodePush: MessageFns<NodePush> = {
     message.beat = object.beat ?? false;
     message.sessionsOpened = object.sessionsOpened?.map((e) => SessionOpened.fromPartial(e)) || [];
     message.signedHeads = object.signedHeads?.map((e) => SignedHead.fromPartial(e)) || [];
+    message.epochs = object.epochs?.map((e) => Truncated.fromPartial(e)) || [];
     return message;
   },
 };

@@ -1,0 +1,153 @@
+// What a replica believes about who owns a log (R16, R24). An epoch begins by the word of whoever may say so: the owner
+// before (its handover entry, or its list), the owner itself after a restore, or the directory's signature. What is held
+// above the point up to which two lists agree was given up: it becomes orphans, and those of this cell's own people are
+// offered to the new owner as intake, before anything that was sent after them.
+import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
+import { selfEntryWriter } from './decide-append.ts';
+import { type Entry, isContent, isEmptying, kinds } from './entry.ts';
+import { agreedUpTo, type EpochStart, ownedUpTo } from './epochs.ts';
+import { type LogState, ownerOf, streamOf } from './log-state.ts';
+import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
+import type { IntakeRow, LogRow } from './ports.ts';
+import type { WorkingSet } from './working-set.ts';
+
+/** The cell whose word on the log's ownership counts: the owner as known here, or who took over since, by the directory. */
+export function speakerOf(epoch: bigint, signed: { readonly epoch: bigint; readonly owner: number } | undefined): number {
+  return signed && signed.epoch > epoch ? signed.owner : ownerOf({ epoch });
+}
+
+/** Whether the list that came along proves that its sender speaks for the log. */
+function isProven({ src, log, epochs }: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
+  const signed = work.context.takeover(log);
+  if (speakerOf(row.epoch, signed) !== src) return false;
+  return ownerOf(row) === src || (epochs?.some(({ epoch }) => epoch === signed?.epoch) ?? false);
+}
+
+/** Whether the sender may tell entries of this log, and if not, why. Each entry's epoch is looked at by itself. */
+export function maySend(operation: ApplyOperation, row: LogRow, work: WorkingSet): 'yes' | 'newer' | 'stale' | 'no' {
+  const state = work.state(operation.log) as LogState;
+  const { cell } = work.context;
+  if (operation.tail) return mayGiveBack(operation, row, work) ? 'yes' : 'no';
+  const newest = operation.entries.reduce((most, { epoch }) => laterEpoch(most, epoch), 0n);
+  if (newest > row.epoch) {
+    if (begins(operation, row, work)) return 'yes';
+    if (ownerOf({ epoch: newest }) === operation.src) return isProven(operation, row, work) ? 'yes' : 'newer';
+  }
+  if (ownerOf(state) === operation.src && operation.src !== cell) return 'yes';
+  if (operation.epochs && isProven(operation, row, work)) return 'yes';
+  // A former owner's last frames may still be under way; what it gave after its time is not taken.
+  const until = ownedUpTo(state.epochs, operation.src);
+  if (until === undefined) return 'no';
+  return operation.entries.every((entry) => entry.seq <= until) ? 'yes' : 'stale';
+}
+
+/** A tail pulled back: by the owner that lost it, or by who is to own the log. */
+function mayGiveBack({ log }: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
+  const { cell, takeover } = work.context;
+  const signed = takeover(log);
+  return (ownerOf(row) === cell && row.status === 'stopped') || (signed?.owner === cell && signed.epoch > row.epoch);
+}
+
+const begins = (operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean =>
+  operation.entries.some((entry) => entry.kind === kinds.takeover && mayTakeOver(entry, operation, row, work));
+
+/** Whether this first entry of an epoch continues the epoch known here, by the word of whoever may say so. */
+export function mayTakeOver(entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
+  if (entry.epoch <= row.epoch || entry.seq !== row.head + 1) return false;
+  if (Takeover.decode(entry.body).after !== row.epoch) return false;
+  const owner = epochParts(entry.epoch).cell;
+  const isOwn = owner === ownerOf(row) && operation.src === owner;
+  return isOwn || work.context.takeover(operation.log)?.epoch === entry.epoch || isListed(entry, operation, row, work);
+}
+
+const isListed = (entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean =>
+  isProven(operation, row, work) && (operation.epochs?.some(({ epoch, base }) => epoch === entry.epoch && base === entry.seq - 1) ?? false);
+
+/** Takes a newer list. Where entries are held that it gives up, the state at that point must have come with it. */
+export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const { epochs, snapshot, log } = operation;
+  const before = work.state(log);
+  const newest = epochs?.at(-1);
+  if (!epochs || !newest || !before || newest.epoch <= row.epoch || row.status === 'frozen') return undefined;
+  if (!isProven(operation, row, work)) return { type: 'rejected', why: 'unproven' };
+  const agreed = agreedUpTo(before.epochs, epochs);
+  if (row.head <= agreed) {
+    // Who owns it is known before the entries that tell it; but only who holds them owns.
+    if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
+    return undefined;
+  }
+  const held = [...before.members, ...(snapshot?.state.members ?? [])];
+  const isLocked = held.every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined);
+  if (operation.cut !== agreed || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
+  giveUp({ before, snapshot: snapshot ?? withoutUs(before, agreed, work), epochs, cut: agreed }, row, work);
+  return undefined;
+}
+
+/** The log that goes on has nobody here: whoever joined did so in what was given up. */
+function withoutUs(before: LogState, cut: number, work: WorkingSet): Snapshot {
+  const members = new Map([...before.members].filter(([, { home }]) => home !== work.context.cell));
+  const cells = new Map(before.cells).set(work.context.cell, { from: 1, until: cut });
+  const row = work.row(before.log) as LogRow;
+  return {
+    state: { ...before, version: before.version + 1, members, cells },
+    start: cut,
+    ts: row.ts,
+    ord: row.ord,
+    hash: row.hash,
+    floor: 0,
+  };
+}
+
+function learnOwner(after: LogState, work: WorkingSet): void {
+  work.changeState(after);
+  work.readdress(streamOf(after), ownerOf(after), []);
+}
+
+function giveUp(
+  { before, snapshot, epochs, cut }: { before: LogState; snapshot: Snapshot; epochs: readonly EpochStart[]; cut: number },
+  row: LogRow,
+  work: WorkingSet,
+): void {
+  const { log } = before;
+  const { start, ts, ord, state } = snapshot;
+  const newest = epochs.at(-1) as EpochStart;
+  const after: LogState = { ...state, epochs, epoch: newest.epoch };
+  const offered = work.facts.above(log).flatMap((entry) => offerOf(entry, after, work));
+  row.status = 'open';
+  work.truncate(after, snapshot, cut);
+  work.readdress(streamOf(after), ownerOf(after), offered);
+  const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
+  work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
+}
+
+/** The author's home vouches for it, so it is intake like any other: the owner appends it unless it knows the id. */
+function offerOf(entry: Entry, after: LogState, work: WorkingSet): Omit<IntakeRow, 'n'>[] {
+  const { author, clientEntryId, kind, body } = entry;
+  const isOffered = isContent(kind) || isEmptying(kind) || kind === kinds.membersAdded || kind === kinds.membersRemoved;
+  if (!isOffered || author === 0n || work.context.homeOf(author) !== work.context.cell) return [];
+  const createdMs = work.context.nowMs;
+  return [{ stream: streamOf(after), log: after.log, dst: ownerOf(after), author, clientEntryId, kind, body, createdMs }];
+}
+
+/** An entry that moved the ownership was stored: intake is addressed anew, and who owns now gets ready to. */
+export function moveOwner(entry: Entry, before: LogState, work: WorkingSet): void {
+  const state = work.state(entry.log) as LogState;
+  const row = work.row(entry.log) as LogRow;
+  if (state.epoch === before.epoch || state.kind === 'self') return;
+  const { cell, generation } = work.context;
+  const owner = epochParts(state.epoch);
+  work.readdress(streamOf(state), owner.cell, []);
+  if (owner.cell !== cell) {
+    if (row.status === 'intake' || row.status === 'stopped') row.status = 'open';
+    return;
+  }
+  row.status = owner.generation === generation ? 'intake' : 'stopped';
+  if (entry.kind !== kinds.handover) return;
+  for (const { cell: from, generation: life, n } of Handover.decode(entry.body).decided) {
+    const key = { stream: streamOf(state), cell: from, generation: Number(life) };
+    if (Number(n) > work.decidedSoFar(key)) work.setDecided(key, Number(n));
+  }
+}
+
+const noBody = new Uint8Array();

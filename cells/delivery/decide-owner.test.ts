@@ -1,0 +1,340 @@
+// Owners change: by their own last entry, by the directory's word, after a restore (R2, R11, R16, R22–R25).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Chain, chainStart } from '@weft/proto/chain.ts';
+import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { sha256 } from '@weft/runtime/sha256.ts';
+import { hashOf } from './chain-of.ts';
+import type { Entry } from './entry.ts';
+import { kinds } from './entry.ts';
+import { groupPair } from './log-state.ts';
+import { foldState } from './snapshot.ts';
+import { groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
+
+const [ana, bo, cy] = [userOf(1, 1), userOf(2, 1), userOf(3, 1)];
+
+/** A group of one user in each of three cells, owned by cell 1, with the same run everywhere. */
+class Fixture {
+  readonly cells = [new StagedCell(1, [ana]), new StagedCell(2, [bo]), new StagedCell(3, [cy])] as const;
+  readonly log: bigint;
+
+  constructor() {
+    const [created] = this.cells[0].decide(groupOf(ana, [bo, cy]));
+    assert.equal(created?.type, 'accepted');
+    this.log = (created as { entry: Entry }).entry.log;
+    this.say(1, 'first');
+    this.follow(1, 2, 3);
+  }
+
+  cell(number: number): StagedCell {
+    return this.cells[number - 1] as StagedCell;
+  }
+
+  readonly chain = new Chain(sha256);
+  #ids = 100n;
+  say(cell: number, _what = ''): bigint {
+    const author = [ana, bo, cy][cell - 1] as bigint;
+    this.#ids += 1n;
+    this.cell(cell).decide(text({ log: this.log }, author, this.#ids));
+    return this.#ids;
+  }
+
+  /** Gives the other cells what the owner has and they lack. */
+  follow(owner: number, ...cells: number[]): void {
+    for (const number of cells) {
+      const cell = this.cell(number);
+      const head = cell.rows.get(this.log)?.head ?? 0;
+      const entries = this.cell(owner)
+        .logEntries(this.log)
+        .filter((e) => e.seq > head);
+      if (entries.length > 0) cell.decide({ type: 'apply', src: owner, log: this.log, entries });
+    }
+  }
+
+  /** Open intake of a cell goes to whom it is addressed to, again and again until decided. */
+  decideIntake(from: number): void {
+    const cell = this.cell(from);
+    for (;;) {
+      const rows = [...cell.intake.values()].sort((a, b) => a.n - b.n);
+      const first = rows[0];
+      if (!first) return;
+      const operation = { ...intakeOf(first, from, first.n), generation: cell.generation };
+      const [outcome] = this.cell(first.dst).decide(operation);
+      assert.equal(outcome?.type, 'decided');
+      if (first.dst !== from) this.follow(first.dst, from);
+    }
+  }
+
+  handOver(from: number, to: number) {
+    return this.cell(from).decide({ type: 'handover', log: this.log, to, toGeneration: this.cell(to).generation })[0];
+  }
+
+  /** Lets the directory sign, and the new owner begin. */
+  takeOver(to: number, ...heard: number[]) {
+    const count = countByDirectory(epochParts(this.cell(to).rows.get(this.log)?.epoch ?? 0n).count);
+    const signed = { epoch: makeEpoch({ count, cell: to, generation: this.cell(to).generation }), owner: to };
+    for (const cell of [to, ...heard]) this.cell(cell).takeovers.set(this.log, signed);
+    return this.cell(to).decide({ type: 'begin', log: this.log })[0];
+  }
+
+  /** What a pull from `owner` brings a cell, as the puller asks for it. */
+  pull(owner: number, cell: number, at: number) {
+    const of = this.cell(owner);
+    const { row, state } = { row: of.rows.get(this.log), state: of.states.get(this.log) };
+    assert.ok(row && state);
+    const entries = of.logEntries(this.log);
+    const folded = foldState(entries.filter((e) => e.seq <= at));
+    const last = entries.find((e) => e.seq === at);
+    assert.ok(folded && last);
+    const snapshot = { state: folded, start: at, ts: last.ts, ord: last.ord, hash: hashOf(this.chain, last) ?? chainStart, floor: 0 };
+    return this.cell(cell).decide({
+      type: 'apply',
+      src: owner,
+      log: this.log,
+      entries: entries.filter((e) => e.seq > at),
+      snapshot,
+      epochs: state.epochs,
+      ...((this.cell(cell).rows.get(this.log)?.head ?? 0) > at ? { cut: at } : {}),
+      leaving: [ana, bo, cy],
+    })[0];
+  }
+
+  shown(cell: number): string[] {
+    return this.cell(cell)
+      .logEntries(this.log)
+      .sort((a, b) => a.seq - b.seq)
+      .map((e) => `${e.seq}@${epochParts(e.epoch).count}:${e.kind}:${e.author === 0n ? '' : e.clientEntryId}`);
+  }
+
+  notices(cell: number): Envelope[] {
+    return (this.cell(cell).writes?.outbox ?? []).flatMap(({ envelopes }) => envelopes.map((bytes) => Envelope.decode(bytes)));
+  }
+}
+
+test('an owner gives a log away: the next seq is the new owner’s, in an epoch of its own', () => {
+  const f = new Fixture();
+  const outcome = f.handOver(1, 2);
+  assert.equal(outcome?.type, 'accepted');
+  f.follow(1, 2, 3);
+  assert.equal(f.cell(2).rows.get(f.log)?.status, 'intake');
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  assert.equal(f.cell(2).rows.get(f.log)?.status, 'open');
+  f.say(2);
+  f.follow(2, 1, 3);
+  for (const cell of [1, 2, 3]) assert.deepEqual(f.shown(cell), f.shown(2), `cell ${cell}`);
+  assert.match(f.shown(3).at(-1) ?? '', /^4@2:9:/);
+  const before = f.cell(1).rows.get(f.log)?.head;
+  f.say(1);
+  assert.equal(f.cell(1).rows.get(f.log)?.head, before, 'the old owner gives no seq any more');
+  assert.equal([...f.cell(1).intake.values()][0]?.dst, 2);
+});
+
+test('open intake is addressed to the new owner, decided once and in its order, though the old one had decided some of it', () => {
+  const f = new Fixture();
+  const [first, second, third] = [f.say(3), f.say(3), f.say(3)];
+  const rows = [...f.cell(3).intake.values()].sort((a, b) => a.n - b.n);
+  f.cell(1).decide({ ...intakeOf(rows[0] as never, 3) });
+  f.handOver(1, 2);
+  const given = f.cell(1).logEntries(f.log).at(-1) as Entry;
+  assert.deepEqual(
+    Handover.decode(given.body).decided.map(({ cell, n }) => [cell, n]),
+    [[3, 1n]],
+  );
+  f.follow(1, 2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  assert.deepEqual(
+    [...f.cell(3).intake.values()].map(({ dst }) => dst),
+    [2, 2],
+  );
+  f.decideIntake(3);
+  const ids = f
+    .cell(2)
+    .logEntries(f.log)
+    .map((e) => e.clientEntryId);
+  for (const id of [first, second, third]) assert.equal(ids.filter((each) => each === id).length, 1);
+  assert.ok(ids.indexOf(first) < ids.indexOf(second) && ids.indexOf(second) < ids.indexOf(third));
+});
+
+test('what the new owner’s people sent before it owned comes before what they send after', () => {
+  const f = new Fixture();
+  const waiting = f.say(2);
+  f.handOver(1, 2);
+  f.follow(1, 2);
+  const later = f.say(2);
+  assert.equal(f.cell(2).decide({ type: 'settle', log: f.log })[0]?.type, 'settled');
+  assert.equal(f.cell(2).intake.size, 0);
+  const last = f.say(2);
+  const ids = f
+    .cell(2)
+    .logEntries(f.log)
+    .map((e) => e.clientEntryId);
+  assert.deepEqual(ids.slice(-3), [waiting, later, last]);
+});
+
+test('intake that reaches a former owner is answered Moved, and nothing is decided', () => {
+  const f = new Fixture();
+  f.say(3);
+  const [row] = [...f.cell(3).intake.values()];
+  f.handOver(1, 2);
+  const head = f.cell(1).rows.get(f.log)?.head;
+  const [outcome] = f.cell(1).decide(intakeOf(row as never, 3));
+  assert.equal(outcome?.type, 'moved');
+  assert.equal(f.cell(1).rows.get(f.log)?.head, head);
+  const [notice] = f.notices(1);
+  assert.equal(notice?.notice?.$case === 'moved' && notice.notice.value.cell, 2);
+});
+
+test('only a cell that keeps the whole log may get it', () => {
+  const f = new Fixture();
+  const outcome = f.cell(1).decide({ type: 'handover', log: f.log, to: 4, toGeneration: 1 })[0];
+  assert.equal(outcome?.type === 'fault' && outcome.code, 'not_allowed');
+});
+
+test('a frame of an epoch nobody told of is not stored: its list is pulled first', () => {
+  const f = new Fixture();
+  f.handOver(1, 2);
+  f.follow(1, 2);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  const late = f.cell(2).logEntries(f.log).slice(-1);
+  const [outcome] = f.cell(3).decide({ type: 'apply', src: 2, log: f.log, entries: late });
+  assert.ok(outcome?.type === 'applied' && outcome.behind);
+  assert.equal(f.cell(3).rows.get(f.log)?.head, 2);
+});
+
+test('a takeover without the directory’s signature is believed by nobody', () => {
+  const f = new Fixture();
+  f.takeOver(2);
+  f.say(2);
+  const [outcome] = f.cell(3).decide({ type: 'apply', src: 2, log: f.log, entries: f.cell(2).logEntries(f.log).slice(-1) });
+  assert.ok(outcome?.type === 'applied' && outcome.behind, 'not stored');
+  assert.deepEqual(f.pull(2, 3, 2), { type: 'rejected', why: 'unproven' });
+  assert.equal(f.cell(3).rows.get(f.log)?.head, 2);
+});
+
+test('a dead owner’s log is taken over; the owner that wakes is fenced and offers what it gave out meanwhile again', () => {
+  const f = new Fixture();
+  f.takeOver(2, 3);
+  f.follow(2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  f.follow(2, 3);
+  // The old owner knows nothing of it, and goes on.
+  const lost = f.say(1);
+  const zombie = f.cell(1).logEntries(f.log).slice(-1);
+  const [outcome] = f.cell(3).decide({ type: 'apply', src: 1, log: f.log, entries: zombie });
+  assert.equal(outcome?.type, 'stale');
+  const [notice] = f.notices(3);
+  assert.ok(notice?.notice?.$case === 'stale' && notice.notice.value.owner === 2);
+  assert.ok(!f.shown(3).some((line) => line.endsWith(`:${lost}`)), 'nothing of it is shown');
+  // Told so, it learns from the directory who owns, and pulls.
+  f.cell(1).takeovers.set(f.log, f.cell(2).takeovers.get(f.log) as never);
+  assert.equal(f.pull(2, 1, 2)?.type, 'applied');
+  assert.deepEqual(
+    f.cell(1).orphans.map((e) => e.clientEntryId),
+    [lost],
+  );
+  assert.deepEqual(
+    f.cell(1).writes?.truncated.map(({ base }) => base),
+    [2],
+  );
+  assert.deepEqual(f.shown(1), f.shown(2));
+  f.decideIntake(1);
+  assert.deepEqual(f.shown(1), f.shown(2));
+  assert.ok(f.shown(2).at(-1)?.endsWith(`:${lost}`), 'it is there again, once');
+});
+
+test('orphans come before what their authors sent after them', () => {
+  const f = new Fixture();
+  const orphan = f.say(3);
+  f.decideIntake(3);
+  const waiting = f.say(3);
+  // Cell 2 never got the orphan, and takes over from where it is.
+  f.takeOver(2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.pull(2, 3, 2);
+  assert.deepEqual(
+    [...f.cell(3).intake.values()].sort((a, b) => a.n - b.n).map((row) => [row.clientEntryId, row.dst]),
+    [
+      [orphan, 2],
+      [waiting, 2],
+    ],
+  );
+  f.decideIntake(3);
+  assert.deepEqual(
+    f
+      .cell(2)
+      .logEntries(f.log)
+      .slice(-2)
+      .map((e) => e.clientEntryId),
+    [orphan, waiting],
+  );
+});
+
+test('membership that a newer epoch gave up is taken back', () => {
+  const f = new Fixture();
+  const body = MembersRemoved.encode({ users: [cy] }).finish();
+  f.cell(1).decide({ ...text({ log: f.log }, ana, 7n), kind: kinds.membersRemoved, body });
+  f.follow(1, 3);
+  assert.notEqual(f.cell(3).userLogs.get(`${cy}:${f.log}`)?.until, 0, 'removed');
+  f.takeOver(2, 3);
+  assert.equal(f.pull(2, 3, 2)?.type, 'applied');
+  assert.deepEqual(f.cell(3).userLogs.get(`${cy}:${f.log}`), { user: cy, log: f.log, from: 1, until: 0 });
+  assert.ok(f.cell(3).states.get(f.log)?.members.has(cy));
+  assert.equal(f.cell(3).logEntries(cy).at(-1)?.kind, kinds.logJoined);
+});
+
+test('after a restore a log takes appends as intake only, until it begins an epoch at the head found', () => {
+  const f = new Fixture();
+  const owner = f.cell(1);
+  owner.generation = 2;
+  Object.assign(owner.rows.get(f.log) as object, { status: 'stopped' });
+  const said = f.say(1);
+  assert.equal(owner.rows.get(f.log)?.head, 2, 'no seq');
+  assert.equal([...owner.intake.values()][0]?.clientEntryId, said);
+  f.say(3);
+  const [row] = [...f.cell(3).intake.values()];
+  assert.equal(owner.decide(intakeOf(row as never, 3))[0]?.type, 'early');
+  assert.equal(owner.decide({ type: 'begin', log: f.log })[0]?.type, 'applied');
+  assert.deepEqual(epochParts(owner.rows.get(f.log)?.epoch ?? 0n), { count: 2, cell: 1, generation: 2 });
+  f.decideIntake(1);
+  owner.decide({ type: 'settle', log: f.log });
+  f.follow(1, 3);
+  f.decideIntake(3);
+  assert.deepEqual(f.shown(3), f.shown(1));
+});
+
+test('a restored owner takes back what its replicas hold, before anything else', () => {
+  const f = new Fixture();
+  const restored = new StagedCell(1, [ana]);
+  restored.decide({ type: 'apply', src: 3, log: f.log, entries: f.cell(1).logEntries(f.log), tail: true });
+  assert.equal(restored.rows.get(f.log)?.status, 'stopped');
+  assert.equal(restored.rows.get(f.log)?.head, 2);
+});
+
+test('an owner that hears of a replica ahead of it in the same epoch stops', () => {
+  const f = new Fixture();
+  const { epoch, head } = f.cell(1).rows.get(f.log) as { epoch: bigint; head: number };
+  f.cell(1).decide({ type: 'stop', log: f.log, epoch: epoch + 1n, head: head + 1 });
+  f.cell(1).decide({ type: 'stop', log: f.log, epoch, head });
+  assert.equal(f.cell(1).rows.get(f.log)?.status, 'open', 'of another epoch, or not ahead');
+  f.cell(1).decide({ type: 'stop', log: f.log, epoch, head: head + 1 });
+  assert.equal(f.cell(1).rows.get(f.log)?.status, 'stopped');
+});
+
+test('a self log goes on in an epoch of its own once the store has another generation', () => {
+  const f = new Fixture();
+  f.cell(1).generation = 2;
+  f.cell(1).decide({ ...groupOf(ana, [bo]), target: { pair: groupPair(ana, 2n) }, clientEntryId: 2n });
+  const self = f.cell(1).logEntries(ana);
+  assert.deepEqual(
+    self.map((e) => [e.seq, e.kind, epochParts(e.epoch).generation]),
+    [
+      [1, kinds.logJoined, 1],
+      [2, kinds.takeover, 2],
+      [3, kinds.logJoined, 2],
+    ],
+  );
+});

@@ -1,0 +1,68 @@
+// The list of a log's epochs (R2): which ownership gave which seqs. An epoch that gave none is in no list.
+import { countByOwner, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+
+export interface EpochStart {
+  readonly epoch: bigint;
+  /** The epoch's first seq is the one after this. */
+  readonly base: number;
+}
+
+/** The epoch that gave this seq. */
+export function epochAt(epochs: readonly EpochStart[], seq: number): bigint {
+  for (let at = epochs.length - 1; at > 0; at--) {
+    const start = epochs[at] as EpochStart;
+    if (start.base < seq) return start.epoch;
+  }
+  return epochs[0]?.epoch ?? 0n;
+}
+
+/** The list with one more epoch at its end; a list that has it already stays as it is. */
+export function withEpoch(epochs: readonly EpochStart[], start: EpochStart): readonly EpochStart[] {
+  if (epochs.some(({ epoch }) => epoch === start.epoch)) return epochs;
+  return [...epochs.filter(({ base }) => base < start.base), start];
+}
+
+/**
+ * Up to which seq two lists tell of the same entries: what `mine` has above was given up by `theirs`, or the other way
+ * round. Infinite when the lists are equal.
+ */
+export function agreedUpTo(mine: readonly EpochStart[], theirs: readonly EpochStart[]): number {
+  for (let at = 0; at < Math.max(mine.length, theirs.length); at++) {
+    const [a, b] = [mine[at], theirs[at]];
+    if (a && b && a.epoch === b.epoch && a.base === b.base) continue;
+    return Math.min(a?.base ?? Number.POSITIVE_INFINITY, b?.base ?? Number.POSITIVE_INFINITY);
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+/** Where the newest epoch ends that this cell gave; undefined if it never owned the log. Infinite for the owner. */
+export function ownedUpTo(epochs: readonly EpochStart[], cell: number): number | undefined {
+  for (let at = epochs.length - 1; at >= 0; at--) {
+    if (epochParts((epochs[at] as EpochStart).epoch).cell === cell) return epochs[at + 1]?.base ?? Number.POSITIVE_INFINITY;
+  }
+  return undefined;
+}
+
+/** The next ownership of a log, as its owner names it. */
+export const nextEpoch = (epoch: bigint, cell: number, generation: number): bigint =>
+  makeEpoch({ count: countByOwner(epochParts(epoch).count), cell, generation });
+
+/** A position of an epoch that ended is clamped to where the next one begins (R22). */
+export function clampedSeq(epochs: readonly EpochStart[], { epoch, seq }: { readonly epoch: bigint; readonly seq: number }): number {
+  return epochs.reduce((most, start) => (start.epoch > epoch ? Math.min(most, start.base) : most), seq);
+}
+
+interface Listed {
+  readonly log: bigint;
+  readonly epochs: readonly EpochStart[];
+}
+
+/** Lists that are not what is stored: a new log has one epoch from its beginning unless it says otherwise. */
+export function changedEpochs(states: readonly Listed[], stored: (log: bigint) => Listed | undefined): Listed[] {
+  return states
+    .filter(({ log, epochs }) => {
+      const before = stored(log);
+      return before ? before.epochs !== epochs : epochs.length > 1 || epochs[0]?.base !== 0;
+    })
+    .map(({ log, epochs }) => ({ log, epochs }));
+}

@@ -1,0 +1,174 @@
+// Gets the logs this cell owns, or is to own, to where it may give seqs (R23, R25). Nothing here decides: it pulls what can
+// be had and then asks the lanes, who look under the lock.
+//
+// 1. After a restore: every other cell is asked which of our logs it keeps, so that logs born after the backup are found.
+// 2. A stopped log, or one the directory gave us: the tails of its replicas are pulled, longest last; of a restored owner's
+//    from every one of them, for a takeover from those that can be reached. Then the new epoch begins at the head found.
+// 3. Own people's intake of before is decided; once none waits, the log is open.
+import { WeftError } from '@weft/proto/faults.ts';
+import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptAnswer, KeptRequest, PullAnswer, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { Entry } from './entry.ts';
+import { ownerOf } from './log-state.ts';
+import type { ApplyOperation, Outcome, OwnerOperation } from './operations.ts';
+import type { Link, LogStore } from './ports.ts';
+import type { DecideContext } from './working-set.ts';
+
+/** Cells that have given back what the store lost; true: declared lost. */
+export interface Regained {
+  read(): Promise<ReadonlyMap<number, boolean>>;
+  regained(cell: number): Promise<void>;
+}
+
+export interface OwnershipOptions {
+  readonly cell: number;
+  readonly generation: number;
+  readonly store: LogStore;
+  readonly link: Pick<Link, 'request'>;
+  /** All cells but this one. */
+  readonly others: () => readonly number[];
+  readonly takeover: DecideContext['takeover'];
+  readonly regained: Regained;
+  readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
+  /** A log is pulled soon. */
+  readonly want: (log: bigint, src: number) => void;
+  /** Own people's intake goes to its own cell. */
+  readonly takeOwn: () => void;
+  readonly fromWire: (entry: WireEntry) => Entry;
+  readonly limits: { readonly unsettledMax: number; readonly tailPagesMax: number };
+  readonly failed: (error: unknown) => void;
+}
+
+export class Ownership {
+  readonly #options: OwnershipOptions;
+  /** Logs the directory gave to this cell or to another. */
+  readonly #given = new Set<bigint>();
+  #running = false;
+  #again = false;
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options;
+  }
+
+  /** The directory signed that somebody takes the log over: this cell does, or it has to learn that another one did. */
+  given(log: bigint): void {
+    this.#given.add(log);
+    this.poke();
+  }
+
+  /** Something may have to be settled now. Two at once, in one node or in two, are harmless. */
+  poke(): void {
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    this.#runAll()
+      .catch(this.#options.failed)
+      .finally(() => {
+        this.#running = false;
+      });
+  }
+
+  async #runAll(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      await this.run();
+    }
+  }
+
+  /** One look at everything that is not settled. */
+  async run(): Promise<void> {
+    const { store, generation, regained, limits } = this.#options;
+    const back = await regained.read();
+    if (generation > 1) await this.#findLost(back);
+    for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
+    const unsettled = await store.unsettled(limits.unsettledMax);
+    for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
+    const draining = unsettled.filter(({ status }) => status === 'intake');
+    if (draining.length === 0) return;
+    this.#options.takeOwn();
+    for (const { log } of draining) await this.#tried(() => this.#settle(log));
+  }
+
+  /** A peer that is away is no news: it is tried again. */
+  async #tried(attempt: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof WeftError)) this.#options.failed(error);
+      return false;
+    }
+  }
+
+  async #settle(log: bigint): Promise<boolean> {
+    return (await this.#options.apply({ type: 'settle', log })).type === 'settled';
+  }
+
+  /** Logs of ours that only others know. */
+  async #findLost(back: ReadonlyMap<number, boolean>): Promise<void> {
+    for (const cell of this.#options.others())
+      if (!back.has(cell) && (await this.#tried(() => this.#findLostAt(cell)))) await this.#options.regained.regained(cell);
+  }
+
+  async #findLostAt(cell: number): Promise<boolean> {
+    const { link, store } = this.#options;
+    for (let after = 0n; ; ) {
+      const { heads, end } = KeptAnswer.decode(await link.request(cell, 'kept', KeptRequest.encode({ after }).finish()));
+      for (const head of heads) if (!(await store.readRow(head.log))) await this.#pullTail(head.log, cell);
+      const last = heads.at(-1);
+      if (end || !last) return true;
+      after = last.log;
+    }
+  }
+
+  /** Every replica's tail, then the next epoch. */
+  async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
+    const { store, cell, apply } = this.#options;
+    const asked = new Set<number>([cell]);
+    for (;;) {
+      const found = await store.readRow(log);
+      if (found?.row.status !== 'stopped' || ownerOf(found.row) !== cell) return true;
+      // A tail may tell of a cell nobody here knew of.
+      const next = [...found.state.cells.keys()].find((each) => !asked.has(each) && back.get(each) !== true);
+      if (next === undefined) break;
+      asked.add(next);
+      await this.#pullTail(log, next);
+    }
+    return (await apply({ type: 'begin', log })).type === 'applied';
+  }
+
+  /** The longest run among the replicas that can be reached, then the epoch the directory signed. */
+  async #takeOver(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
+    const { store, cell, apply, takeover } = this.#options;
+    const found = await store.readRow(log);
+    const signed = takeover(log);
+    if (!found || !signed || signed.epoch <= found.row.epoch) return true;
+    if (signed.owner !== cell) {
+      this.#options.want(log, signed.owner);
+      return false;
+    }
+    // Without its beginning nobody can own a log.
+    if (found.start !== 0) throw new Error(`log ${log} is to be taken over, but what is kept here begins after ${found.start}`);
+    for (const each of found.state.cells.keys()) {
+      if (each === cell || back.get(each) === true) continue;
+      await this.#tried(() => this.#pullTail(log, each));
+    }
+    const outcome = await apply({ type: 'begin', log });
+    return outcome.type === 'applied' || outcome.type === 'settled';
+  }
+
+  /** What `cell` holds of the log beyond what is held here. */
+  async #pullTail(log: bigint, cell: number): Promise<boolean> {
+    const { store, link, apply, fromWire, limits } = this.#options;
+    for (let pages = 0; pages < limits.tailPagesMax; pages++) {
+      const after = BigInt((await store.readRow(log))?.row.head ?? 0);
+      const answer = PullAnswer.decode(await link.request(cell, 'tail', TailRequest.encode({ log, after }).finish()));
+      if (answer.result?.$case !== 'page') return true;
+      const entries = answer.result.value.entries.map(fromWire);
+      if (entries.length === 0) return true;
+      const outcome = await apply({ type: 'apply', src: cell, log, entries, tail: true });
+      if (outcome.type === 'fault') throw new WeftError('peer_away', 'the tail could not be stored', 1_000);
+      if (outcome.type !== 'applied' || outcome.head <= Number(after)) return true;
+    }
+    return true;
+  }
+}

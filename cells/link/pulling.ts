@@ -1,0 +1,75 @@
+// What a node takes from other cells: their frames, what its replicas lack, and what the logs it owns have lost.
+
+import { Applier, type ApplierOptions } from '../delivery/applier.ts';
+import type { IntakeRelay } from '../delivery/intake-relay.ts';
+import { Ownership } from '../delivery/ownership.ts';
+import { Puller } from '../delivery/puller.ts';
+import type { CellDeliveryOptions } from '../delivery-options.ts';
+import type { DeliveryLimits } from '../limits.ts';
+import { fromWire } from '../wire/entry-codec.ts';
+import { decodeRuns } from '../wire/frames.ts';
+
+interface PullingOptions extends Pick<CellDeliveryOptions, 'cell' | 'store' | 'link' | 'clock' | 'peers' | 'tables' | 'metrics'> {
+  readonly limits: DeliveryLimits;
+  readonly applier: Applier;
+  readonly failed: (error: unknown) => void;
+}
+
+type ApplierParts = Omit<PullingOptions, 'applier'> &
+  Pick<ApplierOptions, 'submit' | 'behind' | 'marks'> & { readonly rejected: (src: number, what: string, why: string) => void };
+
+export function openApplier(options: ApplierParts): Applier {
+  const { clock, link, peers, tables, limits, submit, behind, marks, rejected, failed, metrics } = options;
+  return new Applier({
+    clock,
+    link,
+    generationOf: peers.generationOf,
+    decodeRuns,
+    submit,
+    limits,
+    behind,
+    marks,
+    park: async (frame, why) => {
+      await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
+      rejected(frame.src, 'frame', 'unreadable');
+    },
+    rejected: (src, why) => rejected(src, 'operation', why),
+    failed,
+    applied: (src, entries) => metrics().applied.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
+  });
+}
+
+export function openPuller(options: PullingOptions): Puller {
+  const { cell, store, link, clock, peers, limits, applier, metrics, failed } = options;
+  return new Puller({
+    cell: cell.number,
+    store,
+    link,
+    clock,
+    takeover: peers.takeover,
+    limits,
+    apply: (operation) => applier.apply(operation),
+    fromWire,
+    pulled: (src, entries) => metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
+    failed,
+  });
+}
+
+export function openOwnership(options: PullingOptions & { readonly puller: Puller; readonly intakeRelay: IntakeRelay }): Ownership {
+  const { cell, store, link, peers, tables, limits, applier, puller, intakeRelay, failed } = options;
+  return new Ownership({
+    cell: cell.number,
+    generation: cell.generation,
+    store,
+    link,
+    others: () => peers.others().map(({ number }) => number),
+    takeover: peers.takeover,
+    regained: tables.regained(cell.generation),
+    apply: (operation) => applier.apply(operation),
+    want: (log, src) => puller.want(log, src),
+    takeOwn: () => intakeRelay.addressedAnew(cell.number),
+    fromWire,
+    limits,
+    failed,
+  });
+}

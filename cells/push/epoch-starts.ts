@@ -1,0 +1,28 @@
+// Newer epochs of logs on their way to the sockets: here, and at the other nodes.
+import type { Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
+import type { Writes } from '../delivery/ports.ts';
+
+/** Of what a transaction gave up: to be told before its entries. */
+export const givenUp = (writes: Writes): Truncated[] =>
+  startsOf(writes.truncated.map(({ log, base, epochs }) => ({ log, epochs, cut: base })));
+
+/** Of the lists a transaction changed: to be told after its entries, which tell most of it themselves. */
+export const begun = (writes: Writes): Truncated[] => startsOf(writes.epochs.filter(({ epochs }) => epochs.length > 1));
+
+/** The epochs of each log after its first; where two lists parted below them, that is the first one's base to begin with. */
+function startsOf(lists: readonly { log: bigint; epochs: readonly EpochStart[]; cut?: number }[]): Truncated[] {
+  return lists.flatMap(({ log, epochs, cut }) => {
+    const starts = epochs.filter(({ base }) => cut === undefined || base >= cut);
+    const first = starts[0];
+    const parted = cut !== undefined && first && first.base > cut ? [{ epoch: first.epoch, base: cut }] : [];
+    return [...parted, ...starts].map(({ epoch, base }) => ({ log, epoch, base: BigInt(base) }));
+  });
+}
+
+/** By log, oldest first. */
+export function startsByLog(told: readonly Truncated[]): Map<bigint, EpochStart[]> {
+  const logs = new Map<bigint, EpochStart[]>();
+  for (const { log, epoch, base } of told) logs.set(log, [...(logs.get(log) ?? []), { epoch, base: Number(base) }]);
+  return logs;
+}

@@ -1,0 +1,83 @@
+// A log that somebody on this node watches: the last seq told to the watchers, and in which epoch.
+import type { ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { type Digest, toggleHead } from '@weft/proto/heads-digest.ts';
+import type { Entry } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
+import type { Run } from '../wire/frames.ts';
+import type { Origins } from './origins.ts';
+import type { SharedPush } from './shared-push.ts';
+
+export type PushEvent = NonNullable<ServerFrame['event']>;
+
+/** A connection, as the hub sees it. */
+export interface Receiver {
+  push(push: SharedPush): void;
+  tell(event: PushEvent): void;
+}
+
+/** A user with at least one socket on this node. */
+export interface OnlineUser {
+  readonly user: bigint;
+  readonly digest: Digest;
+  readonly receivers: Set<Receiver>;
+  readonly logs: Set<Watched>;
+}
+
+/** Entries of one log in order, who waits for them, and what else was committed with them. */
+export interface Piece {
+  readonly entries: readonly Entry[];
+  readonly origins?: Origins | undefined;
+  readonly runs?: readonly Run[];
+}
+
+export interface Watched {
+  readonly log: bigint;
+  epoch: bigint;
+  head: number;
+  /** Where newer epochs began since this log is watched: an older entry above such a base was given up. */
+  begins: readonly EpochStart[];
+  /** Who watches, and the first seq each may see. */
+  readonly users: Map<OnlineUser, number>;
+  held: Piece[];
+  filling: boolean;
+  /** Asked to fill while it was filling: what was read may be too old. */
+  fillAgain: boolean;
+}
+
+/** Epochs of one log whose beginnings a node remembers for its watchers. */
+const beginsMax = 8;
+
+export const isGivenUp = ({ begins }: Watched, entry: Entry): boolean =>
+  begins.length > 0 && begins.some(({ epoch, base }) => epoch > entry.epoch && entry.seq > base);
+
+/** The digests of all who watch follow the head. */
+export function shiftHead(watched: Watched, epoch: bigint, head: number): void {
+  const moved: Digest = { hi: 0, lo: 0 };
+  toggleHead(moved, watched.log, watched.epoch, watched.head);
+  toggleHead(moved, watched.log, epoch, head);
+  watched.epoch = epoch;
+  watched.head = head;
+  for (const online of watched.users.keys()) {
+    online.digest.hi = (online.digest.hi ^ moved.hi) >>> 0;
+    online.digest.lo = (online.digest.lo ^ moved.lo) >>> 0;
+  }
+}
+
+/** Takes newer epochs; what was told above the lowest of their bases was given up. Answers what is news, and what was held. */
+export function beginEpochs(watched: Watched, starts: readonly EpochStart[]): { newer: readonly EpochStart[]; dropped: Piece[] } {
+  const newer = starts.filter((start) => start.epoch > watched.epoch);
+  const newest = newer.at(-1);
+  if (!newest) return { newer, dropped: [] };
+  const head = Math.min(watched.head, ...newer.map(({ base }) => base));
+  const dropped = head < watched.head ? watched.held.splice(0) : [];
+  shiftHead(watched, newest.epoch, head);
+  watched.begins = [...watched.begins, ...newer].slice(-beginsMax);
+  return { newer, dropped };
+}
+
+export function tellBegins(watched: Watched, newer: readonly EpochStart[]): void {
+  const { log } = watched;
+  for (const { epoch, base } of newer)
+    for (const online of watched.users.keys())
+      for (const receiver of online.receivers) receiver.tell({ $case: 'truncated', value: { log, epoch, base: BigInt(base) } });
+}

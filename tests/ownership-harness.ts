@@ -1,0 +1,74 @@
+// Operators' hands on a test fabric: who owns a log, giving it away, taking it over.
+import { execFile } from 'node:child_process';
+import { renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { fetchServers } from '@weft/local/fetch-servers.ts';
+import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
+import { grpcChannel } from '@weft/runtime/grpc.ts';
+import type { TestFabric } from './harness.ts';
+
+export interface Ownership {
+  readonly owner: string;
+  readonly epoch: string;
+  readonly head: number;
+  readonly status: string;
+}
+
+export class Operator {
+  readonly #fabric: TestFabric;
+
+  constructor(fabric: TestFabric) {
+    this.#fabric = fabric;
+  }
+
+  async ask<T>(cell: string, path: string, body?: unknown): Promise<T> {
+    const token = this.#fabric.fabric.credentials.cells[cell]?.serviceToken;
+    const answer = await fetch(`${this.#fabric.url(`node-${cell}-a`)}/v1/operator/${path}`, {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(10_000),
+    });
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(`${cell} ${path}: ${JSON.stringify(said)}`);
+    return said as T;
+  }
+
+  ownership(cell: string, log: bigint): Promise<Ownership> {
+    return this.ask(cell, `logs/${log}`);
+  }
+
+  handOver(from: string, log: bigint, to: string): Promise<unknown> {
+    return this.ask(from, 'handover', { log: String(log), to });
+  }
+
+  /** The directory signs. */
+  async takeOver(log: bigint, to: string): Promise<void> {
+    const { epoch } = await this.ownership(to, log);
+    const { plan, credentials } = this.#fabric.fabric;
+    using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operatorToken);
+    await channel.call(DirectoryServiceService.takeOver, { log, cell: to, after: BigInt(epoch) });
+  }
+}
+
+const run = promisify(execFile);
+
+/** A base backup of a cell's PostgreSQL while it serves. Resolves to the folder. */
+export async function baseBackup(fabric: TestFabric, cell: string): Promise<string> {
+  const servers = await fetchServers(['postgres'], () => undefined);
+  const program = join(dirname(servers.get('postgres')?.path ?? ''), 'pg_basebackup');
+  const port = new URL(fabric.fabric.databaseUrl(cell)).port;
+  const folder = join(fabric.fabric.dataDir, `backup-${cell}`);
+  await run(program, ['-h', '127.0.0.1', '-p', port, '-U', 'postgres', '-D', folder, '-X', 'fetch', '-c', 'fast'], { timeout: 60_000 });
+  return folder;
+}
+
+/** Puts the backup where the cell's PostgreSQL keeps its files. It and the cell's nodes must be stopped. */
+export async function restoreBackup(fabric: TestFabric, cell: string, folder: string): Promise<void> {
+  const dir = join(fabric.fabric.dataDir, `postgres-${cell}`);
+  const { uid, gid } = statSync(dir);
+  rmSync(dir, { recursive: true });
+  renameSync(folder, dir);
+  await run('chown', ['-R', `${uid}:${gid}`, dir]);
+  await run('chmod', ['-R', 'u+rwX,go-rwx', dir]);
+}

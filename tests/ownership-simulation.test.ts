@@ -1,0 +1,19 @@
+// Owners change in the simulated fabric while it breaks and heals: nothing is lost, doubled, reordered or invented, and all
+// comes to rest.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { handovers } from './simulation/owner-changes.ts';
+import { World } from './simulation/world.ts';
+
+const seeds = 6;
+
+for (const [name, owners] of Object.entries({ handovers })) {
+  test(`${seeds} seeds of ${name}`, async () => {
+    const wrong: string[] = [];
+    for (let seed = 1; seed <= seeds; seed++) {
+      const verdict = await new World({ seed, owners }).run();
+      if (verdict.wrong.length > 0) wrong.push(`seed ${seed}:\n${verdict.wrong.join('\n')}`);
+    }
+    assert.deepEqual(wrong, [], wrong.join('\n\n'));
+  });
+}

@@ -1,0 +1,24 @@
+// Seeds that showed something wrong when they were first run. A seed's story changes with the code, so each bug has a test of
+// its own beside the code as well, where one fits.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { simulate } from './simulation/world.ts';
+
+const found: readonly (readonly [seed: number, what: string])[] = [
+  [187, 'a commit whose answer was lost is told to the sockets all the same'],
+  [202, 'so it is when the database was away meanwhile'],
+  [219, 'of two marks that cross on their way to the table the further one waits'],
+  [295, 'an old removal that comes late does not end a newer membership'],
+  [336, 'what was accepted while its home cell was out of the log is not refused afterwards'],
+  [345, 'a membership that a page shows begun is not ended by an older removal'],
+  [389, 'marks for a cell that left the log are let go'],
+  [496, 'a new entry in a frame behind an old one is not acknowledged unseen'],
+  [1007, 'an append that was refused while it had to come again does not hold up those behind it'],
+];
+
+for (const [seed, what] of found) {
+  test(`seed ${seed}: ${what}`, async () => {
+    const { wrong } = await simulate({ seed });
+    assert.deepEqual(wrong, [], wrong.join('\n'));
+  });
+}

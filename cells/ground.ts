@@ -111,10 +111,11 @@ export async function openBase(config: CellConfig, opening: Opening & { readonly
 }
 
 function openReplica(config: CellConfig, { clock, log }: Opening): Promise<DirectoryReplica> {
-  const { address, token, key } = config.directory;
+  const { address, token, key, tls } = config.directory;
   return DirectoryReplica.open({
     address,
     token: token.reveal(),
+    tls,
     publicKey: key,
     dataDir: config.dataDir,
     clock,

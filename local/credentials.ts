@@ -1,5 +1,7 @@
 // The secrets of one installation, generated once and kept in its data folder (0600), never in the repository.
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { Secret } from '@weft/runtime/config.ts';
+import type { TlsIdentity } from '@weft/runtime/mutual-tls.ts';
 import { directoryTlsName } from '@weft/runtime/mutual-tls.ts';
 import { type KeyedCertificate, newAuthority, newCertificate } from './certificates.ts';
 import type { FabricPlan } from './plan.ts';
@@ -31,6 +33,15 @@ export interface Credentials {
 export const controlPlaneName = 'control-plane';
 export const routerName = (region: string): string => `router-${region}`;
 
+/** Token and certificate of whoever operates the installation. */
+const operatorName = 'operator';
+
+/** What an operator shows the control plane. */
+export function operatorIdentity({ authority, certificates }: Credentials): TlsIdentity {
+  const { certificate, key } = certificates[operatorName] ?? authority;
+  return { authority: authority.certificate, certificate, key: new Secret(key) };
+}
+
 const secret = (): string => randomBytes(32).toString('base64url');
 
 /** Reads the installation's credentials, generating what is missing: a cell or region added later, or everything. */
@@ -39,7 +50,12 @@ export function loadCredentials(file: string, plan: FabricPlan): Credentials {
   const credentials: Credentials = {
     ...directoryKeys(kept),
     operatorToken: kept.operatorToken ?? secret(),
-    ...certificatesOf(kept, [controlPlaneName, ...plan.cells.map(({ name }) => name), ...plan.regions.map(({ name }) => routerName(name))]),
+    ...certificatesOf(kept, [
+      controlPlaneName,
+      operatorName,
+      ...plan.cells.map(({ name }) => name),
+      ...plan.regions.map(({ name }) => routerName(name)),
+    ]),
     cells: { ...kept.cells, ...Object.fromEntries(plan.cells.map(({ name }) => [name, kept.cells?.[name] ?? newCell()])) },
     routers: { ...kept.routers, ...Object.fromEntries(plan.regions.map(({ name }) => [name, kept.routers?.[name] ?? secret()])) },
   };
@@ -76,6 +92,7 @@ function directoryKeys(kept: Partial<Credentials>): { directorySignKey: string; 
 /** `name:sha256hex,…`: what the control plane knows of the tokens of those who may speak to it. */
 export function serviceTokenDigests(credentials: Credentials): string {
   const named = [
+    [operatorName, credentials.operatorToken] as const,
     ...Object.entries(credentials.cells).map(([cell, { serviceToken }]) => [cell, serviceToken] as const),
     ...Object.entries(credentials.routers).map(([region, token]) => [routerName(region), token] as const),
   ];

@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
-import type { Credentials } from './credentials.ts';
+import { type Credentials, operatorIdentity } from './credentials.ts';
 import { dataDirDefault } from './defaults.ts';
 import { type FabricFile, readFabric } from './fabric-file.ts';
 import { readJson } from './state-file.ts';
@@ -47,7 +47,7 @@ class Operator {
 
   async takeOver(log: string, to: string): Promise<void> {
     const { epoch } = await this.ask<Ownership>(to, `logs/${log}`);
-    using channel = grpcChannel(this.#fabric.controlPlane, this.#credentials.operatorToken);
+    using channel = grpcChannel(this.#fabric.controlPlane, this.#credentials.operatorToken, { tls: operatorIdentity(this.#credentials) });
     await channel.call(DirectoryServiceService.takeOver, { log: BigInt(log), cell: to, after: BigInt(epoch) });
   }
 

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { operatorIdentity } from '@weft/local/credentials.ts';
 import { fetchServers } from '@weft/local/fetch-servers.ts';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
@@ -46,7 +47,9 @@ export class Operator {
   async takeOver(log: bigint, to: string): Promise<void> {
     const { epoch } = await this.ownership(to, log);
     const { plan, credentials } = this.#fabric.fabric;
-    using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operatorToken);
+    using channel = grpcChannel(`127.0.0.1:${plan.controlPlane.port}`, credentials.operatorToken, {
+      tls: operatorIdentity(credentials),
+    });
     await channel.call(DirectoryServiceService.takeOver, { log, cell: to, after: BigInt(epoch) });
   }
 }

@@ -6,7 +6,7 @@ import { emptied } from './emptying.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { changedEpochs, type EpochStart } from './epochs.ts';
-import { FrameCutter } from './frame-cutter.ts';
+import { framesOf } from './frames-of.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import { movedNotice, staleNotice } from './notices.ts';
 import {
@@ -17,7 +17,6 @@ import {
   type Facts,
   type IntakeRow,
   type LogRow,
-  type OutboxRow,
   RunAgain,
   type UserLogRow,
   type Writes,
@@ -310,42 +309,10 @@ export class WorkingSet {
       intake: this.#intake,
       closed: this.#closed,
       decided: [...this.#decided.values()],
-      outbox: [...this.#entryFrames(), ...this.#envelopeFrames(lane)],
+      outbox: framesOf(this, lane),
       behind: this.behind,
       caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
     };
-  }
-
-  #entryFrames(): OutboxRow[] {
-    const frames = new FrameCutter(this.context);
-    for (const entry of this.entries) {
-      const state = this.#states.get(entry.log) ?? this.facts.states.get(entry.log);
-      if (!state || ownerOf(entry) !== this.context.cell || state.kind === 'self') continue;
-      for (const [cell, interval] of state.cells) {
-        if (cell === this.context.cell || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
-        frames.add(cell, entry, entry.seq === interval.from ? this.#passed(entry, cell) : 0);
-      }
-    }
-    for (const { dst, log, seq } of this.resend) frames.addStored(dst, log, seq);
-    return frames.rows();
-  }
-
-  /** Places between what a cell got of a log before it was out of it and its first entry now. */
-  #passed({ log, seq }: Entry, cell: number): number {
-    const before = this.facts.states.get(log)?.cells.get(cell);
-    if (!before || before.from === seq) return 0;
-    return seq - 1 - (before.until || (this.facts.rows.get(log)?.head ?? seq - 1));
-  }
-
-  #envelopeFrames(lane: number): OutboxRow[] {
-    return this.envelopes.map(({ dst, payload }) => ({
-      id: this.context.freshId(),
-      dst,
-      class: 'v',
-      lane,
-      ranges: [],
-      envelopes: [payload],
-    }));
   }
 
   /** Joins and departures of this cell's own people: rows of their logs and entries of their self logs. */

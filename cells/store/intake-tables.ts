@@ -201,7 +201,7 @@ export function writeIntake(
   return sent;
 }
 
-export function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
+function insertIntake(query: Query, rows: readonly IntakeRow[], generation: number): Promise<unknown>[] {
   const values = [
     ...streamArrays(rows.map((r) => r.stream)),
     int8Array(rows.map((r) => r.n)),
@@ -261,12 +261,12 @@ export async function readOwnIntake(query: Query, stream: Stream, generation: nu
 }
 
 /** Open intake of a stream goes elsewhere, with numbers higher by `shift`. Before the statement that inserts what comes first. */
-export function readdressIntake(query: Query, of: { stream: Stream; dst: number; shift: number }, generation: number): Promise<unknown> {
+function readdressIntake(query: Query, of: { stream: Stream; dst: number; shift: number }, generation: number): Promise<unknown> {
   const { stream, dst, shift } = of;
   return query({ name: 'intake-readdress', text: readdress, values: [stream.a, stream.b, generation, shift, dst] });
 }
 
-export function moveIntakeStreams(query: Query, moved: readonly { stream: Stream; next: number }[], generation: number): Promise<unknown> {
+function moveIntakeStreams(query: Query, moved: readonly { stream: Stream; next: number }[], generation: number): Promise<unknown> {
   const values = [...streamArrays(moved.map((m) => m.stream)), int8Array(moved.map((m) => m.next)), generation];
   return query({ name: 'intake-streams-move', text: moveStreams, values });
 }

@@ -1,13 +1,23 @@
 // What one transaction sends to other cells: its entries and the answers to send again, cut into frames, and its envelopes.
+import type { DecideContext } from './decide-context.ts';
 import type { Entry } from './entry.ts';
 import { FrameCutter } from './frame-cutter.ts';
-import { ownerOf } from './log-state.ts';
-import type { OutboxRow } from './ports.ts';
-import type { WorkingSet } from './working-set.ts';
+import { type LogState, ownerOf } from './log-state.ts';
+import type { Facts, OutboxRow } from './ports.ts';
 
-export const framesOf = (work: WorkingSet, lane: number): OutboxRow[] => [...entryFrames(work), ...envelopeFrames(work, lane)];
+/** What a decision has collected for other cells. */
+interface Decided {
+  readonly facts: Pick<Facts, 'rows' | 'states'>;
+  readonly context: DecideContext;
+  readonly entries: readonly Entry[];
+  readonly envelopes: readonly { readonly dst: number; readonly payload: Uint8Array }[];
+  readonly resend: readonly { readonly dst: number; readonly log: bigint; readonly seq: number }[];
+  state(log: bigint): LogState | undefined;
+}
 
-function entryFrames(work: WorkingSet): OutboxRow[] {
+export const framesOf = (work: Decided, lane: number): OutboxRow[] => [...entryFrames(work), ...envelopeFrames(work, lane)];
+
+function entryFrames(work: Decided): OutboxRow[] {
   const { cell: own } = work.context;
   const frames = new FrameCutter(work.context);
   for (const entry of work.entries) {
@@ -23,11 +33,11 @@ function entryFrames(work: WorkingSet): OutboxRow[] {
 }
 
 /** Places between what a cell got of a log before it was out of it and its first entry now. */
-function passed({ facts }: WorkingSet, { log, seq }: Entry, cell: number): number {
+function passed({ facts }: Decided, { log, seq }: Entry, cell: number): number {
   const before = facts.states.get(log)?.cells.get(cell);
   if (!before || before.from === seq) return 0;
   return seq - 1 - (before.until || (facts.rows.get(log)?.head ?? seq - 1));
 }
 
-const envelopeFrames = ({ envelopes, context }: WorkingSet, lane: number): OutboxRow[] =>
+const envelopeFrames = ({ envelopes, context }: Decided, lane: number): OutboxRow[] =>
   envelopes.map(({ dst, payload }) => ({ id: context.freshId(), dst, class: 'v', lane, ranges: [], envelopes: [payload] }));

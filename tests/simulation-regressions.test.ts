@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { simulate } from './simulation/world.ts';
 
 const found: readonly (readonly [seed: number, what: string])[] = [
+  [165, 'a shared transaction whose answer was lost is told to the sockets all the same'],
   [187, 'a commit whose answer was lost is told to the sockets all the same'],
   [202, 'so it is when the database was away meanwhile'],
   [219, 'of two marks that cross on their way to the table the further one waits'],

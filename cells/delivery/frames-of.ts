@@ -5,9 +5,9 @@ import { FrameCutter } from './frame-cutter.ts';
 import { type LogState, ownerOf } from './log-state.ts';
 import type { Facts, OutboxRow } from './ports.ts';
 
-/** What of a transaction's work is sent. */
-interface Sent {
-  readonly facts: Facts;
+/** What a decision has collected for other cells. */
+interface Decided {
+  readonly facts: Pick<Facts, 'rows' | 'states'>;
   readonly context: DecideContext;
   readonly entries: readonly Entry[];
   readonly envelopes: readonly { readonly dst: number; readonly payload: Uint8Array }[];
@@ -15,9 +15,9 @@ interface Sent {
   state(log: bigint): LogState | undefined;
 }
 
-export const framesOf = (work: Sent, lane: number): OutboxRow[] => [...entryFrames(work), ...envelopeFrames(work, lane)];
+export const framesOf = (work: Decided, lane: number): OutboxRow[] => [...entryFrames(work), ...envelopeFrames(work, lane)];
 
-function entryFrames(work: Sent): OutboxRow[] {
+function entryFrames(work: Decided): OutboxRow[] {
   const { cell: own } = work.context;
   const frames = new FrameCutter(work.context);
   for (const entry of work.entries) {
@@ -33,11 +33,11 @@ function entryFrames(work: Sent): OutboxRow[] {
 }
 
 /** Places between what a cell got of a log before it was out of it and its first entry now. */
-function passed({ facts }: Sent, { log, seq }: Entry, cell: number): number {
+function passed({ facts }: Decided, { log, seq }: Entry, cell: number): number {
   const before = facts.states.get(log)?.cells.get(cell);
   if (!before || before.from === seq) return 0;
   return seq - 1 - (before.until || (facts.rows.get(log)?.head ?? seq - 1));
 }
 
-const envelopeFrames = ({ envelopes, context }: Sent, lane: number): OutboxRow[] =>
+const envelopeFrames = ({ envelopes, context }: Decided, lane: number): OutboxRow[] =>
   envelopes.map(({ dst, payload }) => ({ id: context.freshId(), dst, class: 'v', lane, ranges: [], envelopes: [payload] }));

@@ -74,6 +74,8 @@ export class Lane {
   #queueBytes = 0;
   #running: Promise<void> | undefined;
   #isCommitting = false;
+  /** The answer to a shared commit was lost. */
+  #isUnsure = false;
   /** Another lane's transaction has what waited here; until it is over nothing else of this lane runs, so that order holds. */
   #lent: Promise<void> | undefined;
   #stopped = false;
@@ -145,6 +147,8 @@ export class Lane {
     for (const { lane, lent } of loans) lane.#giveBack(isShared ? [] : lent);
     resolve();
     if (!isShared) await this.#commitAll(own);
+    if (this.#isUnsure) this.#options.unsure();
+    this.#isUnsure = false;
     this.#isCommitting = false;
     this.#lastMs = this.#options.clock.monotonic();
   }
@@ -184,7 +188,8 @@ export class Lane {
         batch.map((s) => s.operation),
         this.#options.limits.sharedLockMsMax,
       );
-    } catch {
+    } catch (error) {
+      this.#isUnsure ||= error instanceof MaybeCommitted;
       // Whatever it was, it is met again by the lane whose operation met it.
       this.counts.again += 1;
       return false;

@@ -30,10 +30,10 @@ export class PushOrder {
     return from === undefined ? undefined : { what: 'hole', from, to: hole.at(-1) ?? from };
   }
 
+  /** The answer to an append that was sent again is not in line with the pushes: the push may still come. */
   accepted(seq: number): void {
     this.#holes.delete(seq);
-    if (this.#last !== undefined && seq === this.#last + 1) this.#last = seq;
-    else if (this.#last === undefined || seq > this.#last) this.#accepted.add(seq);
+    if (this.#last === undefined || seq > this.#last) this.#accepted.add(seq);
     if (this.#accepted.size > limits.holesMax) this.#accepted.delete(this.#accepted.values().next().value as number);
   }
 

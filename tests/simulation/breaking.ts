@@ -78,8 +78,9 @@ function stopSql(world: Breakable, fault: Fault): void {
 function stopCell(world: Breakable, fault: Fault): void {
   const name = nameOf(fault.cell + 1);
   killCell(world, fault);
-  world.network.stop(name);
+  // Meanwhile its broker stores what nobody takes out.
   world.time.after(fault.forMs / 2, () => {
+    world.network.stop(name);
     if (fault.strength < 0.3) world.network.wipe(name);
     else if (fault.strength < 0.6) world.network.cutPower(name);
     world.network.start(name);

@@ -67,18 +67,6 @@ export const digestIgnored = (): Mutation => ({
   patch: () => patched({ of: CatchUp.prototype, method: 'heartbeat', make: () => () => undefined }),
 });
 
-export const headsIgnored = (): Mutation => ({
-  patch: () =>
-    patched({
-      of: CatchUp.prototype,
-      method: 'attached',
-      make: (original) =>
-        function (this: CatchUp, welcome: Parameters<CatchUp['attached']>[0]) {
-          return Reflect.apply(original, this, [{ ...welcome, heads: [] }]);
-        },
-    }),
-});
-
 type Offer = (entry: Entry, nowMs: number, taken: Entry[]) => number | undefined;
 
 const offering = (make: (view: LogView, offer: Offer) => Offer): Mutation => ({

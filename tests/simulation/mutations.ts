@@ -13,15 +13,7 @@ import { Beats } from '@weft/cells/link/beats.ts';
 import { MarkService } from '@weft/cells/link/mark-service.ts';
 import { Hub } from '@weft/cells/push/hub.ts';
 import { birthCell } from '@weft/proto/ids.ts';
-import {
-  answersForgotten,
-  digestIgnored,
-  headsIgnored,
-  holesTaken,
-  ownEntriesShownTwice,
-  resentLast,
-  resentUnderNewIds,
-} from './careless-client.ts';
+import { answersForgotten, digestIgnored, holesTaken, ownEntriesShownTwice, resentLast, resentUnderNewIds } from './careless-client.ts';
 import { acknowledgedBeforeApply, attemptNeverRaised, forgottenAtTheBrokersAnswer, messageIdWithoutSource } from './lying-bus.ts';
 import { everybodyEver, headsJump, knownFor, lying, neverUnsure, readsAboveTheLast, toldBeforeCommit, withStates } from './lying-store.ts';
 import { MemoryTables } from './memory-tables.ts';
@@ -176,5 +168,4 @@ export const mutations: Readonly<Record<string, NamedMutation>> = {
   'client: a digest that differs is ignored': off('R21', 400, digestIgnored),
   'client: what lies beyond a hole is shown': off('R21', 200, holesTaken),
   'client: what it is pushed a second time is shown a second time': off('R21', 200, ownEntriesShownTwice),
-  'client: heads of a Welcome are ignored': off('R21', 400, headsIgnored),
 };

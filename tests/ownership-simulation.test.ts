@@ -7,11 +7,8 @@ import { World } from './simulation/world.ts';
 
 const seeds = 6;
 
-// An SDK still takes a witness's head of an epoch that is over for a fork.
-const todo: Readonly<Record<string, boolean>> = { takeovers: true };
-
 for (const [name, owners] of Object.entries({ handovers, takeovers })) {
-  test(`${seeds} seeds of ${name}`, { todo: todo[name] ?? false }, async () => {
+  test(`${seeds} seeds of ${name}`, async () => {
     const wrong: string[] = [];
     for (let seed = 1; seed <= seeds; seed++) {
       const verdict = await new World({ seed, owners }).run();

@@ -119,6 +119,7 @@ export class Engine {
         truncated: (view, base) => {
           this.audit.truncated(view.log, base);
           this.table.truncated(view.log, base);
+          this.listeners.tell('truncated', this.table.byLog(view.log), { epoch: view.epoch, base });
         },
         lost: (view, to) => this.audit.lost(view, to),
         stuck: (view, to) => this.audit.stuck(view, to),

@@ -48,7 +48,8 @@ export interface Evidence {
 
 /** Undefined when all agree after all. */
 export function judge(evidence: Evidence): ProofReport | undefined {
-  const { log, from, to, owner, witness, home } = evidence;
+  const { log, from, to, home } = evidence;
+  const { owner, witness } = inForce(evidence);
   const isSplit =
     owner !== undefined &&
     witness !== undefined &&
@@ -58,7 +59,7 @@ export function judge(evidence: Evidence): ProofReport | undefined {
   if (isSplit) return { kind: 'forked', log, from, to: owner.seq, agreed: 'witness', repaired: false };
   const trusted = owner ?? witness;
   if (home === undefined) return { kind: 'rewritten', log, from, to, agreed: trusted === undefined ? 'nowhere' : 'owner', repaired: false };
-  const byHome = (seq: number): Link | undefined => home[seq - (home[0]?.seq ?? 0)];
+  const byHome = (seq: number): Link | undefined => linkAt(home, seq);
   if (witness !== undefined && contradicts(byHome(witness.seq), witness)) {
     // The owner stands by its page: it has another history than it once signed.
     if (owner !== undefined && owner.seq > witness.seq && !contradicts(byHome(owner.seq), owner))
@@ -78,6 +79,18 @@ export function judge(evidence: Evidence): ProofReport | undefined {
   const found = difference(evidence, home);
   return found && { ...found, log, agreed: 'home', repaired: true };
 }
+
+/**
+ * Without the head of an epoch that is over: what it names above the base of the next one was given up, and the page shows
+ * another entry there by right. That a later epoch is in force is believed only from a head signed in it.
+ */
+function inForce({ owner, witness, home }: Evidence): Pick<Evidence, 'owner' | 'witness'> {
+  const isOver = (head: HeadAt | undefined, by: HeadAt | undefined): boolean =>
+    head !== undefined && by !== undefined && by.epoch > head.epoch && (linkAt(home, head.seq)?.epoch ?? 0n) > head.epoch;
+  return { owner: isOver(owner, witness) ? undefined : owner, witness: isOver(witness, owner) ? undefined : witness };
+}
+
+const linkAt = (page: readonly Link[] | undefined, seq: number): Link | undefined => page?.[seq - (page[0]?.seq ?? 0)];
 
 const contradicts = (link: Link | undefined, head: HeadAt): boolean => link !== undefined && !sameHash(link.hash, head.hash);
 

@@ -8,6 +8,7 @@ import { clientLimits as limits } from './limits.ts';
 /** One entry's place in the chain. */
 export interface Link {
   readonly seq: number;
+  readonly epoch: bigint;
   readonly hash: Uint8Array;
   /** Author and id: the same entry twice has the same. */
   readonly key: string;
@@ -41,7 +42,7 @@ export class LogChain {
     const chained = chainedOf(entry);
     // What cannot be hashed is taken on trust: the next entry says what it was.
     if (chained === undefined || said === undefined) this.#forget(entry.seq);
-    else this.#keep({ seq: entry.seq, hash: this.#chain.next(chained, said), key: keyOf(entry), linked: isLinked });
+    else this.#keep({ seq: entry.seq, epoch: entry.epoch, hash: this.#chain.next(chained, said), key: keyOf(entry), linked: isLinked });
     if (!isLinked) return { what: 'unlinked', seq: entry.seq };
     const first = this.#keys.get(keyOf(entry));
     if (first !== undefined && first !== entry.seq) return { what: 'twice', seq: entry.seq, first };
@@ -88,7 +89,7 @@ export function linksOf(chain: Chain, page: readonly Entry[]): Link[] | undefine
     const before = links.at(-1);
     if (chained === undefined || entry.prev === undefined) return undefined;
     if (before !== undefined && (before.seq + 1 !== entry.seq || !sameHash(before.hash, entry.prev))) return undefined;
-    links.push({ seq: entry.seq, hash: chain.next(chained, entry.prev), key: keyOf(entry), linked: true });
+    links.push({ seq: entry.seq, epoch: entry.epoch, hash: chain.next(chained, entry.prev), key: keyOf(entry), linked: true });
   }
   return links;
 }

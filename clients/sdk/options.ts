@@ -74,6 +74,8 @@ export type WeftEvents = {
   state: [state: WeftState];
   /** A new entry of any conversation, in order per conversation. Once somebody listens, everything missed is fetched. */
   entry: [entry: Entry, conversation: Conversation];
+  /** A new epoch began after seq `base`: what was shown above it was given up, and what stands there now follows as entries. */
+  truncated: [conversation: Conversation, at: { readonly epoch: bigint; readonly base: number }];
   /** Somebody's delivered or seen mark moved on. */
   mark: [mark: MarkInfo];
   /** The user joined or left. */

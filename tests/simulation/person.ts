@@ -229,6 +229,7 @@ export class Person {
       }
     });
     weft.on('entry', (entry) => this.#shown(entry, life));
+    weft.on('truncated', ({ log }, at) => this.#truncated(log as bigint, at, life));
     weft.on('proof', (report) => {
       // What was missing or came twice and is right now is a fault of the ways, not of the history.
       if (report.kind !== 'missing' && !report.repaired)
@@ -261,6 +262,12 @@ export class Person {
     shown.last = seq;
     this.#lastEntry.set(log, entry);
     record({ at: time.nowMs, device, what: 'shown', entry: seenOf(entry) });
+  }
+
+  #truncated(log: bigint, { epoch, base }: { readonly epoch: bigint; readonly base: number }, device: string): void {
+    const shown = this.logs.get(log);
+    if (shown) shown.last = Math.min(shown.last, base);
+    this.options.record({ at: this.options.time.nowMs, device, what: 'truncated', log, epoch, base });
   }
 
   #joins({ body }: Entry): boolean {

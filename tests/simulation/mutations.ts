@@ -18,6 +18,8 @@ import { acknowledgedBeforeApply, attemptNeverRaised, forgottenAtTheBrokersAnswe
 import { everybodyEver, headsJump, knownFor, lying, neverUnsure, readsAboveTheLast, toldBeforeCommit, withStates } from './lying-store.ts';
 import { MemoryTables } from './memory-tables.ts';
 import { type Mutation, patched } from './mutation.ts';
+import { asOfTheNewestEpoch, withoutEpochs } from './outlived-owner.ts';
+import { type OwnerScenario, takeovers } from './owner-changes.ts';
 
 export interface NamedMutation {
   /** The rule that is broken. */
@@ -26,6 +28,8 @@ export interface NamedMutation {
   readonly seedsMax: number;
   /** A fresh one for each run: some keep what they have seen. */
   readonly mutate: () => Mutation;
+  /** Owners change meanwhile. */
+  readonly owners?: OwnerScenario;
 }
 
 const off = (breaks: string, seedsMax: number, mutate: () => Mutation): NamedMutation => ({ breaks, seedsMax, mutate });
@@ -139,6 +143,14 @@ export const mutations: Readonly<Record<string, NamedMutation>> = {
   'outbox: what is unacknowledged is never sent again': off('R13', 100, () => silenced(Relay.prototype, 'resend', Promise.resolve())),
   'outbox: rows are read above the last id, not as unacknowledged ones': off('R13', 200, () => ({ store: readsAboveTheLast })),
   'owner: entries are applied from any cell': off('R16', 400, () => submitted(asIfFromOwner)),
+  'fence: what an owner gives after its time is taken as if it were of the epoch in force': {
+    ...off('R16, R24', 100, () => submitted(asOfTheNewestEpoch())),
+    owners: takeovers,
+  },
+  'epochs: the list that a newer one has to be proved by is never taken': {
+    ...off('R24', 100, () => submitted(withoutEpochs)),
+    owners: takeovers,
+  },
   'order: what a faulted append holds back is decided before it': off('R8', 400, () => ({
     patch: () =>
       patched(

@@ -1,0 +1,67 @@
+// An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Entry } from './entry.ts';
+import { groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+
+const [ana, bo] = [userOf(1, 1), userOf(2, 1)];
+
+/** The owner gave three entries, all of which its replica has, and was restored to a backup with two. */
+class Restored {
+  readonly replica = new StagedCell(2, [bo]);
+  readonly owner = new StagedCell(1, [ana]);
+  readonly log: bigint;
+
+  constructor() {
+    const lost = new StagedCell(1, [ana]);
+    const [created] = lost.decide(groupOf(ana, [bo]));
+    this.log = (created as { entry: Entry }).entry.log;
+    lost.decide(text({ log: this.log }, ana, 2n));
+    this.#backUp(lost);
+    lost.decide(text({ log: this.log }, ana, 3n));
+    this.replica.decide({ type: 'apply', src: 1, log: this.log, entries: lost.logEntries(this.log) });
+  }
+
+  #backUp(lost: StagedCell): void {
+    for (const [log, row] of lost.rows) this.owner.rows.set(log, { ...row });
+    for (const [log, state] of lost.states) this.owner.states.set(log, state);
+    this.owner.entries.push(...lost.entries);
+  }
+
+  /** What the owner says now, and what becomes of it at the replica. */
+  say(id: bigint) {
+    this.owner.decide(text({ log: this.log }, ana, id));
+    const head = this.replica.rows.get(this.log)?.head ?? 0;
+    const entries = this.owner.logEntries(this.log).filter(({ seq }) => seq >= head);
+    return entries.length === 0 ? undefined : this.replica.decide({ type: 'apply', src: 1, log: this.log, entries })[0];
+  }
+
+  status(of: 'owner' | 'replica'): string | undefined {
+    return this[of].rows.get(this.log)?.status;
+  }
+}
+
+test('a stopped log gives no seq before its tail is back, and both cells have one history', () => {
+  const r = new Restored();
+  const { owner, replica, log } = r;
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  assert.equal(r.say(4n), undefined);
+  owner.decide({ type: 'apply', src: 2, log, entries: replica.logEntries(log).filter(({ seq }) => seq > 2), tail: true });
+  owner.decide({ type: 'begin', log });
+  owner.decide({ type: 'settle', log });
+  assert.equal(r.status('owner'), 'open');
+  assert.equal(r.say(5n)?.type, 'applied');
+  const ids = (cell: StagedCell): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
+  assert.deepEqual(ids(owner), ids(replica));
+  assert.deepEqual(
+    [3n, 4n, 5n].map((id) => ids(owner).includes(id)),
+    [true, true, true],
+  );
+});
+
+test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {
+  const r = new Restored();
+  assert.deepEqual(r.say(4n), { type: 'rejected', why: 'fork' });
+  assert.equal(r.status('replica'), 'frozen');
+});

@@ -43,6 +43,8 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   }
   if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
+  // Opening what is open already, for another cell's people perhaps: never intake, which is this cell's own people's only.
+  if (operation.kind === kinds.created) return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
   if (!isHere) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
   return appendHere(operation, work, row, state);
 }
@@ -104,10 +106,6 @@ const directBody = (pair: { low: bigint; high: bigint }, work: WorkingSet): Uint
 
 /** The owner's decision: permission, limit, then the next seq. The caller has checked membership and idempotency. */
 export function appendHere(operation: AppendOperation | IntakeOperation, work: WorkingSet, row: LogRow, state: LogState): Outcome {
-  if (operation.kind === kinds.created) {
-    // Opening what is open already: its first entry is the answer.
-    return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
-  }
   const change = isState(operation.kind) ? checkChange(operation, work, state) : checkEmptying(operation, work, row.log);
   if (change && 'type' in change) return change;
   const entry: Entry = {

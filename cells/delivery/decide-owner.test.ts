@@ -273,6 +273,19 @@ test('orphans come before what their authors sent after them', () => {
   );
 });
 
+test('opening a conversation whose log another cell owns by now finds it open, and leaves nothing that waits', () => {
+  const [owner, other] = [new StagedCell(1, [ana]), new StagedCell(2, [bo])];
+  const pair = { low: ana, high: bo };
+  const open = { ...groupOf(ana, []), target: { pair }, body: new Uint8Array() };
+  const log = (owner.decide(open)[0] as { entry: Entry }).entry.log;
+  other.decide({ type: 'apply', src: 1, log, entries: owner.logEntries(log) });
+  owner.decide({ type: 'handover', log, to: 2, toGeneration: 1 });
+  const [outcome] = owner.decide({ ...open, author: bo, clientEntryId: 9n });
+  assert.equal(outcome?.type, 'accepted');
+  assert.equal((outcome as { entry: Entry }).entry.log, log);
+  assert.deepEqual([...owner.intake.values()], []);
+});
+
 test('membership that a newer epoch gave up is taken back', () => {
   const f = new Fixture();
   const body = MembersRemoved.encode({ users: [cy] }).finish();

@@ -5,8 +5,13 @@
 // settled   its frame was acknowledged by the destination, or dropped because the outbox was full (R28)
 // applied   the destination's run has reached it; for intake: it came back as an entry
 // refused   intake that the owner refused
+//
+// What a newer epoch gives up leaves the books at both ends: accepted where it was given, applied where it was held. What a
+// restored owner takes back from its replicas is stored anew, and so accepted anew: its books are of one piece with its logs.
 import { laneOf } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
+import type { Entry } from './entry.ts';
+import type { LogState } from './log-state.ts';
 import type { Facts, Writes } from './ports.ts';
 
 export type BookClass = 'entries' | 'intake';
@@ -21,16 +26,20 @@ export interface BookCount {
   n: number;
 }
 
-type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened'> & Partial<Pick<Writes, 'created'>>;
+type Counted = Pick<Writes, 'entries' | 'outbox' | 'intake' | 'reopened'> & Partial<Pick<Writes, 'created' | 'truncated'>>;
+type Known = Pick<Facts, 'rows' | 'states' | 'above'>;
 
 /** What a transaction of `cell` on `lane` counts; closed intake is counted where its rows go. */
-export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, lane }: { cell: number; lane: number }): BookCount[] {
+export function countsOf(writes: Counted, facts: Known, { cell, lane }: { cell: number; lane: number }): BookCount[] {
   const counts = new Counts();
   for (const { dst, due = 0, lane: frameLane } of writes.outbox)
     counts.add({ peer: dst, class: 'entries', what: 'accepted', lane: frameLane }, due);
   const starts = new Map(
     [...writes.reopened, ...(writes.created ?? []).map(({ row, start }) => ({ log: row.log, start }))].map((s) => [s.log, s.start]),
   );
+  const cuts = new Map((writes.truncated ?? []).map(({ log, base }) => [log, base]));
+  const headBefore = (log: bigint): number | undefined => cuts.get(log) ?? facts.rows.get(log)?.head;
+  for (const [log, base] of cuts) giveUp(facts.above(log), { log, base, cell, cells: facts.states.get(log)?.cells ?? new Map() }, counts);
   let epoch = 0n;
   let owner = cell;
   for (const entry of writes.entries) {
@@ -39,17 +48,40 @@ export function countsOf(writes: Counted, facts: Pick<Facts, 'rows'>, { cell, la
       owner = epochParts(epoch).cell;
     }
     // What is kept below a run that began anew was counted with the places that were passed.
-    const passed = Math.max(facts.rows.get(entry.log)?.head ?? 0, starts.get(entry.log) ?? 0);
+    const passed = Math.max(headBefore(entry.log) ?? 0, starts.get(entry.log) ?? 0);
     if (owner !== cell && entry.seq > passed) counts.add({ peer: owner, class: 'entries', what: 'applied', lane: laneOf(entry.log) }, 1);
   }
   for (const { log, start } of writes.reopened) {
     const before = facts.rows.get(log);
     // Places that were never due here count as passed at both ends.
     if (before)
-      counts.add({ peer: epochParts(before.epoch).cell, class: 'entries', what: 'applied', lane: laneOf(log) }, start - before.head);
+      counts.add(
+        { peer: epochParts(before.epoch).cell, class: 'entries', what: 'applied', lane: laneOf(log) },
+        start - (headBefore(log) ?? 0),
+      );
   }
   for (const { dst } of writes.intake) counts.add({ peer: dst, class: 'intake', what: 'accepted', lane }, 1);
   return counts.all();
+}
+
+interface GivenUp {
+  readonly log: bigint;
+  readonly base: number;
+  readonly cell: number;
+  readonly cells: LogState['cells'];
+}
+
+function giveUp(above: readonly Entry[], { log, base, cell, cells }: GivenUp, counts: Counts): void {
+  const lane = laneOf(log);
+  for (const { seq, epoch } of above) {
+    if (seq <= base) continue;
+    const owner = epochParts(epoch).cell;
+    if (owner !== cell) counts.add({ peer: owner, class: 'entries', what: 'applied', lane }, -1);
+    else
+      for (const [peer, { from, until }] of cells)
+        if (peer !== cell && seq >= from && (until === 0 || seq <= until))
+          counts.add({ peer, class: 'entries', what: 'accepted', lane }, -1);
+  }
 }
 
 class Counts {

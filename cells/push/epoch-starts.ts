@@ -16,7 +16,13 @@ function startsOf(lists: readonly { log: bigint; epochs: readonly EpochStart[]; 
     const starts = epochs.filter(({ base }) => cut === undefined || base >= cut);
     const first = starts[0];
     const parted = cut !== undefined && first && first.base > cut ? [{ epoch: first.epoch, base: cut }] : [];
-    return [...parted, ...starts].map(({ epoch, base }) => ({ log, epoch, base: BigInt(base) }));
+    // Who follows an epoch that is later than the first of these, and in no list any more, takes notice of the newest only.
+    const newest = cut === undefined || starts.length < 2 ? [] : [{ epoch: starts.at(-1)?.epoch ?? 0n, base: cut }];
+    return [...parted, ...starts.slice(0, -1), ...newest, ...starts.slice(-1)].map(({ epoch, base }) => ({
+      log,
+      epoch,
+      base: BigInt(base),
+    }));
   });
 }
 

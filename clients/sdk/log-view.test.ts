@@ -189,6 +189,22 @@ describe('the view of a log', () => {
     assert.deepEqual([view.head, view.behind], [12, false]);
   });
 
+  it('asks where a newer epoch begins whose head is below what it holds, and takes nothing of the older one for it', () => {
+    const reader = new Reader();
+    reader.view.wanted = true;
+    reader.view.anchor(0, 1n);
+    for (let seq = 1; seq <= 8; seq++) reader.take(entryAt(seq));
+    reader.noteHead(2n, 6);
+    assert.deepEqual([reader.view.behind, reader.view.head], [true, 8]);
+    const begins = [1, 2].map((epoch) => ({ epoch: BigInt(epoch), base: epoch === 1 ? 0 : 4 }));
+    for (const { epoch, base } of reader.view.learnEpochs(begins, 2n)) reader.truncate(epoch, base);
+    assert.equal(reader.view.head, 4);
+    reader.noteHead(2n, 6);
+    assert.equal(reader.view.gap(0), 5);
+    for (const seq of [5, 6]) reader.take(entryAt(seq, 2n));
+    assert.deepEqual([reader.view.head, reader.view.behind, reader.view.epoch], [6, false, 2n]);
+  });
+
   it('joins older pages to what it holds, and keeps a bounded number of entries', () => {
     const reader = new Reader();
     reader.view.anchor(10, 1n);

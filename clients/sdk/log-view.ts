@@ -114,7 +114,8 @@ export class LogView {
    */
   noteHead(head: KnownHead, first = false): number | undefined {
     if (this.left || head.epoch < this.epoch) return undefined;
-    if (head.epoch > this.epoch && head.seq < this.head) return head.seq;
+    // How far below the head the newer epoch begins, only a page tells.
+    if (head.epoch > this.epoch && head.seq < this.head && this.epoch === 0n) return head.seq;
     if (head.seq > this.known) this.known = head.seq;
     if (head.epoch > this.epoch) {
       // Entries are held of an epoch that is over: where it ended, a page tells.
@@ -137,6 +138,8 @@ export class LogView {
   learnEpochs(epochs: readonly Begin[], current: bigint): readonly Begin[] {
     this.#newest = 0n;
     if (current <= this.epoch) return [];
+    // There is one epoch only, and it is not the one followed.
+    if (epochs.length === 0 && this.epoch !== 0n) return [{ epoch: current, base: 0 }];
     const known = epochs.findLastIndex(({ epoch }) => epoch <= this.epoch);
     const newer = epochs.slice(known + 1);
     const isListed = epochs[known]?.epoch === this.epoch;

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { hops } from '@weft/cells/delivery/balance.ts';
 import { operatorIdentity } from '@weft/local/credentials.ts';
 import { fetchServers } from '@weft/local/fetch-servers.ts';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
@@ -74,4 +75,23 @@ export async function restoreBackup(fabric: TestFabric, cell: string, folder: st
   renameSync(folder, dir);
   await run('chown', ['-R', `${uid}:${gid}`, dir]);
   await run('chmod', ['-R', 'u+rwX,go-rwx', dir]);
+}
+
+/** What a cell's books say of its links, where something waits, differs or is missing; one line each. */
+export async function unbalanced(fabric: TestFabric, cell: string): Promise<string[]> {
+  const port = fabric.fabric.servers().find(({ name }) => name === `node-${cell}-a`)?.ports[1];
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const links = new Map<string, Map<string, number>>();
+  for (const line of text.split('\n')) {
+    const [, dst, what] = /^weft_link_books\w*\{.*?dst="([^"]*)".*?(?:hop|what)="([^"]*)"/.exec(line) ?? [];
+    if (dst === undefined || what === undefined) continue;
+    const link = links.get(dst) ?? new Map<string, number>();
+    links.set(dst, link.set(what, Number(line.slice(line.lastIndexOf(' ') + 1))));
+  }
+  if (links.size === 0) return [`${cell} keeps no books yet`];
+  return [...links].flatMap(([dst, link]) => {
+    const n = (what: string): number => link.get(what) ?? 0;
+    const isEven = n('accepted') === n('applied') + n('refused') && hops.every((hop) => n(hop) === 0);
+    return isEven ? [] : [`${cell} to ${dst}: ${[...link].map(([what, value]) => `${what} ${value}`).join(' ')}`];
+  });
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Scene } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import { baseBackup, Operator, restoreBackup } from './ownership-harness.ts';
+import { baseBackup, Operator, restoreBackup, unbalanced } from './ownership-harness.ts';
 import { until } from './until.ts';
 
 let fabric: TestFabric;
@@ -15,6 +15,8 @@ before(async () => {
 after(() => fabric.stop());
 
 const cells = ['eu-1', 'us-1', 'eu-2'];
+/** Longer than a difference has to last to be an alarm. */
+const booksMsMax = 20_000;
 
 test('logs are handed over back and forth under load: nothing is lost, doubled or reordered', async (t) => {
   await using scene = await Scene.open(fabric, { label: 'hand', cells, peoplePerCell: 2 });
@@ -81,4 +83,8 @@ test('a cell restored from a backup takes its tails back, begins new epochs and 
     const { epoch } = await operator.ownership('us-1', log);
     assert.ok(BigInt(epoch) > BigInt(lost.epoch), 'a new epoch');
   }
+  const differences = async (): Promise<string[]> => (await Promise.all(cells.map((cell) => unbalanced(fabric, cell)))).flat();
+  await until('the books of all links balance', async () => (await differences()).length === 0, booksMsMax).catch(async (error: unknown) =>
+    assert.fail(`${String(error)}: ${(await differences()).join(', ')}`),
+  );
 });

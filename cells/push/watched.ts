@@ -71,7 +71,9 @@ export function beginEpochs(watched: Watched, starts: readonly EpochStart[]): { 
   const head = Math.min(watched.head, ...newer.map(({ base }) => base));
   const dropped = head < watched.head ? watched.held.splice(0) : [];
   shiftHead(watched, newest.epoch, head);
-  watched.begins = [...watched.begins, ...newer].slice(-beginsMax);
+  // Where the lists parted is told of the newest epoch as well; it begins where was told last.
+  const begins = newer.filter(({ epoch }, i) => newer[i + 1]?.epoch !== epoch);
+  watched.begins = [...watched.begins, ...begins].slice(-beginsMax);
   return { newer, dropped };
 }
 

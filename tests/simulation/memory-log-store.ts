@@ -149,12 +149,8 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
 
   async unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
     await this.reach(false);
-    const found: { log: bigint; status: LogStatus }[] = [];
-    for (const { row } of this.#options.cell.logs.values()) {
-      if (found.length === limit) break;
-      if (row.status === 'intake' || row.status === 'stopped') found.push({ log: row.log, status: row.status });
-    }
-    return found;
+    const found = [...this.#options.cell.unsettled.values()];
+    return found.map(({ row }) => ({ log: row.log, status: row.status })).slice(0, limit);
   }
 
   async forgetBehind(log: bigint): Promise<void> {

@@ -88,7 +88,7 @@ export class MemoryTables implements SideTables {
     await this.#reach();
     const row = this.#cell.logs.get(log)?.row;
     if (!row || row.epoch !== epoch || BigInt(row.head) !== seq || Buffer.compare(row.hash, hash) === 0) return false;
-    row.status = 'frozen';
+    this.#cell.freeze(log);
     return true;
   }
 

@@ -1,9 +1,11 @@
 // `npm run simulate`: one seed, many seeds, the bench, the mutations.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { readArguments, type SimulateArguments, usage } from './arguments.ts';
 import { describeFault } from './fault.ts';
-import { runJobs, work } from './jobs.ts';
+import { roomForTheYoung, runJobs, work } from './jobs.ts';
 import { writeMutations } from './mutation-table.ts';
+import { mutations } from './mutations.ts';
 import type { SeedSum } from './run-seeds.ts';
 import { benchShape } from './shape.ts';
 import { shrink } from './shrink.ts';
@@ -37,6 +39,27 @@ const describeCounts = (counts: Verdict['counts']): string =>
   Object.entries(counts)
     .map(([what, many]) => `${many} ${what}`)
     .join(', ');
+
+/** One seed with a guard off: what the faults it needs are, and how it came about. False when something was found. */
+async function runMutated({ from: seed, mutation = '' }: SimulateArguments): Promise<boolean> {
+  const named = Object.keys(mutations).filter((name) => name.startsWith(mutation));
+  const [guard] = named;
+  if (guard === undefined || (named.length > 1 && !named.includes(mutation)))
+    throw new Error(`${named.length} guards begin with "${mutation}": docs/mutations.md names them`);
+  const { mutate } = mutations[named.includes(mutation) ? mutation : guard] as (typeof mutations)[string];
+  const found = await new World({ seed, mutation: mutate() }).run();
+  if (found.wrong.length === 0) {
+    console.log(`seed ${seed}: nothing wrong was found with this guard off`);
+    return true;
+  }
+  const least = await shrink(found, { mutate });
+  const world = new World({ seed, faults: least.faults, mutation: mutate() });
+  world.trace.keeps = true;
+  const verdict = await world.run();
+  console.log(`${found.faults.length} faults, of which it needs ${least.faults.length}`);
+  console.log(storyOf(world, verdict).join('\n'));
+  return false;
+}
 
 async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> {
   const startedMs = performance.now();
@@ -76,7 +99,19 @@ async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> 
   return false;
 }
 
+/** In a process of its own, as jobs are. The second run counts: the first one pays for compiling, as the first seeds of a long run do. */
 async function runBench(): Promise<boolean> {
+  if (!process.execArgv.includes(roomForTheYoung[0])) {
+    const main = fileURLToPath(import.meta.url);
+    return spawnSync(process.execPath, [...roomForTheYoung, main, '--bench'], { stdio: 'inherit' }).status === 0;
+  }
+  console.log('warming up:');
+  const warm = await benchOnce();
+  console.log('measured:');
+  return (await benchOnce()) && warm;
+}
+
+async function benchOnce(): Promise<boolean> {
   const cpu = process.cpuUsage();
   const world = new World({ seed: 1, shape: benchShape });
   const { counts, wrong, virtualMs, faults } = await world.run();
@@ -94,7 +129,7 @@ async function runBench(): Promise<boolean> {
 
 async function main(): Promise<boolean> {
   const args = readArguments(process.argv.slice(2));
-  if (args.what === 'seed') return runSeed(args);
+  if (args.what === 'seed') return args.mutation === undefined ? runSeed(args) : runMutated(args);
   if (args.what === 'seeds') return runMany(args);
   return args.what === 'bench' ? runBench() : writeMutations((line) => console.log(line));
 }

@@ -36,6 +36,8 @@ export const intakeKey = (row: { stream: IntakeRow['stream']; author: bigint; cl
 export class MemoryCell {
   readonly number: number;
   readonly logs = new Map<bigint, StoredLog>();
+  /** Those whose status is asked for again and again, as by the index in SQL. */
+  readonly unsettled = new Map<bigint, StoredLog>();
   readonly pairs = new Map<string, bigint>();
   readonly userLogs = new Map<bigint, Map<bigint, UserLogRow>>();
   readonly intake = new Map<string, IntakeRow>();
@@ -118,9 +120,9 @@ export class MemoryCell {
   commit(writes: Writes, nowMs: number): void {
     this.#checkUnique(writes);
     for (const { row, state, start } of writes.created)
-      this.logs.set(row.log, { row: { ...row }, state, start, changedMs: nowMs, entries: new Map(), byKey: new Map() });
+      this.#create({ row: { ...row }, state, start, changedMs: nowMs, entries: new Map(), byKey: new Map() });
     for (const { after } of writes.states) this.#log(after.log).state = after;
-    for (const row of writes.rows) Object.assign(this.#log(row.log), { row: { ...row }, changedMs: nowMs });
+    for (const row of writes.rows) this.#write(row, nowMs);
     for (const { log, start } of writes.reopened) this.#log(log).start = start;
     for (const { log, base } of writes.truncated) this.#giveUp(log, base);
     for (const entry of writes.entries) {
@@ -152,6 +154,31 @@ export class MemoryCell {
     for (const row of writes.behind) this.noteBehind(row);
     for (const { log, head } of writes.caughtUp)
       if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
+  }
+
+  #create(stored: StoredLog): void {
+    this.logs.set(stored.row.log, stored);
+    this.#index(stored);
+  }
+
+  #write(row: LogRow, nowMs: number): void {
+    const stored = this.#log(row.log);
+    stored.row = { ...row };
+    stored.changedMs = nowMs;
+    this.#index(stored);
+  }
+
+  #index(stored: StoredLog): void {
+    const { log, status } = stored.row;
+    if (status === 'intake' || status === 'stopped') this.unsettled.set(log, stored);
+    else this.unsettled.delete(log);
+  }
+
+  /** A fork of it was seen. */
+  freeze(log: bigint): void {
+    const stored = this.#log(log);
+    stored.row.status = 'frozen';
+    this.#index(stored);
   }
 
   logsOf(user: bigint): Map<bigint, UserLogRow> {

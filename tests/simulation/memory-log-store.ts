@@ -149,7 +149,7 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
 
   async unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]> {
     await this.reach(false);
-    const found = [...this.#options.cell.logs.values()].filter(({ row }) => row.status === 'intake' || row.status === 'stopped');
+    const found = [...this.#options.cell.unsettled.values()];
     return found.map(({ row }) => ({ log: row.log, status: row.status })).slice(0, limit);
   }
 

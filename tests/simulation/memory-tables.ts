@@ -49,6 +49,7 @@ export class MemoryTables implements SideTables {
 
   async readWaitingMarks(dst: number, limit: number): Promise<Mark[]> {
     await this.#reach(this.#cell.marksOut.size > 0);
+    if (this.#cell.marksOut.size === 0) return [];
     const waiting = [...this.#cell.marksOut.values()].filter((each) => each.dst === dst).map(({ mark }) => mark);
     return waiting.sort((a, b) => Number(a.log - b.log) || Number(a.user - b.user)).slice(0, limit);
   }
@@ -87,7 +88,7 @@ export class MemoryTables implements SideTables {
     await this.#reach();
     const row = this.#cell.logs.get(log)?.row;
     if (!row || row.epoch !== epoch || BigInt(row.head) !== seq || Buffer.compare(row.hash, hash) === 0) return false;
-    row.status = 'frozen';
+    this.#cell.freeze(log);
     return true;
   }
 

@@ -39,7 +39,7 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
   }
 
   openAt(at: SealAddress, bytes: Uint8Array): Opened {
-    const found = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const found = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (found.length < frontBytes) return { ok: false, why: 'unsealed' };
     const cls = frameClasses[found[3] as number];
     const id = found.readBigUInt64BE(8);

@@ -8,6 +8,8 @@ class Event implements Disposable {
   readonly order: number;
   readonly process: ProcessClock | undefined;
   fn: (() => void) | undefined;
+  /** The one asked for right after it, for the same moment: needs no place in the heap of its own. */
+  next: Event | undefined;
 
   constructor(at: number, order: number, fn: () => void, process: ProcessClock | undefined) {
     this.at = at;
@@ -32,6 +34,7 @@ export class SimulatedTime {
   readonly #heap: Event[] = [];
   #nowMs = 0;
   #made = 0;
+  #last: Event | undefined;
   #ran = 0;
 
   get nowMs(): number {
@@ -46,6 +49,12 @@ export class SimulatedTime {
   /** Calls `fn` after `ms`. In a process: not if it is dead by then, and once it is thawed if it is frozen. */
   after(ms: number, fn: () => void, process?: ProcessClock): Disposable {
     const event = new Event(this.#nowMs + Math.max(ms, 0), this.#made++, fn, process);
+    const last = this.#last;
+    this.#last = event;
+    if (last?.at === event.at && event.at > this.#nowMs) {
+      last.next = event;
+      return event;
+    }
     this.#heap.push(event);
     this.#up(this.#heap.length - 1);
     return event;
@@ -59,16 +68,20 @@ export class SimulatedTime {
   run(untilMs: number, done: () => boolean = () => false): void {
     assertMacrotask();
     while (!done()) {
-      const event = this.#pop(untilMs);
-      if (!event) break;
-      const { fn, process } = event;
-      if (!fn || (process && !process.takes(event))) continue;
-      this.#nowMs = event.at;
-      this.#ran += 1;
-      fn();
-      settle();
+      const first = this.#pop(untilMs);
+      if (!first) break;
+      for (let event: Event | undefined = first; event; event = event.next) this.#take(event);
     }
     this.#nowMs = Math.max(this.#nowMs, Math.min(untilMs, this.#heap[0]?.at ?? untilMs));
+  }
+
+  #take(event: Event): void {
+    const { fn, process } = event;
+    if (!fn || (process && !process.takes(event))) return;
+    this.#nowMs = event.at;
+    this.#ran += 1;
+    fn();
+    settle();
   }
 
   #pop(untilMs: number): Event | undefined {

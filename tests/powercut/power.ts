@@ -65,6 +65,7 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     await Stage.open({ cells, nodes: { 'eu-1': 1, 'us-1': 2 }, placed: false, fabric: { dataDir, portBase, placeOf, outside: servers } }),
   );
   const crowd = owned.use(await Crowd.gather(stage, 'power'));
+  if (!options.syncs) await hasten(stage);
   crowd.talk(options.perSecond);
   const random = seededRandom(options.seed);
   const waitMsMax = options.syncs ? recoverMsMax : hastyRecoverMsMax;
@@ -115,11 +116,25 @@ async function furnish(guest: Guest, { options, placeOf, portBase, dataDir, gues
   const programs = await fetchServers(fabricServers, options.say);
   const launcher = new Launcher({ wiring, servers: programs, env: {}, fsync: true, brokerSync: options.brokerSync });
   const planned = plannedProcesses(plan).filter(({ name }) => servers.includes(name));
-  const plans = await Promise.all(planned.map((process) => launcher.plan(process)));
-  guest.furnish(plans.map((one) => (options.syncs ? one : { ...one, args: one.args.map((arg) => arg.replace(...hasty)) })));
+  const made = await Promise.all(planned.map((process) => launcher.plan(process)));
+  // What the command line says cannot be changed later.
+  const plans = options.syncs ? made : made.map((one) => ({ ...one, args: withoutFsync(one.args) }));
+  guest.furnish(plans);
 }
 
-const hasty = ['fsync=on', 'fsync=off'] as const;
+function withoutFsync(args: readonly string[]): readonly string[] {
+  const at = args.indexOf('fsync=on');
+  return at < 0 ? args : args.toSpliced(at - 1, 2);
+}
+
+/** PostgreSQL answers before it has synced, from now on: what was there before is on the disk, so that the cell comes back without the rest. */
+async function hasten(stage: Stage): Promise<void> {
+  await stage.sql(hit, 'checkpoint');
+  await stage.sql(hit, 'alter system set fsync = off');
+  await stage.sql(hit, 'select pg_reload_conf()');
+  const isHasty = async (): Promise<boolean> => (await stage.sql(hit, "select current_setting('fsync') as is"))[0]?.is === 'off';
+  await until('fsync is off', isHasty, recoverMsMax);
+}
 
 /** The newest message the broker knows of in the cell's inbound stream. */
 async function lastSeq(stage: Stage): Promise<number> {

@@ -88,10 +88,13 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
   await crowd.hush();
   const unsettled = await crowd.converge(waitMsMax).catch((error: unknown) => error);
   const late: Violation[] = unsettled === undefined ? [] : [{ invariant: 'I5', text: String(unsettled), entries: [] }];
-  // A cell that lost its tables answers nobody any more.
+  // A cell whose store lost commits begins another life (R25), in which everybody has to log in anew: its tables tell.
   const history = await crowd.history().catch((error: unknown) => String(error));
-  if (typeof history === 'string')
-    return { violations: [...late, { invariant: 'I1', text: history, entries: [] }], accepted: 0, forgotten, recoveryMs };
+  if (typeof history === 'string') {
+    const { lost, accepted } = await lostBy(stage, crowd);
+    const text = `${hit} lacks ${lost} of ${accepted} entries it told its people of; ${history}`;
+    return { violations: [...late, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }], accepted, forgotten, recoveryMs };
+  }
   const { violations, counts } = checkHistory(history);
   return { violations: [...violations, ...late], accepted: counts.accepted, forgotten, recoveryMs };
 }
@@ -134,6 +137,15 @@ async function hasten(stage: Stage): Promise<void> {
   await stage.sql(hit, 'select pg_reload_conf()');
   const isHasty = async (): Promise<boolean> => (await stage.sql(hit, "select current_setting('fsync') as is"))[0]?.is === 'off';
   await until('fsync is off', isHasty, recoverMsMax);
+}
+
+/** Entries of which the hit cell's people were told, and how many of them it has no more. */
+async function lostBy(stage: Stage, crowd: Crowd): Promise<{ readonly lost: number; readonly accepted: number }> {
+  const told = crowd.acceptedIn(hit);
+  const text = `select count(*) as n from unnest($1::bigint[], $2::bigint[]) as x (l, s)
+    where not exists (select 1 from entries where log_id = l and seq = s)`;
+  const [row] = await stage.sql(hit, text, [told.map(({ log }) => log), told.map(({ seq }) => seq)]);
+  return { lost: Number(row?.n), accepted: told.length };
 }
 
 /** The newest message the broker knows of in the cell's inbound stream. */

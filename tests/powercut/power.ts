@@ -144,8 +144,16 @@ async function lostBy(stage: Stage, crowd: Crowd): Promise<{ readonly lost: numb
   const told = crowd.acceptedIn(hit);
   const text = `select count(*) as n from unnest($1::bigint[], $2::bigint[]) as x (l, s)
     where not exists (select 1 from entries where log_id = l and seq = s)`;
-  const [row] = await stage.sql(hit, text, [told.map(({ log }) => log), told.map(({ seq }) => seq)]);
-  return { lost: Number(row?.n), accepted: told.length };
+  const values = [told.map(({ log }) => log), told.map(({ seq }) => seq)];
+  let lost = Number.NaN;
+  // A connection of before the cut may still be tried first.
+  const answers = async (): Promise<boolean> => {
+    const [row] = await stage.sql(hit, text, values).catch(() => []);
+    lost = Number(row?.n ?? Number.NaN);
+    return !Number.isNaN(lost);
+  };
+  await until('the tables can be read', answers, recoverMsMax);
+  return { lost, accepted: told.length };
 }
 
 /** The newest message the broker knows of in the cell's inbound stream. */

@@ -16,6 +16,8 @@ const run = (program: string, ...args: readonly string[]): string =>
 const diskMegabytes = 1_536;
 const memory = '1200M';
 const bootMsMax = 60_000;
+/** The guest's kernel leaves a folder of its own in `.uml` here. */
+const home = '/tmp';
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
 export class Guest implements AsyncDisposable {
@@ -84,7 +86,7 @@ export class Guest implements AsyncDisposable {
       stdio: ['ignore', log, log],
       // A group of its own, so that all its threads and guests' processes end at once.
       detached: true,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/tmp', TMPDIR: '/dev/shm', ...(shim === undefined ? {} : { LD_PRELOAD: shim }) },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, TMPDIR: '/dev/shm', ...(shim === undefined ? {} : { LD_PRELOAD: shim }) },
     });
     closeSync(log);
     const answers = async (): Promise<boolean> => {
@@ -121,6 +123,7 @@ export class Guest implements AsyncDisposable {
     rmSync(this.#image, { force: true });
     rmSync(`${this.#dir}.console`, { force: true });
     rmSync(this.#dir, { recursive: true, force: true });
+    rmSync(join(home, '.uml', `weft-${process.pid}`), { recursive: true, force: true });
   };
 
   get #isUp(): boolean {

@@ -35,7 +35,7 @@ export class Guest implements AsyncDisposable {
     run('ip', 'link', 'set', guest.#tap, 'alias', `weft-${process.pid}`);
     run('ip', 'addr', 'add', `${guest.outside}/24`, 'dev', guest.#tap);
     run('ip', 'link', 'set', guest.#tap, 'up');
-    // Ctrl-C: the kernel ends the guest with us, the rest is ours.
+    // Ctrl-C. With us the kernel ends only the guest's first process.
     process.once('exit', guest.#leave);
     return guest;
   }
@@ -101,11 +101,16 @@ export class Guest implements AsyncDisposable {
   /** The power is gone. */
   async cut(): Promise<void> {
     const guest = this.#running;
-    this.#running = undefined;
-    if (guest?.pid === undefined || guest.exitCode !== null || guest.signalCode !== null) return;
+    if (guest === undefined || !this.#isUp) return;
     const ended = once(guest, 'exit');
-    process.kill(-guest.pid, 'SIGKILL');
+    this.#kill();
     await ended;
+  }
+
+  #kill(): void {
+    const pid = this.#isUp ? this.#running?.pid : undefined;
+    this.#running = undefined;
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
   }
 
   consoleTail(): string {
@@ -119,6 +124,7 @@ export class Guest implements AsyncDisposable {
   }
 
   readonly #leave = (): void => {
+    this.#kill();
     run('ip', 'link', 'del', this.#tap);
     rmSync(this.#image, { force: true });
     rmSync(`${this.#dir}.console`, { force: true });

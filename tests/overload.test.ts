@@ -3,19 +3,28 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { Fault } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { limits } from '@weft/proto/limits.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
+import { openPool } from '@weft/runtime/sql.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import { appendRequest, type RawClient } from './raw-client.ts';
+import { appendRequest, type ClientRequest, type RawClient } from './raw-client.ts';
+import { until } from './until.ts';
 
 const node = 'node-eu-1-a';
-const writers = 48;
+/** With all they may have unanswered, more than all lanes' transactions take and than may wait before marks are put off. */
+const writers = 72;
 const tickMs = 10;
 const measureMs = 4_000;
 const overloadMs = 8_000;
 let fabric: TestFabric;
+const people: Writer[] = [];
 
 before(async () => {
   fabric = await startFabric({ cells: ['eu-1'], durable: true });
+  for (let n = 0; n < writers; n++) {
+    const client = await fabric.client(`writer${n}`, 'eu-1');
+    people.push({ client, log: await client.createGroup([]), sent: 0 });
+  }
 });
 
 after(async () => {
@@ -59,12 +68,52 @@ async function capacity(people: readonly Writer[]): Promise<number> {
   return ((acceptedBy(people) - before) * 1_000) / measureMs;
 }
 
-test('twice the capacity: entries keep flowing, refusals say when to come back, marks wait first, memory stays flat', async (t) => {
-  const people: Writer[] = [];
-  for (let n = 0; n < writers; n++) {
-    const client = await fabric.client(`writer${n}`, 'eu-1');
-    people.push({ client, log: await client.createGroup([]), sent: 0 });
+/** Holds every lane of the cell at the door of its next transaction, for less than a lane waits for a lock. */
+async function holdLanes(): Promise<AsyncDisposable> {
+  const pool = openPool(fabric.fabric.databaseUrl('eu-1'), 1);
+  const session = await pool.connect();
+  await session.query('begin');
+  await session.query('select 1 from lanes for update');
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await session.query('rollback');
+      session.release();
+      await pool.end();
+    },
+  };
+}
+
+test('while entries wait a mark is sent away first, is told when to come again, and then taken; every entry is', async () => {
+  // Somebody who writes nothing: of a socket that waits for many answers nothing is read.
+  const reader = await fabric.client('reader', 'eu-1');
+  const log = await reader.createGroup([]);
+  const { seq, epoch } = await reader.accepted({ log }, 'to be seen');
+  const mark: ClientRequest = { $case: 'setMark', value: { log, kind: 'MARK_KIND_SEEN', epoch, seq } };
+  const accepted = acceptedBy(people);
+  const each = limits.appendsInFlightMax;
+  {
+    await using _held = await holdLanes();
+    for (let n = 0; n < each * writers; n++) {
+      const writer = people[n % writers] as Writer;
+      const id = BigInt(1_000_000 + ++writer.sent);
+      writer.client.sendFrame({ id, request: appendRequest({ log: writer.log }, `held ${n}`, writer.client.freshEntryId()) });
+    }
+    let told: Fault | undefined;
+    await until('a mark is sent away', async () => {
+      const event = await reader.request(mark);
+      if (event.$case === 'fault') told = event.value;
+      return told !== undefined;
+    });
+    assert.equal(told?.code, 'busy');
+    assert.equal(told.retry, 'RETRY_LATER');
+    assert.ok(told.afterMs > 0);
+    assert.equal(acceptedBy(people), accepted, 'nothing was accepted before it could be stored');
   }
+  await until('every entry is accepted', () => acceptedBy(people) === accepted + each * writers);
+  await reader.ask(mark, 'done');
+});
+
+test('twice the capacity: entries keep flowing, refusals say when to come back, memory stays flat', async (t) => {
   const full = await capacity(people);
   const [accepted, startMb] = [acceptedBy(people), rssMb()];
   // One of them writes more than a user may, so that somebody is refused whatever the machine.

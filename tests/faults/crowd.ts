@@ -120,6 +120,14 @@ export class Crowd implements AsyncDisposable {
     return { devices, events: this.#events, dumps, repairMsMax: limits.repairMsMax };
   }
 
+  /** What people of a cell were told is in its logs. */
+  acceptedIn(cell: string): readonly { readonly log: bigint; readonly seq: number }[] {
+    const own = new Set(this.of(cell).map(({ name }) => name));
+    return this.#events.flatMap((event) =>
+      event.what === 'accepted' && own.has(event.device) ? [{ log: event.log, seq: event.seq }] : [],
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.hush();
     await Promise.all(this.people.map((person) => person[Symbol.asyncDispose]()));

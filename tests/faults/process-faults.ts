@@ -96,7 +96,6 @@ export const processFaults: readonly Fault[] = [
     id: 'F2',
     variant: 'untold',
     text: 'a node dies between commit and telling',
-    short: true,
     inject: endedAt(hit, 'b', 'after-commit-before-tell:10'),
   },
   {
@@ -123,7 +122,7 @@ export const processFaults: readonly Fault[] = [
     suffers: [],
     inject: killed('router-eu', 'router-us'),
   },
-  { ...plain, id: 'F5', variant: 'nats', text: 'the nats-server of a cell is killed', short: true, inject: killed(`nats-${hit}`) },
+  { ...plain, id: 'F5', variant: 'nats', text: 'the nats-server of a cell is killed', inject: killed(`nats-${hit}`) },
   { ...plain, id: 'F5', variant: 'hub', text: 'a hub is killed', suffers: [], inject: killed('hub-eu') },
   {
     ...plain,
@@ -131,7 +130,6 @@ export const processFaults: readonly Fault[] = [
     variant: 'postgres',
     text: 'a PostgreSQL is killed and recovers',
     suffers: ['eu-1'],
-    short: true,
     inject: killed('postgres-eu-1'),
   },
   {

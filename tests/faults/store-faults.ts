@@ -101,7 +101,7 @@ export const storeFaults: readonly Fault[] = [
     holdMs: 1_000,
     inject: damageStream,
   },
-  { ...plain, id: 'F15', variant: 'wipe', text: 'a cell’s whole JetStream folder is wiped', short: true, inject: wipeStream },
+  { ...plain, id: 'F15', variant: 'wipe', text: 'a cell’s whole JetStream folder is wiped', inject: wipeStream },
   { ...plain, id: 'F25', variant: 'locks', text: 'somebody holds the locks that every write needs', inject: lockPileUp },
   { ...plain, id: 'F25', variant: 'sessions', text: 'all sessions of a database end, twenty times', short: true, inject: sessionsEnded },
 ];

@@ -16,6 +16,8 @@ const run = (program: string, ...args: readonly string[]): string =>
 const diskMegabytes = 1_536;
 const memory = '1200M';
 const bootMsMax = 60_000;
+/** The guest's kernel leaves a folder of its own in `.uml` here. */
+const home = '/tmp';
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
 export class Guest implements AsyncDisposable {
@@ -33,7 +35,7 @@ export class Guest implements AsyncDisposable {
     run('ip', 'link', 'set', guest.#tap, 'alias', `weft-${process.pid}`);
     run('ip', 'addr', 'add', `${guest.outside}/24`, 'dev', guest.#tap);
     run('ip', 'link', 'set', guest.#tap, 'up');
-    // Ctrl-C: the kernel ends the guest with us, the rest is ours.
+    // Ctrl-C. With us the kernel ends only the guest's first process.
     process.once('exit', guest.#leave);
     return guest;
   }
@@ -84,7 +86,7 @@ export class Guest implements AsyncDisposable {
       stdio: ['ignore', log, log],
       // A group of its own, so that all its threads and guests' processes end at once.
       detached: true,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/tmp', TMPDIR: '/dev/shm', ...(shim === undefined ? {} : { LD_PRELOAD: shim }) },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, TMPDIR: '/dev/shm', ...(shim === undefined ? {} : { LD_PRELOAD: shim }) },
     });
     closeSync(log);
     const answers = async (): Promise<boolean> => {
@@ -99,11 +101,16 @@ export class Guest implements AsyncDisposable {
   /** The power is gone. */
   async cut(): Promise<void> {
     const guest = this.#running;
-    this.#running = undefined;
-    if (guest?.pid === undefined || guest.exitCode !== null || guest.signalCode !== null) return;
+    if (guest === undefined || !this.#isUp) return;
     const ended = once(guest, 'exit');
-    process.kill(-guest.pid, 'SIGKILL');
+    this.#kill();
     await ended;
+  }
+
+  #kill(): void {
+    const pid = this.#isUp ? this.#running?.pid : undefined;
+    this.#running = undefined;
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
   }
 
   consoleTail(): string {
@@ -117,10 +124,12 @@ export class Guest implements AsyncDisposable {
   }
 
   readonly #leave = (): void => {
+    this.#kill();
     run('ip', 'link', 'del', this.#tap);
     rmSync(this.#image, { force: true });
     rmSync(`${this.#dir}.console`, { force: true });
     rmSync(this.#dir, { recursive: true, force: true });
+    rmSync(join(home, '.uml', `weft-${process.pid}`), { recursive: true, force: true });
   };
 
   get #isUp(): boolean {

@@ -8,7 +8,7 @@ const usage = `npm run powercut -- [options]
   --cuts N         how often (3)
   --seed N         when (1)
   --broker 10s|2m  how often the broker flushes: Weft's setting, or the broker's default (both, one after the other)
-  --hasty          PostgreSQL answers before it has synced: the checker must find the loss
+  --hasty          PostgreSQL answers before it has synced: the checker must find the loss (one cut, Weft's broker setting)
   --install        installs the Debian packages that are missing`;
 
 const { values: given } = parseArgs({
@@ -29,12 +29,13 @@ async function run(): Promise<number> {
     console.error(`no power is cut here:\n${lacks.map((lack) => `  ${lack}`).join('\n')}`);
     return 2;
   }
-  const settings = (['10s', '2m'] as const).filter((setting) => given.broker === undefined || given.broker === setting);
+  const wanted = given.broker ?? (given.hasty ? '10s' : undefined);
+  const settings = (['10s', '2m'] as const).filter((setting) => wanted === undefined || wanted === setting);
   let violations = 0;
   for (const brokerSync of settings) {
     console.log(`the broker flushes every ${brokerSync}, PostgreSQL syncs ${given.hasty ? 'after it has answered' : 'before it answers'}`);
     const options = {
-      cuts: Number(given.cuts ?? 3),
+      cuts: Number(given.cuts ?? (given.hasty ? 1 : 3)),
       seed: Number(given.seed ?? 1),
       brokerSync,
       syncs: !given.hasty,

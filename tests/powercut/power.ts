@@ -44,6 +44,8 @@ const servers = [`postgres-${hit}`, `nats-${hit}`, `valkey-${hit}`];
 /** Milliseconds of traffic before a cut: a constant and what the seed adds. */
 const trafficMs = { least: 2_000, more: 2_000 };
 const recoverMsMax = 60_000;
+/** A cell that lost its tables never recovers: it is not waited for as long. */
+const hastyRecoverMsMax = 15_000;
 
 export async function cutPower(options: PowerOptions): Promise<PowerResult> {
   const dataDir = testFolder();
@@ -63,8 +65,10 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     await Stage.open({ cells, nodes: { 'eu-1': 1, 'us-1': 2 }, placed: false, fabric: { dataDir, portBase, placeOf, outside: servers } }),
   );
   const crowd = owned.use(await Crowd.gather(stage, 'power'));
+  if (!options.syncs) await hasten(stage);
   crowd.talk(options.perSecond);
   const random = seededRandom(options.seed);
+  const waitMsMax = options.syncs ? recoverMsMax : hastyRecoverMsMax;
   const forgotten: number[] = [];
   const recoveryMs: number[] = [];
   for (let n = 1; n <= options.cuts; n++) {
@@ -77,17 +81,20 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     forgotten.push(Math.max(0, before - (await lastSeq(stage))));
     await stage.fabric.settle();
     // Who does not recover is judged with the rest.
-    await crowd.recovered(recoverMsMax).catch((error: unknown) => options.say(String(error)));
+    await crowd.recovered(waitMsMax).catch((error: unknown) => options.say(String(error)));
     recoveryMs.push(Math.round(performance.now() - bootedMs));
     options.say(`cut ${n}: recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`);
   }
   await crowd.hush();
-  const unsettled = await crowd.converge(recoverMsMax).catch((error: unknown) => error);
+  const unsettled = await crowd.converge(waitMsMax).catch((error: unknown) => error);
   const late: Violation[] = unsettled === undefined ? [] : [{ invariant: 'I5', text: String(unsettled), entries: [] }];
-  // A cell that lost its tables answers nobody any more.
+  // A cell whose store lost commits begins another life (R25), in which everybody has to log in anew: its tables tell.
   const history = await crowd.history().catch((error: unknown) => String(error));
-  if (typeof history === 'string')
-    return { violations: [...late, { invariant: 'I1', text: history, entries: [] }], accepted: 0, forgotten, recoveryMs };
+  if (typeof history === 'string') {
+    const { lost, accepted } = await lostBy(stage, crowd);
+    const text = `${hit} lacks ${lost} of ${accepted} entries it told its people of; ${history}`;
+    return { violations: [...late, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }], accepted, forgotten, recoveryMs };
+  }
   const { violations, counts } = checkHistory(history);
   return { violations: [...violations, ...late], accepted: counts.accepted, forgotten, recoveryMs };
 }
@@ -112,11 +119,42 @@ async function furnish(guest: Guest, { options, placeOf, portBase, dataDir, gues
   const programs = await fetchServers(fabricServers, options.say);
   const launcher = new Launcher({ wiring, servers: programs, env: {}, fsync: true, brokerSync: options.brokerSync });
   const planned = plannedProcesses(plan).filter(({ name }) => servers.includes(name));
-  const plans = await Promise.all(planned.map((process) => launcher.plan(process)));
-  guest.furnish(plans.map((one) => (options.syncs ? one : { ...one, args: one.args.map((arg) => arg.replace(...hasty)) })));
+  const made = await Promise.all(planned.map((process) => launcher.plan(process)));
+  // What the command line says cannot be changed later.
+  const plans = options.syncs ? made : made.map((one) => ({ ...one, args: withoutFsync(one.args) }));
+  guest.furnish(plans);
 }
 
-const hasty = ['fsync=on', 'fsync=off'] as const;
+function withoutFsync(args: readonly string[]): readonly string[] {
+  const at = args.indexOf('fsync=on');
+  return at < 0 ? args : args.toSpliced(at - 1, 2);
+}
+
+/** PostgreSQL answers before it has synced, from now on: what was there before is on the disk, so that the cell comes back without the rest. */
+async function hasten(stage: Stage): Promise<void> {
+  await stage.sql(hit, 'checkpoint');
+  await stage.sql(hit, 'alter system set fsync = off');
+  await stage.sql(hit, 'select pg_reload_conf()');
+  const isHasty = async (): Promise<boolean> => (await stage.sql(hit, "select current_setting('fsync') as is"))[0]?.is === 'off';
+  await until('fsync is off', isHasty, recoverMsMax);
+}
+
+/** Entries of which the hit cell's people were told, and how many of them it has no more. */
+async function lostBy(stage: Stage, crowd: Crowd): Promise<{ readonly lost: number; readonly accepted: number }> {
+  const told = crowd.acceptedIn(hit);
+  const text = `select count(*) as n from unnest($1::bigint[], $2::bigint[]) as x (l, s)
+    where not exists (select 1 from entries where log_id = l and seq = s)`;
+  const values = [told.map(({ log }) => log), told.map(({ seq }) => seq)];
+  let lost = Number.NaN;
+  // A connection of before the cut may still be tried first.
+  const answers = async (): Promise<boolean> => {
+    const [row] = await stage.sql(hit, text, values).catch(() => []);
+    lost = Number(row?.n ?? Number.NaN);
+    return !Number.isNaN(lost);
+  };
+  await until('the tables can be read', answers, recoverMsMax);
+  return { lost, accepted: told.length };
+}
 
 /** The newest message the broker knows of in the cell's inbound stream. */
 async function lastSeq(stage: Stage): Promise<number> {

@@ -39,8 +39,8 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
   const base = await openBase(config, { clock, log, opened, signal: parts.signal });
   watchPool(registry, base.pool);
   const fabric = await openFabric({ config, clock, log, opened, registry, ...base });
-  const { life, homesGeneration } = { life: base.life.life.generation, homesGeneration: base.life.life.homesGeneration };
-  if (homesGeneration < life) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation: life, signal: parts.signal });
+  const { generation, homesGeneration } = base.life.life;
+  if (homesGeneration < generation) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation, signal: parts.signal });
   const doors = await openDoors({ config, clock, log, opened, health, ...base, ...fabric });
   opened.use(watchStore(base.pool, { clock, health }));
   health.set('sql', true);

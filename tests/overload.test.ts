@@ -59,7 +59,7 @@ async function capacity(people: readonly Writer[]): Promise<number> {
   return ((acceptedBy(people) - before) * 1_000) / measureMs;
 }
 
-test('twice the capacity: entries keep flowing, refusals say when to come back, marks wait first, memory stays flat', async (t) => {
+test('twice the capacity: entries keep flowing, refusals say when to come back, memory stays flat', async (t) => {
   const people: Writer[] = [];
   for (let n = 0; n < writers; n++) {
     const client = await fabric.client(`writer${n}`, 'eu-1');

@@ -5,7 +5,7 @@ const outer = '^(clients|local|tests|bench|tools|bin)/';
 const tests = '\\.test\\.ts$';
 // The store's contract is run against two engines; a node without its I/O is run over ports in memory: both by tests/.
 const tested =
-  '^cells/((store|delivery|accounts|http|wire|push|link|edge|proof)/|(cell-delivery|cell-duties|client-services|failpoints|limits|metrics|peers|sessions-watch)\\.ts$)';
+  '^cells/((store|delivery|accounts|http|wire|push|link|edge|proof)/|(cell-delivery|cell-duties|client-services|failpoints|limits|metrics|peers|sessions-watch|store-life)\\.ts$)';
 const doors = '^(cells/cells|router/router|control-plane/control-plane)\\.ts$';
 
 const rule = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });

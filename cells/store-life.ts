@@ -97,8 +97,10 @@ export class StoreLife implements AsyncDisposable {
 
   /** For each new session, before anything goes down it. Throws when it leads to another life of the store. */
   readonly check = async (client: pg.Client): Promise<void> => {
+    // A beat may be counted while this session's answer is under way: the store has to have what was known when it was asked.
+    const known = this.#beat;
     const found = await readLife((statement) => client.query(statement));
-    if (found.generation === this.life.generation && found.beat >= this.#beat) return;
+    if (found.generation === this.life.generation && found.beat >= known) return;
     this.#fence('a session leads to another life of the store');
     throw new Error('another life of the store');
   };

@@ -1,5 +1,4 @@
-// A cell that dies as a whole in full traffic, and two losses that only a heartbeat can find. Everything else that breaks
-// under load is in faults/.
+// Processes killed, frozen and cut off from each other while people of three cells talk; the history checker judges.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { limits } from '@weft/proto/limits.ts';
@@ -48,8 +47,43 @@ async function survives(t: test.TestContext, fault: (scene: Scene) => Promise<un
   await scene.judge(t, { repairMsMax, deadlineMs: 30_000 });
 }
 
+for (const [what, name] of [
+  ['a node', 'node-us-1-a'],
+  ['a nats-server', 'nats-us-1'],
+  ['a hub', 'hub-eu'],
+  ['a PostgreSQL', 'postgres-eu-1'],
+] as const) {
+  test(`${what} killed in full traffic loses, doubles and reorders nothing`, (t) => survives(t, () => fabric.kill(name)));
+}
+
+test('the node that sends again for its cell, killed in full traffic, loses, doubles and reorders nothing', (t) =>
+  survives(t, async (scene) => {
+    const [lease] = await scene.sql('eu-1', "select holder from leases where name = 'resend'");
+    await fabric.kill(`node-eu-1-${String(lease?.holder).split('-')[0]}`);
+  }));
+
 test('every process of a cell killed at once in full traffic loses, doubles and reorders nothing', (t) =>
   survives(t, () => Promise.all(['postgres-us-1', 'nats-us-1', 'node-us-1-a', 'node-us-1-b'].map((name) => fabric.kill(name)))));
+
+test('the whole JetStream folder of a cell, wiped while its server is down, loses nothing', (t) =>
+  survives(t, () => fabric.fabric.wipeJetStream('eu-1')));
+
+test('a node that dies after the broker has its frames and before they are acknowledged doubles nothing', (t) =>
+  survives(t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:10'), { ...busy, ms: 12_000 }));
+
+test('a node that dies in full traffic between commit and telling loses nothing', (t) =>
+  survives(t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:10'), { ...busy, ms: 12_000 }));
+
+/** Starts a node anew with a failpoint, waits until that has ended it, and until it is back without one. */
+async function dieAt(scene: Scene, node: string, failpoint: string): Promise<void> {
+  using deaths = deathsOf(node);
+  await arm(node, failpoint);
+  const url = fabric.url(node);
+  const nodesOf = (nodes: readonly string[]): string[] => [url, ...nodes.filter((each) => each !== url)];
+  for (const person of scene.people) if (person.options.nodes.includes(url)) person.moveTo(nodesOf(person.options.nodes));
+  await until(`${node} dies at ${failpoint}`, () => deaths.count >= 2, 15_000);
+  await fabric.settle();
+}
 
 /** Kills the node; it starts again with the failpoint, and after that without, however soon it dies. */
 async function arm(node: string, failpoint: string): Promise<void> {
@@ -119,3 +153,34 @@ test('a push that was left out is noticed within one heartbeat and repaired', as
   assert.equal(bo.counts.digestRepairs, 1);
   await scene.judge(t);
 });
+
+test('a severed link lets every cell go on by itself, and heals', async (t) => {
+  await using scene = await crowd();
+  const own = await scene.direct(scene.one('eu-1', 0), scene.one('eu-1', 1));
+  const slowest = { ms: 0 };
+  await scene.during({ perSecond: 100, ms: 64_000 }, async () => {
+    await systemClock.sleep(faultAtMs);
+    await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.stop(hub)));
+    for (const endsMs = performance.now() + 60_000; performance.now() < endsMs; ) {
+      const saidMs = performance.now();
+      await scene.one('eu-1', 1).append({ log: own.log }, 'inside the cell');
+      slowest.ms = Math.max(slowest.ms, performance.now() - saidMs);
+      await systemClock.sleep(50);
+    }
+    await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.start(hub)));
+  });
+  t.diagnostic(`slowest append inside the cell ${Math.round(slowest.ms)} ms`);
+  assert.ok(slowest.ms < 1_000);
+  await scene.judge(t, { repairMsMax, deadlineMs: 30_000 });
+});
+
+test('a hub that is frozen for a while and thaws loses, doubles and reorders nothing', (t) =>
+  survives(
+    t,
+    async () => {
+      fabric.fabric.freeze('hub-us');
+      await systemClock.sleep(30_000);
+      fabric.fabric.thaw('hub-us');
+    },
+    { perSecond: 100, ms: 33_000 },
+  ));

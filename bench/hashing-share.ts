@@ -57,10 +57,16 @@ export function shareReport(
       { name: 'hashing', value: (on / off - 1) * 100, unit: '%', better: 'less', ...bound },
     ],
     wrong,
-    notes: [`runs with: ${listed(cpu.hashing)} µs`, `without: ${listed(cpu.without)} µs`],
+    notes: [
+      `runs with: ${listed(cpu.hashing)} µs`,
+      `without: ${listed(cpu.without)} µs`,
+      `runs of one side differ by up to ${Math.max(spread(cpu.hashing), spread(cpu.without)).toFixed(0)} %: a share far below that says nothing`,
+    ],
     detail: cpu,
   };
 }
+
+const spread = (values: readonly number[]): number => (Math.max(...values) / Math.min(...values) - 1) * 100;
 
 const listed = (values: readonly number[]): string => values.map((value) => value.toFixed(1)).join(', ');
 

@@ -251,7 +251,10 @@ export class Chat {
   }
 
   async #lineOf(entry: Entry): Promise<string> {
+    // Written by a cell, not by a person.
+    if (entry.kind === 'handover' || entry.kind === 'takeover') return this.#paint.dim('· another cell keeps the order here now');
     const name = await this.#weft.nameOf(entry.author);
+    if (entry.emptied) return this.#paint.dim(`· ${name} took these words back, or changed them`);
     if (entry.author === this.#weft.me && entry.kind === 'text') return this.#ownLine(entry.text, this.#paint.good('✓'));
     if (entry.kind === 'text') return `${this.#paint.person(name)}> ${harmless(entry.text)}`;
     return this.#paint.dim(`· ${name} ${await this.#storyOf(entry)}`);
@@ -266,6 +269,10 @@ export class Chat {
         return `added ${await this.#names(body.value.members.map(({ user }) => user))}`;
       case 'membersRemoved':
         return `removed ${await this.#names(body.value.users)}`;
+      case 'edited':
+        return `changed words of before to: ${harmless(body.value.text)}`;
+      case 'deleted':
+        return 'took words of before back';
       default:
         return 'sent something this client cannot show';
     }

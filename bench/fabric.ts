@@ -64,6 +64,8 @@ export interface PrivateOptions {
   readonly reset: boolean;
   /** Folder for CPU profiles of all nodes, written when they stop. */
   readonly profiles?: string;
+  /** More NODE_OPTIONS for the nodes. */
+  readonly nodeOptions?: string;
   readonly say: (line: string) => void;
 }
 
@@ -79,7 +81,7 @@ export async function startPrivate(options: PrivateOptions): Promise<BenchFabric
   mkdirSync(dataDir, { recursive: true, mode: 0o755 });
   const collectFolder = join(dataDir, 'collected');
   const profiling = options.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profiles}`];
-  const nodeOptions = [collectingOption(collectFolder), ...profiling].join(' ');
+  const nodeOptions = [collectingOption(collectFolder), ...profiling, options.nodeOptions ?? ''].join(' ');
   const fabric = await Fabric.start({
     dataDir,
     cells: options.cells,

@@ -41,6 +41,8 @@ export const benchLimits = {
   collectMsMax: 8_000,
   /** What is measured holds still so long for memory to be read. Above collectMsMax. */
   holdMs: 10_000,
+  /** Rounds of chain-cost, each two runs with hashing and two without: a run alone differs by some per cent from the next. */
+  hashingRounds: 4,
   /** Connections opened and closed before memory is first read, so that compiled code is not counted to those that stay. */
   idleWarmUpMax: 200,
 } as const;

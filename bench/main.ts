@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { chainCost } from './chain-cost.ts';
 import { attach, type BenchFabric, startPrivate } from './fabric.ts';
+import { hashingShare } from './hashing-share.ts';
 import { benchLimits } from './limits.ts';
 import { type Bench, gather, measure } from './measure.ts';
 import { describeProfiles } from './profile.ts';
@@ -31,9 +32,8 @@ const whole = (text: string): number => {
 };
 
 function command(): Command {
-  const names = [...scenarios.map(({ name }) => name), 'seal'];
   return new Command('bench')
-    .argument('[scenario...]', `which to run, all when none is named: ${names.join(', ')}`)
+    .argument('[scenario...]', `which to run, all but chain-cost when none is named: ${names.join(', ')}`)
     .option('--data <dir>', 'use the fabric that runs on this data folder instead of a private one')
     .option('--port-base <n>', 'first port of the private fabric', whole)
     .option('--seconds <n>', 'measured time of each scenario', whole, benchLimits.measuredSecondsDefault)
@@ -48,15 +48,15 @@ function command(): Command {
 const costs = { seal: sealReport, chain: chainReport } as const;
 type Cost = keyof typeof costs;
 const isCost = (name: string): name is Cost => name in costs;
+/** Two fabrics in turns. */
+const share = 'chain-cost';
+const names = [...scenarios.map(({ name }) => name), ...Object.keys(costs), share];
 
-function chosen(names: readonly string[]): { readonly loads: readonly Scenario[]; readonly costs: readonly Cost[] } {
-  const unknown = names.filter((name) => !isCost(name) && !scenarios.some((scenario) => scenario.name === name));
-  if (unknown.length > 0)
-    throw new Error(
-      `no scenario ${unknown.join(', ')}; there are ${[...scenarios.map(({ name }) => name), ...Object.keys(costs)].join(', ')}`,
-    );
-  if (names.length === 0) return { loads: scenarios, costs: ['seal', 'chain'] };
-  return { loads: scenarios.filter(({ name }) => names.includes(name)), costs: names.filter(isCost) };
+function chosen(asked: readonly string[]): { readonly loads: readonly Scenario[]; readonly costs: readonly Cost[] } {
+  const unknown = asked.filter((name) => !names.includes(name));
+  if (unknown.length > 0) throw new Error(`no scenario ${unknown.join(', ')}; there are ${names.join(', ')}`);
+  if (asked.length === 0) return { loads: scenarios, costs: ['seal', 'chain'] };
+  return { loads: scenarios.filter(({ name }) => asked.includes(name)), costs: asked.filter(isCost) };
 }
 
 function sealReport(smoke: boolean): ScenarioReport {
@@ -79,12 +79,13 @@ function chainReport(smoke: boolean): ScenarioReport {
   return { name: 'chain', title: 'hash chain, made or checked once, CPU of one core', figures, wrong: [], notes: [], detail: cost };
 }
 
-async function run(names: readonly string[], options: Options): Promise<number> {
-  const { loads, costs: measured } = chosen(names);
+async function run(asked: readonly string[], options: Options): Promise<number> {
+  const { loads, costs: measured } = chosen(asked);
   const sizes: Sizes = options.smoke
     ? { warmUpMs: 200, measuredMs: 400, scale: 0.01 }
     : { warmUpMs: benchLimits.warmUpMs, measuredMs: options.seconds * 1_000, scale: 1 };
   const reports: ScenarioReport[] = measured.map((name) => costs[name](options.smoke));
+  if (asked.includes(share)) reports.push(await hashingShare({ start: (nodeOptions) => openOwn(options, nodeOptions), sizes, say }));
   for (const line of reports.flatMap(table)) say(line);
   if (loads.length > 0) {
     await using fabric = await open(options);
@@ -113,6 +114,9 @@ function open({ data, portBase, cells, nodes, reset, profile, smoke }: Options):
     ...(portBase === undefined ? {} : { portBase }),
   });
 }
+
+const openOwn = ({ cells }: Options, nodeOptions: string): Promise<BenchFabric> =>
+  startPrivate({ cells: cells.split(','), nodesPerCell: 1, temporary: true, reset: false, nodeOptions, say });
 
 /** 1: something was wrong. 2: only numbers were missed; a smoke run has none. */
 function verdict({ scenarios: done, smoke }: BenchReport): number {

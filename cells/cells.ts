@@ -7,15 +7,13 @@
 import { mkdir } from 'node:fs/promises';
 import { type Clock, systemClock } from '@weft/runtime/clock.ts';
 import { createLog, type Log } from '@weft/runtime/log.ts';
-import { Health, type MetricsServerOptions, newRegistry, startMetricsServer, watchPool } from '@weft/runtime/observability.ts';
+import { Health, newRegistry, startMetricsServer, watchPool } from '@weft/runtime/observability.ts';
 import type pg from 'pg';
 import { compareHomes } from './compare-homes.ts';
 import type { CellConfig } from './config.ts';
 import { openDoors } from './doors.ts';
-import { type CellFabric, openFabric } from './fabric.ts';
-import { type CellBase, openBase } from './ground.ts';
-import { type Answers, OperatorDoor } from './passport/operator-door.ts';
-import { Passports } from './passport/passports.ts';
+import { openFabric } from './fabric.ts';
+import { openBase } from './ground.ts';
 
 export interface CellNode extends AsyncDisposable {
   /** Resolves once the node serves. */
@@ -35,17 +33,14 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
   health.set('sql', false);
   const registry = newRegistry('cells');
   await using opened = new AsyncDisposableStack();
-  const operator = new OperatorDoor(config.operatorTokens);
-  const more: MetricsServerOptions['more'] = (request) => operator.answer(request);
-  opened.use(await startMetricsServer({ host: config.host, port: config.metricsPort, health, registry, more }));
+  opened.use(await startMetricsServer({ host: config.host, port: config.metricsPort, health, registry }));
   await mkdir(config.dataDir, { recursive: true });
 
   const base = await openBase(config, { clock, log, opened, signal: parts.signal });
   watchPool(registry, base.pool);
   const fabric = await openFabric({ config, clock, log, opened, registry, ...base });
-  const { life, homesGeneration } = { life: base.life.life.generation, homesGeneration: base.life.life.homesGeneration };
-  if (homesGeneration < life) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation: life, signal: parts.signal });
-  operator.open(operatorAnswers(config, { clock, ...base, ...fabric }));
+  const { generation, homesGeneration } = base.life.life;
+  if (homesGeneration < generation) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation, signal: parts.signal });
   const doors = await openDoors({ config, clock, log, opened, health, ...base, ...fabric });
   opened.use(watchStore(base.pool, { clock, health }));
   health.set('sql', true);
@@ -59,24 +54,6 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
       await doors.leave();
       await running.disposeAsync();
     },
-  };
-}
-
-function operatorAnswers(config: CellConfig, parts: CellBase & CellFabric & { readonly clock: Clock }): Answers {
-  const { cell, clock, pool, store, stamps, delivery, sessionsWatch, books, peers } = parts;
-  return {
-    passports: new Passports({
-      ...{ cell, node: config.node, clock, store, stamps, books, hub: delivery.hub, online: sessionsWatch },
-      query: (statement) => pool.query(statement),
-    }),
-    books: () => ({
-      cell: cell.name,
-      links: books.links().map(({ dst, line, alarms }) => {
-        const { accepted, applied, waiting, refused, heard } = line;
-        const name = peers.nameOf(dst) ?? String(dst);
-        return { dst: name, accepted, applied, waiting, refused, heard, alarms: Object.fromEntries(alarms) };
-      }),
-    }),
   };
 }
 

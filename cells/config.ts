@@ -61,7 +61,7 @@ const schema = z.object({
   WEFT_DIRECTORY_ADDR: address(),
   WEFT_DIRECTORY_KEY: publicBytes(32),
   WEFT_SERVICE_TOKEN: secret(),
-  /** Digests of the tokens of those who may ask where a message is, `name:sha256hex,…`; nobody by default. */
+  /** Digests of the operators' tokens (`http/operator.ts`), `name:sha256hex,…`; nobody by default. */
   WEFT_OPERATOR_TOKENS: z.string().default('').transform(operatorTokens),
   WEFT_KEY_SECRET: secretBytes(32),
   WEFT_PEPPERS: peppers,

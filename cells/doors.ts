@@ -33,7 +33,7 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     }),
   );
   const app = buildHttp({ cell: config.cell.name, accounts, keys, headKeys, health, log, origins: config.origins });
-  operatorRoutes(app, openDesk(options), config.directory.token.reveal());
+  operatorRoutes(app, openDesk(options), config.operatorTokens);
   const edge = new Edge({
     services: clientServices({
       ...options,

@@ -7,6 +7,7 @@ import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { LogState } from './delivery/log-state.ts';
 import type { Facts, OutboxRow, PublishResult, WriteKeys, Writes } from './delivery/ports.ts';
+import { toldOtherwise } from './delivery/told-otherwise.ts';
 import type { Failpoints } from './failpoints.ts';
 import { beatSignal } from './link/beats.ts';
 import { type OpenedFrame, SealedLink, type SealedLinkOptions } from './link/sealed-link.ts';
@@ -40,22 +41,12 @@ export class GuardlessStore extends SqlLogStore {
 
   #lie(facts: Facts, keys: WriteKeys): Facts {
     const off = this.#off;
-    return {
-      rows: off.isOff('contiguous-apply') ? headsBefore(facts, keys) : facts.rows,
+    return toldOtherwise(facts, {
       states: new Map([...facts.states].map(([log, state]) => [log, this.#lieAbout(state)])),
-      known: (key) => (off.isOff('dedupe') ? undefined : facts.known(key)),
-      stored: (log, seq) => facts.stored(log, seq),
-      target: (log, seq) => facts.target(log, seq),
-      pairLog: (pair) => facts.pairLog(pair),
-      nextIntake: (stream) => facts.nextIntake(stream),
-      waiting: (author, id, stream) => facts.waiting(author, id, stream),
-      openIntake: (author) => facts.openIntake(author),
-      decided: (key) => (off.isOff('intake-number') ? 0 : facts.decided(key)),
-      decidedOf: (stream) => facts.decidedOf(stream),
-      lowestIntake: (stream) => facts.lowestIntake(stream),
-      above: (log) => facts.above(log),
-      ownIntake: (stream) => facts.ownIntake(stream),
-    };
+      ...(off.isOff('contiguous-apply') ? { rows: headsBefore(facts, keys) } : {}),
+      ...(off.isOff('dedupe') ? { known: () => undefined } : {}),
+      ...(off.isOff('intake-number') ? { decided: () => 0 } : {}),
+    });
   }
 
   #lieAbout(state: LogState): LogState {

@@ -1,20 +1,36 @@
 // The operators' requests, as this node carries them out.
 import { WeftError } from '@weft/proto/faults.ts';
 import { inTransaction } from '@weft/runtime/sql.ts';
+import type { CellConfig } from './config.ts';
 import { ownerOf } from './delivery/log-state.ts';
 import type { CellFabric } from './fabric.ts';
 import type { CellBase, Opening } from './ground.ts';
 import type { OperatorDesk } from './http/operator.ts';
+import { Passports } from './passport/passports.ts';
 import { raiseLife } from './store/life-table.ts';
 import { writeRegained } from './store/regained-table.ts';
 
-export function openDesk({ cell, pool, clock, log, store, delivery, peers }: Opening & CellBase & CellFabric): OperatorDesk {
+export function openDesk(options: Opening & CellBase & CellFabric & { readonly config: CellConfig }): OperatorDesk {
+  const { config, cell, pool, clock, log, store, delivery, peers, books, stamps, sessionsWatch } = options;
+  const passports = new Passports({
+    ...{ cell, node: config.node, clock, store, stamps, books, hub: delivery.hub, online: sessionsWatch },
+    query: (statement) => pool.query(statement),
+  });
   const numberOf = (name: string): number => {
     const number = peers.numberOf(name);
     if (number === undefined) throw new WeftError('unknown_cell', name);
     return number;
   };
   return {
+    where: (id) => passports.find(id),
+    books: () => ({
+      cell: cell.name,
+      links: books.links().map(({ dst, line, alarms }) => {
+        const { accepted, applied, waiting, refused, heard } = line;
+        const name = peers.nameOf(dst) ?? String(dst);
+        return { dst: name, accepted, applied, waiting, refused, heard, alarms: Object.fromEntries(alarms) };
+      }),
+    }),
     async ownership(id) {
       const found = await store.readRow(id);
       if (!found) return undefined;

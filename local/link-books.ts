@@ -36,7 +36,7 @@ export class LinkBooks implements Disposable {
   async #ask(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
-    for (const { answer } of await askNodes<BooksAnswer>(this.#fabric, this.#token, '/books'))
+    for (const { answer } of await askNodes<BooksAnswer>(this.#fabric, this.#token, 'books'))
       for (const book of answer?.links ?? []) this.#books.set(`${answer?.cell} ${book.dst}`, { book, atMs: performance.now() });
     this.#asking = false;
   }

@@ -21,11 +21,11 @@ export function operatorToken(fabric: Pick<FabricFile, 'credentialsFile'>): stri
 
 /** Every node of every cell at once; none is waited for longer than `operatorMsMax`. */
 export function askNodes<T>(fabric: Pick<FabricFile, 'cells'>, token: string, path: string): Promise<NodeAnswer<T>[]> {
-  const nodes = fabric.cells.flatMap(({ name, nodes }) => nodes.map((node) => ({ cell: name, node: node.name, metrics: node.metrics })));
+  const nodes = fabric.cells.flatMap(({ name, nodes }) => nodes.map((node) => ({ cell: name, node: node.name, url: node.url })));
   return Promise.all(
-    nodes.map(async ({ cell, node, metrics }) => {
+    nodes.map(async ({ cell, node, url }) => {
       try {
-        return { cell, node, answer: await askNode<T>(`${metrics}${path}`, token), why: '' };
+        return { cell, node, answer: await askNode<T>(url, path, { token, msMax: limits.operatorMsMax }), why: '' };
       } catch (error) {
         return { cell, node, answer: undefined, why: whyNot(error) };
       }
@@ -33,10 +33,24 @@ export function askNodes<T>(fabric: Pick<FabricFile, 'cells'>, token: string, pa
   );
 }
 
-async function askNode<T>(url: string, token: string): Promise<T> {
-  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(limits.operatorMsMax) });
-  if (!answer.ok) throw new Error(`it answered ${answer.status}: ${(await answer.text()).slice(0, limits.canaryAnswerCharsMax)}`);
-  return (await answer.json()) as T;
+export interface Asking {
+  readonly token: string;
+  /** Milliseconds that the node has to answer. */
+  readonly msMax: number;
+  /** Asked with POST when there is one. */
+  readonly body?: unknown;
+}
+
+/** One request at the operators' door of the node with this base URL. Throws what the node says. */
+export async function askNode<T>(url: string, path: string, { token, msMax, body }: Asking): Promise<T> {
+  const answer = await fetch(`${url}/v1/operator/${path}`, {
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(msMax),
+  });
+  const said = (await answer.json()) as { readonly detail?: string };
+  if (!answer.ok) throw new Error(`it answered ${answer.status}: ${said.detail?.slice(0, limits.canaryAnswerCharsMax)}`);
+  return said as T;
 }
 
 function whyNot(error: unknown): string {

@@ -8,6 +8,8 @@ import { grpcChannel } from '@weft/runtime/grpc.ts';
 import { type Credentials, operatorIdentity } from './credentials.ts';
 import { dataDirDefault } from './defaults.ts';
 import { type FabricFile, readFabric } from './fabric-file.ts';
+import { limits } from './limits.ts';
+import { askNode, operatorToken } from './operator.ts';
 import { readJson } from './state-file.ts';
 
 const usage = `npm run handover -- --log <id> --to <cell> [--takeover] [--data <folder>]
@@ -34,15 +36,7 @@ class Operator {
   /** One request at a node of the cell. Throws what the cell says. */
   async ask<T>(cell: string, path: string, body?: unknown): Promise<T> {
     const url = this.#fabric.cells.find(({ name }) => name === cell)?.urls[0] ?? never(`there is no cell ${cell}`);
-    const headers = { authorization: `Bearer ${this.#credentials.cells[cell]?.serviceToken}`, 'content-type': 'application/json' };
-    const answer = await fetch(`${url}/v1/operator/${path}`, {
-      headers,
-      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(10_000),
-    });
-    const said = (await answer.json()) as { detail?: string; title?: string };
-    if (!answer.ok) throw new Error(`${cell}: ${said.detail ?? said.title ?? answer.status}`);
-    return said as T;
+    return askNode(url, path, { token: operatorToken(this.#fabric), msMax: limits.ownerMsMax, body });
   }
 
   async takeOver(log: string, to: string): Promise<void> {

@@ -17,9 +17,9 @@ interface WhereOptions {
 /** The query of an entry id. */
 function queryOf(text: string): string {
   const place = /^(\d{1,19}):(\d{1,16})$/.exec(text);
-  if (place) return `/where?log=${place[1]}&seq=${place[2]}`;
+  if (place) return `where?log=${place[1]}&seq=${place[2]}`;
   const own = /^(\d{1,19})\+(\d{1,20})$/.exec(text);
-  if (own) return `/where?author=${own[1]}&id=${own[2]}`;
+  if (own) return `where?author=${own[1]}&id=${own[2]}`;
   throw new InvalidArgumentError('it is LOG:SEQ or AUTHOR+CLIENT_ENTRY_ID, all decimal numbers.');
 }
 
@@ -44,13 +44,11 @@ function fabricOf({ data, portBase }: WhereOptions): FabricFile {
   if (portBase === undefined || portBase === fabric.portBase) return fabric;
   const names = fabric.cells.map(({ name }) => name);
   const plan = planFabric({ portBase, cells: names });
-  const metrics = (cell: string, node: string): string => {
-    const planned = plan.cells.find(({ name }) => name === cell)?.nodes.find(({ name }) => `node-${cell}-${name}` === node);
-    return `http://127.0.0.1:${planned?.metricsPort ?? 0}`;
-  };
+  const urlOf = (cell: string, node: string): string =>
+    plan.cells.find(({ name }) => name === cell)?.nodes.find(({ name }) => `node-${cell}-${name}` === node)?.url ?? 'http://127.0.0.1:0';
   const cells = fabric.cells.map((cell) => ({
     ...cell,
-    nodes: cell.nodes.map((node) => ({ ...node, metrics: metrics(cell.name, node.name) })),
+    nodes: cell.nodes.map((node) => ({ ...node, url: urlOf(cell.name, node.name) })),
   }));
   return { ...fabric, cells };
 }

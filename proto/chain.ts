@@ -14,14 +14,16 @@ export interface ChainedEntry {
   readonly log: bigint;
   readonly epoch: bigint;
   readonly seq: number;
+  /** Unix milliseconds by the owner's clock, never falling within a log. */
   readonly ts: number;
   readonly author: bigint;
   readonly clientEntryId: bigint;
+  /** Unread-worthy entries up to and including this one. */
   readonly ord: number;
   /** Field number of the body in the Entry message. */
   readonly kind: number;
   readonly body: Uint8Array;
-  /** Where the body was emptied. */
+  /** Hash of the body that was there, where it was emptied. */
   readonly bodyHash?: Uint8Array | undefined;
 }
 

@@ -95,14 +95,6 @@ export interface MetricsServerOptions {
   readonly port: number;
   readonly health: Health;
   readonly registry: Registry;
-  /** Answers other GETs; undefined: there is no such path. What it throws is answered with 500 and not told. */
-  readonly more?: (request: { readonly url: URL; readonly authorization: string | undefined }) => Promise<MoreAnswer | undefined>;
-}
-
-export interface MoreAnswer {
-  readonly status: number;
-  /** JSON text. */
-  readonly body: string;
 }
 
 export interface MetricsServer extends AsyncDisposable {
@@ -123,15 +115,7 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
       const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
       const answer = answerHealth(options.health, path);
       if (answer !== undefined) return send(answer.status, 'application/json', answer.body);
-      if (path !== '/metrics') {
-        const { authorization } = request.headers;
-        const url = new URL(request.url ?? '/', 'http://localhost');
-        answerMore(options.more, { url, authorization }).then(
-          ({ status, type, body }) => send(status, type, body),
-          () => send(500, 'text/plain', 'it failed'),
-        );
-        return;
-      }
+      if (path !== '/metrics') return send(404, 'text/plain', 'there are /live, /ready and /metrics');
       options.registry.metrics().then(
         (text) => send(200, options.registry.contentType, text),
         (error: unknown) => send(500, 'text/plain', String(error)),
@@ -147,15 +131,6 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
       await closed;
     },
   };
-}
-
-async function answerMore(
-  more: MetricsServerOptions['more'],
-  request: { readonly url: URL; readonly authorization: string | undefined },
-): Promise<{ status: number; type: string; body: string }> {
-  const found = await more?.(request);
-  if (found === undefined) return { status: 404, type: 'text/plain', body: 'there are /live, /ready and /metrics' };
-  return { status: found.status, type: 'application/json', body: found.body };
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

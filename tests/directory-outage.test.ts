@@ -1,4 +1,4 @@
-// With the control plane dead everybody chats, logs in and reconnects; only new sign-ups are told to try again later (X-52, G7).
+// With the control plane dead everybody chats, logs in and reconnects; only new sign-ups are told to try again later (G7).
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

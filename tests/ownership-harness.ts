@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { hops } from '@weft/cells/delivery/balance.ts';
 import { operatorIdentity } from '@weft/local/credentials.ts';
 import { fetchServers } from '@weft/local/fetch-servers.ts';
+import { askNode } from '@weft/local/operator.ts';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
 import type { TestFabric } from './harness.ts';
@@ -24,16 +25,9 @@ export class Operator {
     this.#fabric = fabric;
   }
 
-  async ask<T>(cell: string, path: string, body?: unknown): Promise<T> {
-    const token = this.#fabric.fabric.credentials.cells[cell]?.serviceToken;
-    const answer = await fetch(`${this.#fabric.url(`node-${cell}-a`)}/v1/operator/${path}`, {
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(10_000),
-    });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(`${cell} ${path}: ${JSON.stringify(said)}`);
-    return said as T;
+  ask<T>(cell: string, path: string, body?: unknown): Promise<T> {
+    const token = this.#fabric.fabric.credentials.operatorToken;
+    return askNode(this.#fabric.url(`node-${cell}-a`), path, { token, msMax: 10_000, body });
   }
 
   ownership(cell: string, log: bigint): Promise<Ownership> {

@@ -8,6 +8,7 @@ import { headBytes } from '@weft/proto/signed-head.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { chainedOf } from './chained-entry.ts';
 import { startFabric, type TestFabric } from './harness.ts';
+import { rejections } from './hostile-cell.ts';
 import type { RawClient } from './raw-client.ts';
 import { until } from './until.ts';
 
@@ -143,5 +144,5 @@ test('a replica whose last entry is another than the owner signed is frozen, and
   // As if another word had come and been stored.
   await fabric.sql('us-1', 'update logs set head_hash = $2 where log_id = $1', [log, Buffer.alloc(32, 7)]);
   await until('frozen', async () => (await fabric.sql('us-1', 'select 1 from logs where log_id = $1 and status = 2', [log])).length === 1);
-  assert.ok((await fabric.metric('node-us-1-a', 'cells_rejected_total')) >= 1);
+  assert.equal((await rejections(fabric, 'node-us-1-a')).get('head fork eu-1'), 1);
 });

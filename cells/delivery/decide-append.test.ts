@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { LogJoined, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { type Entry, kinds } from './entry.ts';
+import { keysOf } from './keys-of.ts';
 import { pairOf } from './log-state.ts';
 import type { AppendOperation, Outcome, RefusedOperation } from './operations.ts';
 import { RunAgain } from './ports.ts';
@@ -115,20 +116,7 @@ describe('at the owner', () => {
     const cell = new StagedCell(1, [ana]);
     const before = new StagedCell(1, [ana]);
     cell.decide(text({ pair }, ana, 7n));
-    const late = {
-      ...before.facts({
-        logs: [],
-        known: [],
-        pairs: [pair],
-        intakes: [],
-        decided: [],
-        moves: [],
-        settles: [],
-        cuts: [],
-        runs: [],
-        targets: [],
-      }),
-    };
+    const late = before.facts({ ...keysOf([], () => true), pairs: [pair] });
     before.facts = () => ({ ...late, pairLog: () => 99n });
     assert.throws(() => before.decide(text({ pair }, ana, 8n)), RunAgain);
   });

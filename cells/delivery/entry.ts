@@ -1,25 +1,12 @@
 // An entry as the delivery code handles it: header (delivery rule R3) and the bytes of its body.
+import type { ChainedEntry } from '@weft/proto/chain.ts';
 import { mix64, mixId } from './mix.ts';
 
-export interface Entry {
-  readonly log: bigint;
-  readonly epoch: bigint;
-  readonly seq: number;
-  /** Unix milliseconds by the owner's clock, never falling within a log. */
-  readonly ts: number;
-  readonly author: bigint;
-  readonly clientEntryId: bigint;
-  /** Unread-worthy entries up to and including this one. */
-  readonly ord: number;
-  /** Field number of the body in the Entry message. */
-  readonly kind: number;
+export interface Entry extends ChainedEntry {
   /** Bit 0: unreadable. Bit 1: emptied. */
   readonly flags: number;
-  readonly body: Uint8Array;
   /** Hash of the entry before. Pending entries and bare headers have none. */
   readonly prev?: Uint8Array;
-  /** Hash of the body that was there, where it was emptied. */
-  readonly bodyHash?: Uint8Array;
 }
 
 /** Bits of `flags`. */

@@ -2,8 +2,9 @@
 import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
 import type { Published } from '@weft/runtime/nats-publisher.ts';
-import type { MemoryBus, PublishedFrame } from './memory-bus.ts';
+import type { PublishedFrame } from './memory-bus.ts';
 import type { Mutation } from './mutation.ts';
+import { over } from './over.ts';
 
 type Lie = NonNullable<Mutation['bus']>;
 type Publish = (frame: PublishedFrame, bytes: Uint8Array) => Promise<Published>;
@@ -15,17 +16,6 @@ const publishing =
     const publish = make((frame, bytes) => bus.publish(frame, bytes), of);
     return over(bus, { publisher: (dst: string) => ({ publish: (frame, bytes) => publish({ ...frame, dst }, bytes) }) });
   };
-
-function over(bus: MemoryBus, other: Partial<MemoryBus>): MemoryBus {
-  return new Proxy(bus, {
-    get: (target, name) => {
-      const own = other[name as keyof MemoryBus];
-      if (own !== undefined) return own;
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
 
 export const attemptNeverRaised = publishing(
   (inner) => (frame, bytes) => inner({ ...frame, msgId: frame.msgId.replace(/\d+$/, '1') }, bytes),

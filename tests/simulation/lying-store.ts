@@ -10,50 +10,20 @@ import {
   type WriteKeys,
   type Writes,
 } from '@weft/cells/delivery/ports.ts';
+import { toldOtherwise } from '@weft/cells/delivery/told-otherwise.ts';
 import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
 import type { MemoryLogStore } from './memory-log-store.ts';
+import { over } from './over.ts';
 
 type Lie = (inner: MemoryLogStore) => CellStore;
 type Write = <T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T) => Promise<T>;
-
-/** The same store, but for some of its methods. */
-function over(inner: MemoryLogStore, other: Partial<CellStore>): CellStore {
-  return new Proxy(inner, {
-    get: (target, name) => {
-      const own = other[name as keyof CellStore];
-      if (own !== undefined) return own;
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
 
 /** Changes the facts of every write transaction. */
 export const lying =
   (change: (facts: Facts, keys: WriteKeys) => Partial<Facts>): Lie =>
   (inner) => {
-    const write: Write = (lane, keys, decide) =>
-      inner.write(lane, keys, (facts) => {
-        const changed: Facts = {
-          rows: facts.rows,
-          states: facts.states,
-          known: (key) => facts.known(key),
-          stored: (log, seq) => facts.stored(log, seq),
-          target: (log, seq) => facts.target(log, seq),
-          pairLog: (pair) => facts.pairLog(pair),
-          nextIntake: (stream) => facts.nextIntake(stream),
-          waiting: (author, id, stream) => facts.waiting(author, id, stream),
-          openIntake: (author) => facts.openIntake(author),
-          decided: (key) => facts.decided(key),
-          decidedOf: (stream) => facts.decidedOf(stream),
-          lowestIntake: (stream) => facts.lowestIntake(stream),
-          ownIntake: (stream) => facts.ownIntake(stream),
-          above: (log) => facts.above(log),
-          ...change(facts, keys),
-        };
-        return decide(changed);
-      });
-    return over(inner, { write });
+    const write: Write = (lane, keys, decide) => inner.write(lane, keys, (facts) => decide(toldOtherwise(facts, change(facts, keys))));
+    return over<CellStore>(inner, { write });
   };
 
 export function withStates(facts: Facts, change: (state: LogState) => LogState): Partial<Facts> {
@@ -71,7 +41,7 @@ export const toldBeforeCommit: Lie = (inner) => {
       };
       inner.write(lane, keys, decideAndTell).catch(reject);
     });
-  return over(inner, { write });
+  return over<CellStore>(inner, { write });
 };
 
 /** A commit whose answer was lost passes for one that was rolled back. */
@@ -80,7 +50,7 @@ export const neverUnsure: Lie = (inner) => {
     inner.write(lane, keys, decide).catch((error: unknown) => {
       throw error instanceof MaybeCommitted ? new RunAgain(error.message) : error;
     });
-  return over(inner, { write });
+  return over<CellStore>(inner, { write });
 };
 
 /** Runs that begin up to `hole` entries beyond the head look as if they continued it. */
@@ -126,5 +96,5 @@ export const readsAboveTheLast: Lie = (inner) => {
     if (newest) last.set(dst, newest.id);
     return rows;
   };
-  return over(inner, { unacknowledged });
+  return over<CellStore>(inner, { unacknowledged });
 };

@@ -268,7 +268,7 @@ export interface ServerFrame {
 /** One element of a log. The fields before the body are the header; it never changes once given. */
 export interface Entry {
   log: bigint;
-  /** Which ownership assigned the seq; see docs/protocol.md, "Positions". */
+  /** Which ownership assigned the seq; see docs/protocol.md, "Numbers". */
   epoch: bigint;
   seq: bigint;
   /** Milliseconds since the Unix epoch by the owner's clock; never falls within a log. */

@@ -10,7 +10,6 @@ import { Relay } from '@weft/cells/delivery/relay.ts';
 import { WorkingSet } from '@weft/cells/delivery/working-set.ts';
 import { AppendOrder } from '@weft/cells/edge/append-order.ts';
 import { Beats } from '@weft/cells/link/beats.ts';
-import { MarkService } from '@weft/cells/link/mark-service.ts';
 import { Hub } from '@weft/cells/push/hub.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { answersForgotten, digestIgnored, holesTaken, ownEntriesShownTwice, resentLast, resentUnderNewIds } from './careless-client.ts';
@@ -132,9 +131,6 @@ export const mutations: Readonly<Record<string, NamedMutation>> = {
   'limit: a group takes any number of members': off('R7', 400, () => ({
     store: lying((facts) => withStates(facts, (state) => ({ ...state, membersMax: Number.MAX_SAFE_INTEGER }))),
   })),
-  'refusal: it is forgotten, and a member who is back may be accepted after all': off('R10', 1_000, () => ({
-    store: lying((facts) => ({ known: (key) => (key.log === key.author ? undefined : facts.known(key)) })),
-  })),
   'refusal: any cell may refuse an append': off('R12', 400, () => submitted(asIfFromDecider)),
   "outbox: a frame is forgotten at the broker's answer (without heads on beats, and digests)": off('R13', 200, () => ({
     bus: forgottenAtTheBrokersAnswer,
@@ -161,18 +157,6 @@ export const mutations: Readonly<Record<string, NamedMutation>> = {
   'push: heads that moved untold are never read, and the digest agrees with itself': off('R20, R21', 100, () =>
     silenced(Hub.prototype, 'catchUp', Promise.resolve()),
   ),
-  'marks: those of members not heard of yet are acknowledged and dropped': off('R22', 600, () => ({
-    patch: () =>
-      patched({
-        of: MarkService.prototype,
-        method: 'take',
-        make: (original) =>
-          async function (this: MarkService, ...args: unknown[]) {
-            await Reflect.apply(original, this, args);
-            return true;
-          },
-      }),
-  })),
   'marks: a newer one that waits goes with the acknowledgement of an older one': off('R22', 400, marksOverwrite),
   'client: what it sends again has a new id': off('R4', 100, resentUnderNewIds),
   'client: what was unanswered is sent again after what is new': off('R8', 200, resentLast),

@@ -100,7 +100,6 @@ export const networkFaults: readonly Fault[] = [
     id: 'F17',
     variant: 'one-way',
     text: 'what a cell sends arrives, nothing comes back',
-    short: true,
     holdMs: 10_000,
     inject: cutAnswers,
   },

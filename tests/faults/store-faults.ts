@@ -103,5 +103,5 @@ export const storeFaults: readonly Fault[] = [
   },
   { ...plain, id: 'F15', variant: 'wipe', text: 'a cell’s whole JetStream folder is wiped', inject: wipeStream },
   { ...plain, id: 'F25', variant: 'locks', text: 'somebody holds the locks that every write needs', inject: lockPileUp },
-  { ...plain, id: 'F25', variant: 'sessions', text: 'all sessions of a database end, twenty times', short: true, inject: sessionsEnded },
+  { ...plain, id: 'F25', variant: 'sessions', text: 'all sessions of a database end, twenty times', inject: sessionsEnded },
 ];

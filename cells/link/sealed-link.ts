@@ -49,8 +49,12 @@ export interface OpenedFrame {
   nak(afterMs: number): void;
 }
 
+type SignalListener = (src: number, what: string, bytes: Uint8Array) => void;
+
 export class SealedLink implements Link {
   readonly #options: SealedLinkOptions;
+  readonly #signalListeners = new Set<SignalListener>();
+  #signals: Disposable | undefined;
 
   constructor(options: SealedLinkOptions) {
     this.#options = options;
@@ -156,13 +160,24 @@ export class SealedLink implements Link {
     });
   }
 
-  hearSignals(on: (src: number, what: string, bytes: Uint8Array) => void): Disposable {
-    return this.#options.bus.subscribeSignals((src, what, bytes) => {
+  /** However many listen, each signal is opened, or counted as refused, once. */
+  hearSignals(on: SignalListener): Disposable {
+    this.#signalListeners.add(on);
+    this.#signals ??= this.#options.bus.subscribeSignals((src, what, bytes) => {
       const opened = this.#options.sealer.openAt({ kind: 'signal', src, what }, bytes);
       const number = this.#options.numberOf(src);
       if (!opened.ok) this.#options.rejected('signal', src, opened.why);
-      else if (number !== undefined) this.#heard('signal', src, () => on(number, what, opened.plain));
+      else if (number !== undefined)
+        for (const listener of this.#signalListeners) this.#heard('signal', src, () => listener(number, what, opened.plain));
     });
+    return { [Symbol.dispose]: () => this.#forgetListener(on) };
+  }
+
+  #forgetListener(on: SignalListener): void {
+    this.#signalListeners.delete(on);
+    if (this.#signalListeners.size > 0) return;
+    this.#signals?.[Symbol.dispose]();
+    this.#signals = undefined;
   }
 
   /** What opens and cannot be decoded is the other cell's fault as well. */

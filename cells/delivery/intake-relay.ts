@@ -65,7 +65,9 @@ export class IntakeRelay {
       return known.sendsNow;
     });
     this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
-    await this.#send(sending.sort((a, b) => a.row.n - b.row.n));
+    const isStored = await this.#send(sending.sort((a, b) => a.row.n - b.row.n));
+    // Nobody took it: that is no reason to wait longer the next time.
+    if (!isStored) this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams: due?.streams ?? new Map() });
   }
 
   /** Owner, epoch or generation changed: what is open goes out at once, however young (R9). */
@@ -84,7 +86,8 @@ export class IntakeRelay {
     if (lastMs === undefined || now - lastMs > 2 * limits.resendAfterMs) this.#due.delete(dst);
   }
 
-  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<void> {
+  /** Resolves to whether the destination's broker has all of it. */
+  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<boolean> {
     const { limits, own, takeOwn } = this.#options;
     const mine = rows.filter(({ row }) => row.dst === own.cell);
     if (mine.length > 0) takeOwn(mine.map(({ row, lowestOpen }) => ownIntake(row, lowestOpen, own)));
@@ -101,15 +104,17 @@ export class IntakeRelay {
         last.bytes += size;
       } else list.push({ rows: [each], bytes: size });
     }
-    await Promise.all([...frames.values()].flat().map((frame) => this.#publish(frame.rows)));
+    const stored = await Promise.all([...frames.values()].flat().map((frame) => this.#publish(frame.rows)));
+    return !stored.includes(false);
   }
 
-  async #publish(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<void> {
+  async #publish(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<boolean> {
     const { link, freshId, laneOf } = this.#options;
     const first = rows[0]?.row;
-    if (!first) return;
+    if (!first) return true;
     const bytes = IntakeFrame.encode({ intakes: rows.map(({ row, lowestOpen }) => intakeOf(row, lowestOpen)) }).finish();
-    await link.publish({ dst: first.dst, class: 'i', lane: laneOf(first), id: freshId(), attempt: 1, bytes });
+    const result = await link.publish({ dst: first.dst, class: 'i', lane: laneOf(first), id: freshId(), attempt: 1, bytes });
+    return result === 'stored' || result === 'duplicate';
   }
 }
 

@@ -61,7 +61,9 @@ class Side {
     this.#waiting.delete(id);
     const now = performance.now();
     this.#score.shown.add(now - expected.writtenMs);
-    this.#score.carried.add(now - (expected.writer.departures.take(id) ?? expected.writtenMs));
+    // What left at once may have left before its time of writing was taken.
+    const leftMs = Math.max(expected.writer.departures.take(id) ?? 0, expected.writtenMs);
+    this.#score.carried.add(now - leftMs);
     if (this.#waiting.size === 0) this.#allShown?.();
   }
 

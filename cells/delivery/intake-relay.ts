@@ -1,6 +1,6 @@
 // Pending appends to the cells that decide them (R9). Intake rows are their own outbox: sent at commit, again after 2, 4
-// … 60 s, until closed by the decision. The broker's answer means nothing here, and there is no acknowledgement but the
-// decision.
+// … 60 s, until closed by the decision: there is no acknowledgement but that. That the broker has a frame means nothing;
+// that nobody took it means that its rows have not been sent, and keep their pace.
 import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { streamKey } from './log-state.ts';
@@ -65,7 +65,10 @@ export class IntakeRelay {
       return known.sendsNow;
     });
     this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
-    const isStored = await this.#send(sending.sort((a, b) => a.row.n - b.row.n));
+    const isStored = await this.#send(
+      sending.sort((a, b) => a.row.n - b.row.n),
+      { probes: true },
+    );
     // Nobody took it: that is no reason to wait longer the next time.
     if (!isStored) this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams: due?.streams ?? new Map() });
   }
@@ -86,8 +89,8 @@ export class IntakeRelay {
     if (lastMs === undefined || now - lastMs > 2 * limits.resendAfterMs) this.#due.delete(dst);
   }
 
-  /** Resolves to whether the destination's broker has all of it. */
-  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<boolean> {
+  /** Resolves to whether the destination's broker has all of it. `probes`: nothing more goes where the first frame was not taken. */
+  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[], { probes = false } = {}): Promise<boolean> {
     const { limits, own, takeOwn } = this.#options;
     const mine = rows.filter(({ row }) => row.dst === own.cell);
     if (mine.length > 0) takeOwn(mine.map(({ row, lowestOpen }) => ownIntake(row, lowestOpen, own)));
@@ -104,7 +107,9 @@ export class IntakeRelay {
         last.bytes += size;
       } else list.push({ rows: [each], bytes: size });
     }
-    const stored = await Promise.all([...frames.values()].flat().map((frame) => this.#publish(frame.rows)));
+    const all = [...frames.values()].flat();
+    if (probes && !(await this.#publish(all.shift()?.rows ?? []))) return false;
+    const stored = await Promise.all(all.map((frame) => this.#publish(frame.rows)));
     return !stored.includes(false);
   }
 

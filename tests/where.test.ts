@@ -41,8 +41,8 @@ test('a message that arrived is told hop by hop, from both cells, within a secon
   const [ana, bo] = [scene.one('eu-1'), scene.one('us-1')];
   // Of a pair, either cell may be the owner.
   const { log } = await scene.group([ana, bo]);
-  await until('the clocks are compared', async () =>
-    (await ask(`log=${log}&seq=1`)).some(({ answer }) => (answer?.clocks.length ?? 0) > 0),
+  await until('both cells have compared the other’s clock with their own', async () =>
+    (await ask(`log=${log}&seq=1`)).every(({ answer }) => (answer?.clocks.length ?? 0) > 0),
   );
   const id = ana.freshEntryId();
   await ana.append({ log }, 'a secret of two', id);

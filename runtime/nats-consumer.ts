@@ -1,12 +1,11 @@
 // One partition of a cell's inbound stream, consumed for as long as the process runs: over restarts of the server,
 // lost stores and deleted streams.
-import { type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { type JsMsg, jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type FrameClass, frameAddress, streams } from '@weft/proto/subjects.ts';
 import { systemClock } from './clock.ts';
 import { linkLimits } from './link-limits.ts';
 import type { Log } from './log.ts';
-import { isMissing } from './nats-streams.ts';
 
 /** A frame as it lies in the stream: sealed, and not yet believed. Exactly one of `ack` and `nak` ends it. */
 export interface InboundFrame {
@@ -34,7 +33,9 @@ export interface PartitionOptions {
   readonly onFrame: (frame: InboundFrame) => void;
   /** Makes stream and consumers when they are missing. */
   readonly ensure: () => Promise<void>;
-  /** The node that consumed it before may be frozen, with frames in its hands. */
+  /** Forgets what was handed out. Rejects while the server is away. */
+  readonly remake: () => Promise<void>;
+  /** Another node consumed it before: it may be frozen, or have left, with frames in its hands. Whoever still works on one only repeats a commit. */
   readonly takenOver: boolean;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -120,12 +121,12 @@ export class PartitionConsumer implements AsyncDisposable {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { p, log, ensure } = this.#options;
+    const { p, log, ensure, remake } = this.#options;
     let failing = false;
     let forgets = this.#options.takenOver;
     while (!signal.aborted) {
       try {
-        if (forgets) await this.#forgetHandedOut();
+        if (forgets) await remake();
         forgets = false;
         await this.#consume(signal, () => {
           failing = false;
@@ -140,19 +141,6 @@ export class PartitionConsumer implements AsyncDisposable {
       await systemClock.sleep(linkLimits.consumePauseMs, signal).catch(() => undefined);
       if (!signal.aborted) await ensure().catch(() => undefined);
     }
-  }
-
-  /**
-   * Makes the consumer anew: what was handed out and not acknowledged is handed out again, and the requests of a frozen node, which
-   * would go on swallowing frames, are void. The stream keeps every frame, and whoever still works on one only repeats a commit.
-   */
-  async #forgetHandedOut(): Promise<void> {
-    const { nc, cell, p, ensure } = this.#options;
-    const manager = await jetstreamManager(nc, { domain: cell, checkAPI: false, timeout: linkLimits.streamApiMsMax });
-    await manager.consumers.delete(streams.inbound(cell), streams.partitionConsumer(p)).catch((error: unknown) => {
-      if (!isMissing(error)) throw error;
-    });
-    await ensure();
   }
 
   async #consume(signal: AbortSignal, onEntered: () => void): Promise<void> {

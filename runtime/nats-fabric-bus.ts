@@ -111,13 +111,13 @@ export class FabricBus implements AsyncDisposable {
   consumePartition(p: number, onFrame: (frame: InboundFrame) => void, options: { readonly takenOver?: boolean } = {}): PartitionConsumer {
     const inbound = this.#inbound;
     if (inbound === undefined) throw new Error('ensureInbound comes before consumePartition');
-    const ensure = (): Promise<void> => inbound.ensure();
     const consumer = new PartitionConsumer({
       nc: this.#nc,
       cell: this.cell,
       p,
       onFrame,
-      ensure,
+      ensure: () => inbound.ensure(),
+      remake: () => inbound.remakeConsumer(p),
       takenOver: options.takenOver ?? false,
       signal: this.#closing.signal,
       log: this.#log,

@@ -3,7 +3,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { systemClock } from './clock.ts';
 import { linkLimits } from './link-limits.ts';
 import type { Log } from './log.ts';
-import { ensureInbound, type StreamSize } from './nats-streams.ts';
+import { ensureInbound, remakeConsumer, type StreamSize } from './nats-streams.ts';
 
 export interface InboundOptions {
   readonly nc: NatsConnection;
@@ -18,6 +18,8 @@ export class InboundStream {
   #sources: readonly string[];
   #version = 0;
   #ensuring: Promise<void> | undefined;
+  /** What is done to the broker's stream is done one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: InboundOptions, sources: readonly string[]) {
     this.#options = options;
@@ -37,6 +39,21 @@ export class InboundStream {
     return this.#ensuring;
   }
 
+  /**
+   * Makes a partition's consumer anew, see remakeConsumer. Never while another is made or deleted: a broker that does both at once may
+   * leave a consumer that is there and cannot be used. Rejects while the server is away.
+   */
+  remakeConsumer(p: number): Promise<void> {
+    const { nc, cell } = this.#options;
+    return this.#inTurn(() => remakeConsumer({ nc, cell }, p));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
   async #make(): Promise<void> {
     const { nc, cell, size, signal, log } = this.#options;
     let failing = false;
@@ -44,7 +61,7 @@ export class InboundStream {
       signal.throwIfAborted();
       const version = this.#version;
       try {
-        await ensureInbound({ nc, cell }, this.#sources, size);
+        await this.#inTurn(() => ensureInbound({ nc, cell }, this.#sources, size));
         if (version !== this.#version) continue;
         // In the same step as the comparison: who sets other sources after it must find no finished work to wait for.
         this.#ensuring = undefined;

@@ -54,15 +54,40 @@ export async function ensureInbound(
     ifMissing: sources.length === 0,
   });
   for (const p of partitions) {
-    await api.consumers.add(streams.inbound(cell), {
-      durable_name: streams.partitionConsumer(p),
-      filter_subject: subjects.framesOfPartition(cell, p),
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(linkLimits.ackWaitMs),
-      max_ack_pending: linkLimits.unackedPerPartitionMax,
-      max_deliver: -1,
-    });
+    try {
+      await addConsumer(api, cell, p);
+    } catch (error) {
+      if (isUnmade(error)) await deleteConsumer(api, cell, p);
+      throw error;
+    }
   }
+}
+
+/**
+ * Makes a partition's consumer anew: what it had handed out is handed out again, and the requests of a frozen node, which would go on
+ * swallowing frames, are void. The stream keeps every frame. Rejects while server or stream are away, then with the consumer perhaps gone.
+ */
+export async function remakeConsumer(at: { readonly nc: NatsConnection; readonly cell: string }, p: number): Promise<void> {
+  const api = await streamsOf(at.nc, at.cell);
+  await deleteConsumer(api, at.cell, p);
+  await addConsumer(api, at.cell, p);
+}
+
+async function addConsumer(api: JetStreamManager, cell: string, p: number): Promise<void> {
+  await api.consumers.add(streams.inbound(cell), {
+    durable_name: streams.partitionConsumer(p),
+    filter_subject: subjects.framesOfPartition(cell, p),
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(linkLimits.ackWaitMs),
+    max_ack_pending: linkLimits.unackedPerPartitionMax,
+    max_deliver: -1,
+  });
+}
+
+async function deleteConsumer(api: JetStreamManager, cell: string, p: number): Promise<void> {
+  await api.consumers.delete(streams.inbound(cell), streams.partitionConsumer(p)).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
 }
 
 /** Age of the oldest frame in the inbound stream by its broker's clock, 0 when it holds none. Rejects while the server is away. */
@@ -100,6 +125,13 @@ async function ensureStream(
 }
 
 const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && new Set([...a, ...b]).size === a.length;
+
+/**
+ * Whether the broker could not write a consumer down. Where one was deleted and made at the same time the deletion may have taken the new
+ * one's folder (seen with nats-server 2.15): it cannot be brought up to date any more, only be deleted.
+ */
+const isUnmade = (error: unknown): boolean => error instanceof JetStreamApiError && error.code === consumerNotWritten;
+const consumerNotWritten = 10_012;
 
 /** Whether the broker says that there is no such stream or consumer. */
 export const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;

@@ -6,6 +6,7 @@ import { hops } from '@weft/cells/delivery/balance.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import { Scene, stealInbound } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
+import { metricsOf } from './metrics-of.ts';
 import { until } from './until.ts';
 
 /** A difference has to last ten seconds; then two rounds of telling, on a busy machine. */
@@ -22,8 +23,7 @@ after(async () => {
 
 /** What a cell says of its link to the other. */
 async function link(cell = 'eu-1'): Promise<Record<string, number>> {
-  const port = fabric.fabric.servers().find(({ name }) => name === `node-${cell}-a`)?.ports[1];
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const text = await metricsOf(fabric.fabric.servers().find(({ name }) => name === `node-${cell}-a`));
   const lines = text.split('\n').filter((line) => line.startsWith('weft_link_books'));
   return Object.fromEntries(
     lines.map((line) => [/(?:hop|what)="([^"]*)"/.exec(line)?.[1] ?? '', Number(line.slice(line.lastIndexOf(' ') + 1))]),

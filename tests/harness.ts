@@ -12,6 +12,7 @@ import { Fabric } from '@weft/local/fabric.ts';
 import { freePortBase } from '@weft/local/ports.ts';
 import { testFolder } from '@weft/local/test-servers.ts';
 import { openPool } from '@weft/runtime/sql.ts';
+import { metricIn, metricsOf } from './metrics-of.ts';
 import { type Encoding, RawClient } from './raw-client.ts';
 import { until } from './until.ts';
 
@@ -153,10 +154,7 @@ export class TestFabric implements AsyncDisposable {
 
   /** One metric of a process of ours, summed over its labels; 0 when it has none yet. */
   async metric(process: string, name: string): Promise<number> {
-    const port = this.fabric.servers().find((one) => one.name === process)?.ports[1];
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
-    const lines = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    return metricIn(await metricsOf(this.fabric.servers().find((one) => one.name === process)), name);
   }
 
   /** Closes every connection and stops every process; removes the data. */

@@ -8,6 +8,7 @@ import { type OwnSealKey, type PeerSealKey, Sealer, type SealHeader, type SealKi
 import { makeSealKey } from '@weft/runtime/seal-keys.ts';
 import { openPool } from '@weft/runtime/sql.ts';
 import type { TestFabric } from './harness.ts';
+import { metricsOf } from './metrics-of.ts';
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -115,8 +116,7 @@ function unwrap(secret: Buffer, wrapped: Buffer, label: string): Buffer {
 
 /** What a node has counted of what it did not believe: "frame wrong-key eu-1" and how often. */
 export async function rejections(fabric: TestFabric, node: string): Promise<Map<string, number>> {
-  const port = fabric.fabric.servers().find(({ name }) => name === node)?.ports[1];
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
+  const text = await metricsOf(fabric.fabric.servers().find(({ name }) => name === node));
   const counted = new Map<string, number>();
   for (const [, labels = '', value] of text.matchAll(/^cells_rejected_total\{([^}]*)\} (\d+)$/gm)) {
     const label = (name: string): string => new RegExp(`${name}="([^"]*)"`).exec(labels)?.[1] ?? '';

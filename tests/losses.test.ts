@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { inboundFrames, Scene, stealInbound } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
+import { metricIn, metricsOf } from './metrics-of.ts';
 import type { Answer, RecordedDevice } from './recorded-device.ts';
 import { until } from './until.ts';
 
@@ -23,10 +24,8 @@ const open = (label: string, peoplePerCell = 1): Promise<Scene> => Scene.open(fa
 
 /** Frames of one kind that a node counted towards the other cell. */
 async function frames(node: string, what: string): Promise<number> {
-  const port = fabric.fabric.servers().find(({ name }) => name === node)?.ports[1];
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith('cells_link_frames_total{') && line.includes(`what="${what}"`));
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  const text = await metricsOf(fabric.fabric.servers().find(({ name }) => name === node));
+  return metricIn(text, 'cells_link_frames_total', `what="${what}"`);
 }
 
 test('an inbound stream that was full takes messages again once they are consumed', async (t) => {

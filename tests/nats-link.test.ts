@@ -1,5 +1,7 @@
 // What links between cells do over real servers: across the gateway, over full streams, lost stores and restarts.
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { linkLimits } from '@weft/runtime/link-limits.ts';
 import { silentLog } from '@weft/runtime/log.ts';
@@ -246,6 +248,41 @@ test('what a node was handed and never acknowledged goes at once to the node tha
   await beside[Symbol.asyncDispose]();
   await using _successor = other.consumePartition(3, take, { takenOver: true });
   await until(() => seen.size === sent, 'everything comes to the successor', 5_000);
+});
+
+/** A frame for each partition that nobody else consumes comes to this bus, which took all of them over at once. */
+async function takesAllOver(bus: FabricBus, round: string): Promise<void> {
+  const came = new Set<number>();
+  const partitions = [1, 2, 3];
+  const consumers = partitions.map((p) =>
+    bus.consumePartition(
+      p,
+      (frame) => {
+        if (textOf(frame.data) === round) came.add(p);
+        frame.ack();
+      },
+      { takenOver: true },
+    ),
+  );
+  for (const p of partitions) assert.equal(await eu1.publisher('us-1').publish({ cls: 'e', p, msgId: newId() }, bytesOf(round)), 'stored');
+  await until(() => came.size === partitions.length, `a frame of each partition comes in ${round}, not only of ${[...came]}`);
+  await Promise.all(consumers.map((consumer) => consumer[Symbol.asyncDispose]()));
+}
+
+test('a node that takes over all partitions at once, again and again, is handed the frames of each', async () => {
+  for (let round = 0; round < 40; round++) {
+    const bus = await fabric.bus('us-1');
+    await bus.ensureInbound(size);
+    await takesAllOver(bus, `round ${round}`);
+    await bus[Symbol.asyncDispose]();
+  }
+});
+
+test('a consumer that the broker cannot write down any more is made anew', async () => {
+  rmSync(join(fabric.dir, 'nats-us-1/jetstream/FABRIC/streams/XIN_us-1/obs/apply-3'), { recursive: true });
+  const bus = await fabric.bus('us-1');
+  await bus.ensureInbound(size);
+  await takesAllOver(bus, 'made anew');
 });
 
 test('a bus may be opened before its server runs, and the waiting can be ended', async () => {

@@ -10,6 +10,7 @@ import { askNode } from '@weft/local/operator.ts';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
 import type { TestFabric } from './harness.ts';
+import { metricsOf } from './metrics-of.ts';
 
 export interface Ownership {
   readonly owner: string;
@@ -73,8 +74,7 @@ export async function restoreBackup(fabric: TestFabric, cell: string, folder: st
 
 /** What a cell's books say of its links, where something waits, differs or is missing; one line each. */
 export async function unbalanced(fabric: TestFabric, cell: string): Promise<string[]> {
-  const port = fabric.fabric.servers().find(({ name }) => name === `node-${cell}-a`)?.ports[1];
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const text = await metricsOf(fabric.fabric.servers().find(({ name }) => name === `node-${cell}-a`));
   const links = new Map<string, Map<string, number>>();
   for (const line of text.split('\n')) {
     const [, dst, what] = /^weft_link_books\w*\{.*?dst="([^"]*)".*?(?:hop|what)="([^"]*)"/.exec(line) ?? [];

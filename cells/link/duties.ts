@@ -7,7 +7,7 @@ export interface Duty {
   readonly name: string;
   readonly everyMs: number;
   readonly run: () => Promise<void>;
-  /** Called when the lease comes and when it goes. `takenOver`: from a holder that did not live to give it back, or is frozen. */
+  /** Called when the lease comes and when it goes. `takenOver`: another held it before; it may be frozen. */
   readonly held?: (held: boolean, takenOver: boolean) => void;
 }
 

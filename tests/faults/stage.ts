@@ -5,7 +5,7 @@ import { Fabric, type FabricOptions } from '@weft/local/fabric.ts';
 import { freePortBase } from '@weft/local/ports.ts';
 import { testFolder } from '@weft/local/test-servers.ts';
 import { openPool } from '@weft/runtime/sql.ts';
-import { limits } from './limits.ts';
+import { metricIn, metricsOf } from '../metrics-of.ts';
 import { Network } from './network.ts';
 
 type Pool = ReturnType<typeof openPool>;
@@ -133,10 +133,7 @@ export class Stage implements AsyncDisposable {
   /** One metric of a process of ours, summed over its labels that hold `label`; 0 when it has none. */
   async metric(process: string, name: string, label = ''): Promise<number> {
     const found = this.fabric.servers().find((one) => one.name === process);
-    const url = `http://${found?.host}:${found?.ports[1]}/metrics`;
-    const text = await (await fetch(url, { signal: AbortSignal.timeout(limits.sqlMsMax) })).text();
-    const lines = text.split('\n').filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(label));
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    return metricIn(await metricsOf(found), name, label);
   }
 
   /** Most memory of any process of ours since the last call, in megabytes. */

@@ -134,4 +134,4 @@ const isUnmade = (error: unknown): boolean => error instanceof JetStreamApiError
 const consumerNotWritten = 10_012;
 
 /** Whether the broker says that there is no such stream or consumer. */
-export const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;
+const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.status === 404;

@@ -39,6 +39,8 @@ export const cellLimits = {
   orderedLogsMax: 1_024,
   /** Requests other than appends a socket may have unanswered. */
   requestsInFlightMax: 64,
+  /** A page of history is read again when its log was cut or grew between two statements; after so often, rows are gone. */
+  pageReadsMax: 5,
   /** Entries read at once to fill a hole of a watched log, and runs held meanwhile. */
   fillEntriesMax: 256,
   heldRunsMax: 64,

@@ -232,8 +232,8 @@ async function compareReads(here: Model, store: CellStore, users: readonly bigin
   }
   for (const log of logs) {
     const from = 1 + (here.cell.logs.get(log)?.start ?? 0);
-    await same('backwards', (store) => store.readBack({ log, from, before: Number.MAX_SAFE_INTEGER, limit: 3 }));
-    await same('backwards from the middle', (store) => store.readBack({ log, from, before: from + 2, limit: 3 }));
+    await same('the beginning', (store) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, 3));
+    await same('what follows it', (store) => store.readRange(log, from + 2, from + 4, 3));
   }
 }
 

@@ -84,7 +84,6 @@ async function hotStatements(count: number): Promise<Statement[]> {
     () => epochs,
   );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
-  await entries.readBackwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await readCheckPoint(query, 1n, 100);
   await readUserHeads(query, ids);
   await readHeads(query, ids);

@@ -28,6 +28,7 @@ import { entryBytes, toWire } from '../wire/entry-codec.ts';
 import type { Answer, ServerEvent } from './codec.ts';
 import type { ClientRequest } from './edge-services.ts';
 import type { Greeted } from './greeted.ts';
+import { readPage } from './history-page.ts';
 
 export interface RequestsOptions {
   readonly cell: number;
@@ -158,24 +159,13 @@ export class Requests {
     const { store } = this.#options;
     checkSeq(from);
     checkSeq(before);
-    const forwards = from > 0n;
-    // Both at once: nothing that was read leaves before it is known that the user may read it.
-    const [found, read] = await Promise.all([
-      store.readForUser(user, log),
-      forwards
-        ? store.readRange(log, Number(from), Number.MAX_SAFE_INTEGER, size)
-        : store.readBack({ log, from: 1, before: before === 0n ? Number.MAX_SAFE_INTEGER : Number(before), limit: size }),
-    ]);
-    if (!found) throw new WeftError('unknown_log');
-    const { row, state, interval } = found;
+    const page = await readPage(store, { user, log, from: Number(from), before: Number(before), limit: size });
+    if (!page) throw new WeftError('unknown_log');
+    const { row, state, interval, start } = page.found;
     if (interval.until !== 0) throw new WeftError('not_a_member');
-    let all = read;
-    if (forwards && from < interval.from) all = await store.readRange(log, interval.from, row.head, size);
-    // The row was read a moment later than the entries: the newest page must reach the head it tells.
-    else if (before === 0n && !forwards && (read.at(-1)?.seq ?? 0) < row.head)
-      all = await store.readBack({ log, from: 1, before: row.head + 1, limit: size });
-    const visible = all.filter((entry) => entry.seq >= interval.from && entry.seq <= row.head);
-    const entries = forwards ? visible.slice(0, fitting(visible)) : visible.slice(visible.length - fitting(visible.toReversed()));
+    const forwards = from > 0n;
+    const all = page.entries;
+    const entries = forwards ? all.slice(0, fitting(all)) : all.slice(all.length - fitting(all.toReversed()));
     const pending =
       forwards || before !== 0n || ownerOf(state) === this.#options.cell ? [] : await store.pendingOf(streamOf(state), user, size);
     const last = entries.at(-1);
@@ -187,7 +177,7 @@ export class Requests {
         log,
         head: { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) },
         visibleFrom: BigInt(interval.from),
-        end: forwards ? !last || last.seq >= row.head : !first || first.seq <= Math.max(interval.from, found.start + 1),
+        end: forwards ? !last || last.seq >= row.head : !first || first.seq <= Math.max(interval.from, start + 1),
         epochs: state.epochs.length > 1 ? epochsToWire(state.epochs) : [],
         pending: pending.map((entry) => toWire({ ...entry, log })),
       },

@@ -9,8 +9,11 @@ export async function readRefusal(
   store: SqlLogStore,
   { author, clientEntryId }: { author: bigint; clientEntryId: bigint },
 ): Promise<{ code: string; text: string; ts: number } | undefined> {
-  const range = { log: author, from: 1, before: Number.MAX_SAFE_INTEGER, limit: cellLimits.refusalsLookedAt };
-  for (const entry of await store.readBack(range)) {
+  const found = await store.readRow(author);
+  if (!found) return undefined;
+  const { head } = found.row;
+  const looked = cellLimits.refusalsLookedAt;
+  for (const entry of await store.readRange(author, Math.max(1, head - looked + 1), head, looked)) {
     if (entry.kind !== kinds.appendRefused) continue;
     const refused = Refused.decode(entry.body);
     if (refused.clientEntryId === clientEntryId) return { code: refused.code, text: refused.text, ts: entry.ts };

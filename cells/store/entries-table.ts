@@ -42,13 +42,6 @@ where log_id = $1 and seq >= $2 and seq <= $3
 order by seq
 limit $4`;
 
-const readBackwards = `
-select ${columns}, body
-from entries
-where log_id = $1 and seq >= $2 and seq < $3
-order by seq desc
-limit $4`;
-
 const readTargets = `
 select e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, e.log_id
 from unnest($1::bigint[], $2::bigint[]) as x (l, s)
@@ -182,13 +175,6 @@ export class EntriesTable {
     const values = [range.log, range.from, range.to, range.limit];
     const { rows } = await query({ name: 'entries-forwards', text: readForwards, values, ...rowsAsText });
     return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: range.log, epochs, body: row[6] as Buffer }));
-  }
-
-  /** from <= seq < to, the last `limit`, ascending. */
-  async readBackwards(query: Query, range: Range, epochs: readonly EpochStart[]): Promise<Entry[]> {
-    const values = [range.log, range.from, range.to, range.limit];
-    const { rows } = await query({ name: 'entries-backwards', text: readBackwards, values, ...rowsAsText });
-    return (rows as EntryRow[]).reverse().map((row) => this.#toEntry(row, { log: range.log, epochs, body: row[6] as Buffer }));
   }
 
   /** Entries that change the log's state, up to and including `upTo`, ascending. */

@@ -23,37 +23,8 @@ export async function readProved(query: Query, range: Range, { entries, chain, e
     from > 1 ? readCheckPoint(query, log, from - 1) : genesis,
   ]);
   const proved = prove(chain, point ?? genesis, read);
-  return from === below + 1 ? proved : proved.filter((entry) => entry.seq >= from);
-}
-
-/** from <= seq < to, the last `limit`, ascending. */
-export async function readProvedBack(query: Query, range: Range, ground: Ground): Promise<Entry[]> {
-  const { entries, chain, epochs } = ground;
-  const guessed = await readGuessed(query, range, ground);
-  if (guessed) return guessed;
-  const read = await entries.readBackwards(query, range, epochs);
-  const first = read[0]?.seq ?? 1;
-  if (first === 1) return prove(chain, genesis, read);
-  const { log } = range;
-  const below = checkPointBelow(first);
-  const [between, point] = await Promise.all([
-    entries.readForwards(query, { log, from: below + 1, to: first - 1, limit: first - 1 - below }, epochs),
-    readCheckPoint(query, log, first - 1),
-  ]);
-  return prove(chain, point ?? genesis, [...between, ...read]).filter((entry) => entry.seq >= first);
-}
-
-/**
- * A run has no holes, so the last `limit` below an entry begin at a known seq, and one round trip reads them with what proves
- * them. Undefined where the run begins later or ends earlier than that.
- */
-async function readGuessed(query: Query, range: Range, ground: Ground): Promise<Entry[] | undefined> {
-  const { from, to, limit, log } = range;
-  const first = to - limit;
-  // A page that begins above all there is has no end to count from.
-  if (first < from || to === Number.MAX_SAFE_INTEGER) return undefined;
-  const read = await readProved(query, { log, from: first, to: to - 1, limit }, ground);
-  return read.length === limit ? read : undefined;
+  // Of a run that begins between the two, fewer lie below than were counted.
+  return from === below + 1 ? proved : proved.filter((entry) => entry.seq >= from).slice(0, limit);
 }
 
 /** What cannot be proved (rows are gone that should be there) goes out without a prev, and nobody takes it for proved. */

@@ -33,7 +33,7 @@ import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
-import { readProved, readProvedBack } from './proved-entries.ts';
+import { readProved } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -187,12 +187,10 @@ export class SqlLogStore implements LogStore {
     return this.#readEntries(log, (query, epochs) => this.#options.entries.readState(query, { log, upTo }, epochs));
   }
 
-  /** The last `limit` entries with from <= seq < before, ascending. */
-  readBack({ log, from, before: to, limit }: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
-    return this.#readEntries(log, (query, epochs) => readProvedBack(query, { log, from, to, limit }, { ...this.#options, epochs }));
-  }
-
-  /** The list in memory may be older than the entries: it is right if the epoch, read after them, is its last. */
+  /**
+   * The list in memory may be older than the entries: it is right if the epoch, read after them, is its last. So `read` sends
+   * all its statements at once, before the one for the epoch.
+   */
   async #readEntries(log: bigint, read: (query: Query, epochs: readonly EpochStart[]) => Promise<Entry[]>): Promise<Entry[]> {
     for (let attempt = 0; attempt < epochReadsMax; attempt++) {
       const state = await this.state(log);

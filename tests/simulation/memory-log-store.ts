@@ -41,6 +41,9 @@ export interface MemoryLogStoreOptions {
 }
 
 const idleInTransactionMsMax = 1_000;
+/** Of the reads that lose their session, and how long a database under load may take to open one. */
+const reopenedShare = 0.5;
+const reopeningMsMax = 3_000;
 
 export class MemoryLogStore extends MemoryReads implements CellStore {
   readonly #options: MemoryLogStoreOptions;
@@ -191,7 +194,10 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
   async reach(takesTime = true): Promise<void> {
     const { cell, random, faults } = this.#options;
     if (takesTime) await this.#travel();
-    if (cell.down || random.next() < faults.failRead) throw new ConnectionLost('the connection was lost while reading');
+    const loses = random.next() < faults.failRead;
+    // A lost session is opened anew for the read that met it, and the log goes on meanwhile.
+    if (loses && !cell.down && random.next() < reopenedShare) return this.#options.clock.sleep(random.next() * reopeningMsMax);
+    if (loses || cell.down) throw new ConnectionLost('the connection was lost while reading');
   }
 }
 

@@ -47,13 +47,6 @@ export class MemoryReads {
     this.#states.delete(log);
   }
 
-  async readBack({ log, from, before, limit }: { log: bigint; from: number; before: number; limit: number }): Promise<Entry[]> {
-    await this.#read();
-    const head = this.#cell.logs.get(log)?.row.head ?? 0;
-    const last = Math.min(before - 1, head);
-    return this.#cell.range(log, Math.max(from, last - limit + 1), last, limit);
-  }
-
   async findEntry(author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
     await this.#read();
     for (const { row, byKey } of this.#cell.logs.values()) {

@@ -160,10 +160,11 @@ export class Person {
       ?.conversation(log)
       .history({ limit: 8 })
       .then(
-        ({ entries, visibleFrom }) => {
-          const from = Math.max(entries[0]?.seq ?? visibleFrom, visibleFrom);
-          const last = entries.at(-1)?.seq ?? from - 1;
-          record({ at: time.nowMs, device: life, what: 'fetched', askedAt, log, from, to: last, entries: entries.map(seenOf) });
+        ({ entries, visibleFrom, end }) => {
+          // The newest page speaks for everything from its first entry on, or for all that may be read.
+          const from = end ? visibleFrom : (entries[0]?.seq ?? Number.POSITIVE_INFINITY);
+          const to = Number.POSITIVE_INFINITY;
+          record({ at: time.nowMs, device: life, what: 'fetched', askedAt, log, from, to, entries: entries.map(seenOf) });
         },
         (error: unknown) => this.#expected('read', error),
       );

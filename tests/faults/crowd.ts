@@ -11,6 +11,11 @@ import { limits } from './limits.ts';
 import { type Answered, Person } from './people.ts';
 import type { Stage } from './stage.ts';
 
+/** Whoever is asked in the same rounds, elsewhere. */
+export interface Control {
+  probe(n: number, roundMs: number): void;
+}
+
 export interface Talk {
   readonly conversation: bigint;
   readonly members: readonly Person[];
@@ -33,6 +38,7 @@ export class Crowd implements AsyncDisposable {
   readonly counts = { said: 0, probes: 0 };
   readonly #stage: Stage;
   readonly #label: string;
+  readonly #control: Control | undefined;
   readonly #events: HistoryEvent[] = [];
   readonly #probePairs: { readonly cell: string; readonly pair: readonly [Person, Person]; readonly talk: Talk }[] = [];
   #over = false;
@@ -40,8 +46,8 @@ export class Crowd implements AsyncDisposable {
   #talking: Promise<void> | undefined;
 
   /** Signs everybody up and opens the conversations; resolves when all have them. `label`: unique in the stage. */
-  static async gather(stage: Stage, label: string): Promise<Crowd> {
-    const crowd = new Crowd(stage, label);
+  static async gather(stage: Stage, label: string, control?: Control): Promise<Crowd> {
+    const crowd = new Crowd(stage, label, control);
     try {
       await crowd.#gather();
       return crowd;
@@ -51,9 +57,10 @@ export class Crowd implements AsyncDisposable {
     }
   }
 
-  private constructor(stage: Stage, label: string) {
+  private constructor(stage: Stage, label: string, control: Control | undefined) {
     this.#stage = stage;
     this.#label = label;
+    this.#control = control;
   }
 
   /** "p0", "p1", "probe0" … of a cell. */
@@ -238,7 +245,7 @@ export class Crowd implements AsyncDisposable {
     for (let probes = 0; !this.#over; await systemClock.sleep(limits.talkEveryMs)) {
       const seconds = (performance.now() - startMs) / 1_000;
       for (let due = saidBefore + Math.floor(seconds * perSecond); this.counts.said < due; ) this.#turn(turns);
-      for (const due = Math.floor(seconds * limits.probesPerSecond); probes < due; probes++) this.#probe(probes);
+      for (const due = Math.floor(seconds * limits.probesPerSecond); probes < due; probes++) this.probe(probes, performance.now());
     }
   }
 
@@ -250,10 +257,12 @@ export class Crowd implements AsyncDisposable {
     if (this.counts.said % lookEvery === 0) person.look(conversation).catch(() => undefined);
   }
 
-  #probe(n: number): void {
+  /** One round: a probe of each cell, and of the control cell, at the same moment. */
+  probe(n: number, roundMs: number): void {
+    this.#control?.probe(n, roundMs);
     for (const { pair, talk } of this.#probePairs) {
       const person = pair[n % 2] as Person;
-      const sent = person.say(person.weft.conversation(talk.conversation), `probe ${n}`, true);
+      const sent = person.say(person.weft.conversation(talk.conversation), `probe ${n}`, roundMs);
       if (sent !== undefined) this.counts.probes += 1;
     }
   }

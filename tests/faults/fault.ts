@@ -1,4 +1,5 @@
 // What a fault is to the runner.
+import type { ControlCell } from './control.ts';
 import type { Crowd } from './crowd.ts';
 import type { Need } from './machine.ts';
 import type { Stage } from './stage.ts';
@@ -11,10 +12,12 @@ export interface Scene {
   readonly signal: AbortSignal;
   /** Says what was seen, for the report. */
   readonly note: (text: string) => void;
-  /** Says what should not have been. */
-  readonly violate: (invariant: string, text: string) => void;
-  /** Latency is judged, not only measured. */
-  readonly judgesLatency: boolean;
+  /** Says what should not have been; `lateCell` where that is nothing but latency. */
+  readonly violate: (invariant: string, text: string, lateCell?: string) => void;
+  /** Says what happens, while it does. */
+  readonly say: (text: string) => void;
+  /** The control cell; without one latency is measured and not judged. */
+  readonly control: ControlCell | undefined;
 }
 
 export type Heal = () => Promise<unknown> | unknown;

@@ -1,14 +1,16 @@
 // Limits of the fault runner, each with its unit and reason.
 
 export const limits = {
-  /** Milliseconds of full traffic before a fault: what "undisturbed" means for the cells that are not hit. */
+  /** Milliseconds of full traffic before a fault: with `afterMs`, what "undisturbed" means for the cells that are not hit. */
   baselineMs: 4_000,
   /** Milliseconds a fault holds unless it says otherwise. */
   holdMs: 4_000,
-  /** Milliseconds of traffic after the healing, so that what is late meets what is new. */
-  afterMs: 2_000,
-  /** Appends a second of all people together, which two cores carry beside fabric and runner. */
-  perSecond: 240,
+  /** Milliseconds of traffic after the recovery, so that what is late meets what is new. */
+  afterMs: 4_000,
+  /** Milliseconds before a fault, and before the end, whose answers belong to neither: what was asked then may be answered later. */
+  guardMs: 500,
+  /** Appends a second of all people together, which two cores carry beside fabric, runner and whatever else they do. */
+  perSecond: 120,
   /** Appends a second of each cell's probes: two people of one cell whose answers are timed. */
   probesPerSecond: 40,
   /** Entries of one person that may be undecided: what people type while a cell is away. */
@@ -32,6 +34,14 @@ export const limits = {
   errorRatioMax: 0.001,
   latencyFactorMax: 1.2,
   latencyMoreMsMax: 20,
+  /** Answers on each side without which nothing is said about p99. */
+  answersMin: 100,
+  /** Milliseconds of the control cell's p90, undisturbed, above which the machine is too busy to tell anything. */
+  controlMsMax: 500,
+  /** Times in a row that the same cell has to be late: what else the machine does comes in bursts, and does not come again with the fault. */
+  lateTimes: 3,
+  /** How likely chance alone may be when a violation is told. */
+  chanceMax: 0.001,
   /** Milliseconds without an answer after which an append inside a healthy cell counts as an error. */
   errorAfterMs: 5_000,
   /** Megabytes a process of the fabric may have; the nodes' own limits bound their queues well below. */

@@ -19,7 +19,7 @@ const usage = `npm run faults -- [options]
   --ci               the short list
   --minutes N        picks faults at random until N minutes are over
   --seed N           of the order and of everything drawn
-  --no-latency       do not judge the latency of cells that are not hit: other work shares the machine
+  --no-latency       without a control cell: the latency of cells that are not hit is measured and not judged
   --json FILE        the whole result
   --record           writes docs/track-record.md
   --from A,B         with --record: of earlier results (--json) instead of a new run`;

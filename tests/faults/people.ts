@@ -24,16 +24,11 @@ export interface PersonOptions {
   readonly localAddress?: string;
 }
 
-/** Where one own append stands. */
-interface Waiting {
-  readonly sentMs: number;
-  readonly isProbe: boolean;
-}
-
+/** What came of one probe. */
 export interface Answered {
+  /** The moment of its round, which all probes of a round share. */
   readonly sentMs: number;
   readonly atMs: number;
-  readonly isProbe: boolean;
 }
 
 export class Person implements AsyncDisposable {
@@ -43,8 +38,8 @@ export class Person implements AsyncDisposable {
   readonly weft: Weft;
   /** Newest seq shown, by log. */
   readonly heads = new Map<bigint, number>();
-  /** Own appends without a final answer, by id. */
-  readonly waiting = new Map<bigint, Waiting>();
+  /** Own appends without a final answer, by id; of a probe the moment of its round. */
+  readonly waiting = new Map<bigint, number | undefined>();
   readonly counts = { connects: 0, cuts: 0, refused: 0 };
   onAnswered: ((answered: Answered) => void) | undefined;
   readonly #tell: (told: Told) => void;
@@ -82,14 +77,14 @@ export class Person implements AsyncDisposable {
   }
 
   /** Writes into a conversation; nothing when too much is undecided already. */
-  say(conversation: Conversation, text: string, isProbe = false): Sent | undefined {
-    return this.waiting.size >= limits.undecidedMax ? undefined : this.insist(conversation, text, isProbe);
+  say(conversation: Conversation, text: string, roundMs?: number): Sent | undefined {
+    return this.waiting.size >= limits.undecidedMax ? undefined : this.insist(conversation, text, roundMs);
   }
 
-  insist(conversation: Conversation, text: string, isProbe = false): Sent {
+  insist(conversation: Conversation, text: string, roundMs?: number): Sent {
     const sent = conversation.send(text);
     sent.accepted.catch(() => undefined);
-    this.waiting.set(sent.id, { sentMs: performance.now(), isProbe });
+    this.waiting.set(sent.id, roundMs);
     const to = conversation.log === undefined ? {} : { log: conversation.log };
     this.#tell({ what: 'sent', ...to, clientEntryId: sent.id, body: text });
     return sent;
@@ -163,10 +158,10 @@ export class Person implements AsyncDisposable {
       this.counts.refused += 1;
       this.#tell({ what: 'refused', clientEntryId: id, code: fault?.code ?? 'unknown' });
     }
-    const waiting = this.waiting.get(id);
-    if (!sent.final || waiting === undefined) return;
+    if (!sent.final) return;
+    const roundMs = this.waiting.get(id);
     this.waiting.delete(id);
-    this.onAnswered?.({ ...waiting, atMs: performance.now() });
+    if (roundMs !== undefined) this.onAnswered?.({ sentMs: roundMs, atMs: performance.now() });
   }
 }
 

@@ -1,5 +1,6 @@
 // Processes killed, frozen and starved.
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { WebSocket } from 'ws';
 import { until } from '../until.ts';
@@ -66,15 +67,16 @@ async function descriptorsExhausted({ stage, note }: Scene): Promise<Heal> {
   const node = `node-${hit}-a`;
   const pid = String(stage.fabric.pid(node));
   const spare = 24;
-  const open = execFileSync('sh', ['-c', `ls /proc/${pid}/fd | wc -l`], { encoding: 'utf8' });
-  execFileSync('prlimit', ['--pid', pid, `--nofile=${Number(open) + spare}:`]);
+  const open = readdirSync(`/proc/${pid}/fd`).length;
+  const ordinary = /Max open files +(\d+|unlimited)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1];
+  execFileSync('prlimit', ['--pid', pid, `--nofile=${open + spare}:`]);
   const url = `${stage.fabric.url(node).replace('http', 'ws')}/v1/socket`;
   const sockets = Array.from({ length: 4 * spare }, () => new WebSocket(url, 'weft.v1.proto', { handshakeTimeout: 5_000 }));
   for (const socket of sockets) socket.on('error', () => undefined);
   note(`${4 * spare} sockets for ${spare} descriptors`);
   return () => {
     for (const socket of sockets) socket.terminate();
-    execFileSync('prlimit', ['--pid', pid, '--nofile=65536:']);
+    execFileSync('prlimit', ['--pid', pid, `--nofile=${ordinary}:`]);
   };
 }
 

@@ -1,10 +1,13 @@
 // Many faults one after the other on one stage, until the list or the time is over, or somebody stops it.
 import { seededRandom } from '@weft/runtime/random.ts';
+import { ControlCell } from './control.ts';
 import { type Fault, nameOf } from './fault.ts';
 import { limits } from './limits.ts';
 import { type Lacks, reasonAgainst } from './machine.ts';
+import { untilSure } from './repeats.ts';
+import type { Trial } from './result.ts';
 import { Stage } from './stage.ts';
-import { runTrial, type Trial } from './trial.ts';
+import { runTrial } from './trial.ts';
 
 export interface RunOptions {
   readonly chosen: readonly Fault[];
@@ -12,6 +15,7 @@ export interface RunOptions {
   readonly seed: number;
   /** Picks faults at random for so long; each once when absent. */
   readonly minutes: number | undefined;
+  /** Beside a control cell. */
   readonly judgesLatency: boolean;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
@@ -32,30 +36,31 @@ export async function runAll(options: RunOptions): Promise<{ readonly trials: Tr
   const placed = possible.some(({ needs }) => needs.includes('namespaces'));
   const place = placed ? 'each part in a network namespace of its own' : 'all on loopback';
   if (possible.length === 0 || signal.aborted) return { trials, place };
-  const stage = await Stage.open({ cells, nodes, placed });
+  await using owned = new AsyncDisposableStack();
+  const stage = owned.use(await Stage.open({ cells, nodes, placed }));
+  const control = options.judgesLatency ? owned.use(await ControlCell.open()) : undefined;
   const stopped = Promise.withResolvers<void>();
   signal.addEventListener('abort', () => stopped.resolve(), { once: true });
-  try {
-    await Promise.race([stopped.promise, onStage(options, possible, { stage, trials })]);
-  } finally {
-    if (signal.aborted) say('stopping');
-    await stage[Symbol.asyncDispose]();
-  }
+  await Promise.race([stopped.promise, onStage(options, possible, { stage, control, trials })]);
+  if (signal.aborted) say('stopping');
   return { trials, place };
 }
 
 async function onStage(
   options: RunOptions,
   possible: readonly Fault[],
-  { stage, trials }: { stage: Stage; trials: Trial[] },
+  { stage, control, trials }: { stage: Stage; control: ControlCell | undefined; trials: Trial[] },
 ): Promise<void> {
-  const { seed, signal, say, judgesLatency } = options;
+  const { seed, signal, say } = options;
   let n = 0;
   for (const fault of schedule(options, possible)) {
     if (signal.aborted) return;
-    n += 1;
     say(`${nameOf(fault)}: ${fault.text}`);
-    const trial = await runTrial({ stage, fault, seed: seed + n, label: `t${n}`, signal, judgesLatency, say });
+    const makeTrial = async (): Promise<Trial> => {
+      n += 1;
+      return runTrial({ stage, fault, seed: seed + n, label: `t${n}`, signal, control, say });
+    };
+    const trial = await untilSure(makeTrial, fault.long ? 1 : limits.lateTimes);
     if (signal.aborted) return;
     trials.push(trial);
     const worst = trial.violations.slice(0, limits.violationsShownMax).map(({ invariant, text }) => `\n  ${invariant}: ${text}`);
@@ -83,6 +88,7 @@ const skipped = (fault: Fault, reason: string): Trial => ({
   accepted: 0,
   recoveryMs: Number.NaN,
   services: [],
+  shortage: undefined,
   rssMb: 0,
   notes: [],
   seconds: 0,

@@ -5,8 +5,9 @@ import { after, before, test } from 'node:test';
 import { faults } from './catalogue.ts';
 import { type Fault, nameOf } from './fault.ts';
 import { lookAtMachine, reasonAgainst } from './machine.ts';
+import type { Trial } from './result.ts';
 import { Stage } from './stage.ts';
-import { runTrial, type Trial } from './trial.ts';
+import { runTrial } from './trial.ts';
 
 const lacks = lookAtMachine();
 const placed = !lacks.has('namespaces');
@@ -26,8 +27,8 @@ after(async () => {
 function tryOut(fault: Fault): Promise<Trial> {
   trials += 1;
   const options = { stage, fault, seed: trials, label: `s${trials}`, signal: new AbortController().signal, pace };
-  // Other tests and other work share the machine: latency is measured and told.
-  return runTrial({ ...options, judgesLatency: false, say: () => undefined });
+  // Without a control cell latency is measured and not judged.
+  return runTrial({ ...options, say: () => undefined });
 }
 
 for (const fault of faults.filter(({ short }) => short)) {

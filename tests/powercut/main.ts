@@ -46,7 +46,8 @@ async function run(): Promise<number> {
       `  ${result.accepted} accepted, ${result.violations.length} violations; the broker forgot ${result.forgotten.join(', ')} messages`,
     );
     if (result.violations.length > 0) console.log(describeViolations(result.violations));
-    violations += result.violations.length;
+    for (const text of result.late) console.log(`  I15: ${text}`);
+    violations += result.violations.length + result.late.length;
   }
   return violations > 0 ? 1 : 0;
 }

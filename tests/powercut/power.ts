@@ -11,6 +11,7 @@ import { fabricServers } from '@weft/local/server-pins.ts';
 import { testFolder } from '@weft/local/test-servers.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
+import { openPool } from '@weft/runtime/sql.ts';
 import { Crowd } from '../faults/crowd.ts';
 import { Stage } from '../faults/stage.ts';
 import type { Violation } from '../history.ts';
@@ -34,8 +35,12 @@ export interface PowerResult {
   readonly accepted: number;
   /** Messages of the inbound stream, by its own count before each cut, that the broker no longer knew of. */
   readonly forgotten: readonly number[];
+  /** Milliseconds from the moment the store took a question until people of the cell were answered, after each cut. */
+  readonly servingMs: readonly number[];
   /** Milliseconds from each boot until everybody was shown what everybody says. */
   readonly recoveryMs: readonly number[];
+  /** I15: what took longer than it may. */
+  readonly late: readonly string[];
 }
 
 const cells = ['eu-1', 'us-1'] as const;
@@ -44,6 +49,8 @@ const servers = [`postgres-${hit}`, `nats-${hit}`, `valkey-${hit}`];
 /** Milliseconds of traffic before a cut: a constant and what the seed adds. */
 const trafficMs = { least: 2_000, more: 2_000 };
 const recoverMsMax = 60_000;
+/** I15: from a store that takes questions again to a cell that answers its people. */
+const servingMsMax = 10_000;
 /** A cell that lost its tables never recovers: it is not waited for as long. */
 const hastyRecoverMsMax = 15_000;
 
@@ -70,33 +77,51 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
   const random = seededRandom(options.seed);
   const waitMsMax = options.syncs ? recoverMsMax : hastyRecoverMsMax;
   const forgotten: number[] = [];
+  const servingMs: number[] = [];
   const recoveryMs: number[] = [];
+  const late: string[] = [];
   for (let n = 1; n <= options.cuts; n++) {
     await systemClock.sleep(trafficMs.least + random.int(trafficMs.more));
     const before = await lastSeq(stage);
     await guest.cut();
+    const cutMs = performance.now();
     options.say(`cut ${n}: the power is gone`);
     await guest.boot();
     const bootedMs = performance.now();
+    await storeAnswers(stage);
+    const backMs = performance.now();
+    servingMs.push(Math.round(await serves(crowd, backMs, waitMsMax)));
     forgotten.push(Math.max(0, before - (await lastSeq(stage))));
     await stage.fabric.settle();
     // Who does not recover is judged with the rest.
     await crowd.recovered(waitMsMax).catch((error: unknown) => options.say(String(error)));
     recoveryMs.push(Math.round(performance.now() - bootedMs));
-    options.say(`cut ${n}: recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`);
+    const [booted, back] = [bootedMs - cutMs, backMs - bootedMs].map(Math.round);
+    options.say(
+      `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
+    );
+    if (options.syncs && !(Number(servingMs.at(-1)) <= servingMsMax))
+      late.push(`cut ${n}: people were answered ${servingMs.at(-1)} ms after the store was back, ${servingMsMax} are allowed`);
   }
   await crowd.hush();
   const unsettled = await crowd.converge(waitMsMax).catch((error: unknown) => error);
-  const late: Violation[] = unsettled === undefined ? [] : [{ invariant: 'I5', text: String(unsettled), entries: [] }];
+  const open: Violation[] = unsettled === undefined ? [] : [{ invariant: 'I5', text: String(unsettled), entries: [] }];
   // A cell whose store lost commits begins another life (R25), in which everybody has to log in anew: its tables tell.
   const history = await crowd.history().catch((error: unknown) => String(error));
   if (typeof history === 'string') {
     const { lost, accepted } = await lostBy(stage, crowd);
     const text = `${hit} lacks ${lost} of ${accepted} entries it told its people of; ${history}`;
-    return { violations: [...late, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }], accepted, forgotten, recoveryMs };
+    return {
+      violations: [...open, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }],
+      accepted,
+      forgotten,
+      servingMs,
+      recoveryMs,
+      late,
+    };
   }
   const { violations, counts } = checkHistory(history);
-  return { violations: [...violations, ...late], accepted: counts.accepted, forgotten, recoveryMs };
+  return { violations: [...violations, ...open], accepted: counts.accepted, forgotten, servingMs, recoveryMs, late };
 }
 
 interface Furniture {
@@ -154,6 +179,24 @@ async function lostBy(stage: Stage, crowd: Crowd): Promise<{ readonly lost: numb
   };
   await until('the tables can be read', answers, recoverMsMax);
   return { lost, accepted: told.length };
+}
+
+/** Resolves when the hit cell's PostgreSQL takes a question on a new connection. */
+async function storeAnswers(stage: Stage): Promise<void> {
+  const asks = async (): Promise<boolean> => {
+    const pool = openPool(stage.fabric.databaseUrl(hit), 1);
+    const answer = await pool.query('select 1').catch(() => undefined);
+    await pool.end().catch(() => undefined);
+    return answer !== undefined;
+  };
+  await until('the store takes questions', asks, recoverMsMax);
+}
+
+/** Milliseconds from then until a probe of the hit cell, asked then or later, was answered; NaN when none was. */
+async function serves(crowd: Crowd, sinceMs: number, waitMsMax: number): Promise<number> {
+  const answered = () => crowd.probes.find(({ cell, atMs }) => cell === hit && atMs >= sinceMs);
+  await until('people of the cell are answered', () => answered() !== undefined, waitMsMax).catch(() => undefined);
+  return (answered()?.atMs ?? Number.NaN) - sinceMs;
 }
 
 /** The newest message the broker knows of in the cell's inbound stream. */

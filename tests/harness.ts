@@ -152,10 +152,10 @@ export class TestFabric implements AsyncDisposable {
   }
 
   /** One metric of a process of ours, summed over its labels; 0 when it has none yet. */
-  async metric(process: string, name: string): Promise<number> {
+  async metric(process: string, name: string, label = ''): Promise<number> {
     const port = this.fabric.servers().find((one) => one.name === process)?.ports[1];
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
-    const lines = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    const lines = text.split('\n').filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(label));
     return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 

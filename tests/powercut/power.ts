@@ -93,12 +93,13 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     servingMs.push(Math.round(await serves(crowd, backMs, waitMsMax)));
     forgotten.push(Math.max(0, before - (await lastSeq(stage))));
     await stage.fabric.settle();
+    const settledMs = performance.now();
     // Who does not recover is judged with the rest.
     await crowd.recovered(waitMsMax).catch((error: unknown) => options.say(String(error)));
     recoveryMs.push(Math.round(performance.now() - bootedMs));
-    const [booted, back] = [bootedMs - cutMs, backMs - bootedMs].map(Math.round);
+    const [booted, back, settled] = [bootedMs - cutMs, backMs - bootedMs, settledMs - bootedMs].map(Math.round);
     options.say(
-      `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
+      `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; all ready ${settled} and everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
     );
     if (options.syncs && !(Number(servingMs.at(-1)) <= servingMsMax))
       late.push(`cut ${n}: people were answered ${servingMs.at(-1)} ms after the store was back, ${servingMsMax} are allowed`);
@@ -111,7 +112,14 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
   if (typeof history === 'string') {
     const { lost, accepted } = await lostBy(stage, crowd);
     const text = `${hit} lacks ${lost} of ${accepted} entries it told its people of; ${history}`;
-    return { violations: [...open, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }], accepted, forgotten, servingMs, recoveryMs, late };
+    return {
+      violations: [...open, { invariant: lost > 0 ? 'I1' : 'I5', text, entries: [] }],
+      accepted,
+      forgotten,
+      servingMs,
+      recoveryMs,
+      late,
+    };
   }
   const { violations, counts } = checkHistory(history);
   return { violations: [...violations, ...open], accepted: counts.accepted, forgotten, servingMs, recoveryMs, late };

@@ -62,8 +62,6 @@ const postgresSettings: Readonly<Record<string, string>> = {
   max_parallel_workers: '0',
   max_parallel_workers_per_gather: '0',
   log_checkpoints: 'off',
-  // After a crash the whole cluster is synced before anything is replayed: with one call instead of two thousand.
-  recovery_init_sync_method: 'syncfs',
 };
 const durable: Readonly<Record<string, string>> = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on' };
 const fast: Readonly<Record<string, string>> = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };

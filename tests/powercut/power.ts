@@ -101,6 +101,7 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     options.say(
       `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; all ready ${settled} and everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
     );
+    options.say(`  seconds of PostgreSQL: ${guest.recovery()}`);
     if (options.syncs && !(Number(servingMs.at(-1)) <= servingMsMax))
       late.push(`cut ${n}: people were answered ${servingMs.at(-1)} ms after the store was back, ${servingMsMax} are allowed`);
   }

@@ -152,9 +152,9 @@ export class TestFabric implements AsyncDisposable {
     }
   }
 
-  /** One metric of a process of ours, summed over its labels; 0 when it has none yet. */
-  async metric(process: string, name: string): Promise<number> {
-    return metricIn(await metricsOf(this.fabric.servers().find((one) => one.name === process)), name);
+  /** One metric of a process of ours, summed over those of its labels that hold `label`; 0 when it has none yet. */
+  async metric(process: string, name: string, label = ''): Promise<number> {
+    return metricIn(await metricsOf(this.fabric.servers().find((one) => one.name === process)), name, label);
   }
 
   /** Closes every connection and stops every process; removes the data. */

@@ -21,6 +21,10 @@ export const faults: readonly Fault[] = [
   ...stormFaults,
 ].sort((a, b) => order(a.id) - order(b.id));
 
+/** Of what was made of faults, by their numbers. */
+export const inOrder = (a: { readonly fault: string }, b: { readonly fault: string }): number =>
+  order(a.fault.split(' ')[0] ?? '') - order(b.fault.split(' ')[0] ?? '');
+
 export const unbuilt: readonly Unbuilt[] = [
   { id: 'F9', text: 'clocks step', reason: 'made by the simulator only: there is no libfaketime among the servers' },
   { id: 'F11', text: 'a file system turns read-only', reason: 'not made yet' },

@@ -8,6 +8,7 @@ const cell = 'eu-1';
 export class ControlCell implements AsyncDisposable {
   readonly #stage: Stage;
   readonly #crowd: Crowd;
+  #isOver = false;
 
   static async open(): Promise<ControlCell> {
     const stage = await Stage.open({ cells: [cell], nodes: { [cell]: 1 }, placed: false });
@@ -25,7 +26,8 @@ export class ControlCell implements AsyncDisposable {
   }
 
   probe(n: number, roundMs: number): void {
-    this.#crowd.probe(n, roundMs);
+    // A run that is stopped may still be talking.
+    if (!this.#isOver) this.#crowd.probe(n, roundMs);
   }
 
   /** Every answer since then. */
@@ -34,6 +36,7 @@ export class ControlCell implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     await this.#crowd[Symbol.asyncDispose]();
     await this.#stage[Symbol.asyncDispose]();
   }

@@ -209,7 +209,9 @@ export class Crowd implements AsyncDisposable {
     await until(
       `the sign-up of ${handle} at ${cell}`,
       async () => {
-        const answer = await post(`${url}/v1/accounts`, { handle, password, device: 'phone' });
+        // A kept connection may be closed by the node in the moment it is used again.
+        const answer = await post(`${url}/v1/accounts`, { handle, password, device: 'phone' }).catch(() => undefined);
+        if (answer === undefined) return false;
         body = answer.body;
         if (answer.status >= 300 && body.retry !== 'later') throw new Error(`${handle} at ${cell}: ${JSON.stringify(body)}`);
         return answer.status < 300;

@@ -49,4 +49,4 @@ export interface Unbuilt {
   readonly reason: string;
 }
 
-export const nameOf = ({ id, variant }: Fault): string => `${id} ${variant}`;
+export const nameOf = ({ id, variant }: Pick<Fault, 'id' | 'variant'>): string => `${id} ${variant}`;

@@ -4,13 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { faults, pickFaults, unbuilt } from './catalogue.ts';
+import { faults, inOrder, pickFaults, unbuilt } from './catalogue.ts';
 import { type Fault, nameOf } from './fault.ts';
 import { limits } from './limits.ts';
 import { lookAtMachine, reasonAgainst } from './machine.ts';
 import { clearLeftovers as clearNetworks } from './network.ts';
 import { asMarkdown, asText, type Run } from './report.ts';
-import { runAll } from './run.ts';
+import { runAll, skipped } from './run.ts';
 import { clearLeftovers as clearDisks } from './small-disk.ts';
 
 const usage = `npm run faults -- [options]
@@ -73,7 +73,18 @@ function recordFrom(files: readonly string[]): void {
   const judgesLatency = runs.every((run) => run.judgesLatency);
   const place = [...new Set(runs.map((run) => run.place))].join('; ');
   const trials = runs.flatMap((run) => run.trials);
-  writeFileSync(`${root}/docs/track-record.md`, asMarkdown({ ...first, trials, commit: commits, judgesLatency, place }));
+  record({ ...first, trials, commit: commits, judgesLatency, place });
+}
+
+/** What was not in the run stands there too, with its reason. */
+function record(run: Run): void {
+  const made = new Set(run.trials.map(({ fault }) => fault));
+  const left = faults.filter((fault) => !made.has(nameOf(fault)));
+  const absent = [
+    ...left.map((fault) => skipped(fault, fault.long ? 'it takes many minutes of a machine of its own' : 'not in this run')),
+    ...unbuilt.map(({ id, text, reason }) => skipped({ id, variant: '', text }, `not made: ${reason}`)),
+  ];
+  writeFileSync(`${root}/docs/track-record.md`, asMarkdown({ ...run, trials: [...run.trials, ...absent].sort(inOrder) }));
 }
 
 async function run(chosen: readonly Fault[]): Promise<number> {
@@ -95,7 +106,7 @@ async function run(chosen: readonly Fault[]): Promise<number> {
   const machine = `${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GB`;
   const result: Run = { trials, seed, commit: commitNow(), date: new Date().toISOString().slice(0, 10), machine, place, judgesLatency };
   if (given.json !== undefined) writeFileSync(given.json, `${JSON.stringify(result, null, 2)}\n`);
-  if (given.record) writeFileSync(`${root}/docs/track-record.md`, asMarkdown(result));
+  if (given.record) record(result);
   if (stop.signal.aborted) return 130;
   return trials.some((trial) => trial.result === 'violated') ? 1 : 0;
 }

@@ -120,7 +120,7 @@ Real processes under real faults: written by \`npm run faults -- --record\`, not
 violated; an empty field was not judged. [invariants.md](invariants.md) says what they mean, [../tests/faults/README.md](../tests/faults/README.md) how it is done.
 
 Commit ${commit}, ${date}, seed ${seed}, ${machine}, ${place}. The latency of cells that were not hit was ${judgesLatency ? 'judged beside a control cell that no fault touches (I12)' : 'measured and not judged'}.
-A fault of the list that is not in the table was not in this run. Power cuts are a run of their own: \`npm run powercut\`.
+What was skipped stands there with its reason. Power cuts are a run of their own: \`npm run powercut\`.
 
 ${row(head)}
 ${row(head.map(() => '---'))}

@@ -4,7 +4,7 @@ import type { Latency } from './isolation.ts';
 export interface Found {
   readonly invariant: string;
   readonly text: string;
-  /** The cell whose people were answered late: nothing else is wrong. */
+  /** The cell whose people were answered late, or too late: nothing else is wrong. */
   readonly lateCell?: string;
 }
 

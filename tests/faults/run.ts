@@ -77,8 +77,8 @@ function* schedule({ seed, minutes }: RunOptions, possible: readonly Fault[]): G
   for (let n = 0; n < limits.faultsMax && performance.now() < endsMs; n++) yield possible[random.int(possible.length)] as Fault;
 }
 
-const skipped = (fault: Fault, reason: string): Trial => ({
-  fault: nameOf(fault),
+export const skipped = (fault: Pick<Fault, 'id' | 'variant' | 'text'>, reason: string): Trial => ({
+  fault: nameOf(fault).trim(),
   text: fault.text,
   result: 'skipped',
   reason,

@@ -76,7 +76,11 @@ function judgeServices(services: readonly CellService[]): Found[] {
     if (suffers) return [];
     const found: Found[] = [];
     if (latency.errors > latency.asked * limits.errorRatioMax)
-      found.push({ invariant: 'I12', text: `${cell}: ${latency.errors} of ${latency.asked} appends without an answer in time` });
+      found.push({
+        invariant: 'I12',
+        text: `${cell}: ${latency.errors} of ${latency.asked} appends without an answer in time`,
+        lateCell: cell,
+      });
     if (cuts > 0) found.push({ invariant: 'I12', text: `${cell}: ${cuts} connections were cut` });
     if (latency.unjudged === '' && latency.late > latency.lateMax)
       found.push({ invariant: 'I12', text: `${cell}: ${describeLatency(latency)}`, lateCell: cell });

@@ -18,6 +18,9 @@ const memory = '1200M';
 const bootMsMax = 60_000;
 /** The guest's kernel leaves a folder of its own in `.uml` here. */
 const home = '/tmp';
+/** Lines of PostgreSQL's log that divide a start after a crash. */
+const recoveryStep =
+  /(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) \w+ \[\d+\] LOG: +(starting|database system was interrupted|redo starts|redo done|database system is ready)/g;
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
 export class Guest implements AsyncDisposable {
@@ -25,6 +28,8 @@ export class Guest implements AsyncDisposable {
   readonly #slot: number;
   #plans: readonly ProcessPlan[] = [];
   #running: ChildProcess | undefined;
+  /** Where the console was when the last boot began. */
+  #bootedAt = 0;
 
   /** A network for the guest; its disk is made from what lies in `dir` when it is first booted. */
   static open(dir: string): Guest {
@@ -65,6 +70,7 @@ export class Guest implements AsyncDisposable {
 
   /** Resolves when all its servers take connections. */
   async boot(): Promise<void> {
+    this.#bootedAt = this.#console().length;
     const log = openSync(`${this.#dir}.console`, 'a', 0o600);
     const shim = needsShim() ? processorShim() : undefined;
     const kernel = [
@@ -114,7 +120,19 @@ export class Guest implements AsyncDisposable {
   }
 
   consoleTail(): string {
-    return existsSync(`${this.#dir}.console`) ? readFileSync(`${this.#dir}.console`, 'utf8').split('\n').slice(-12).join('\n') : '';
+    return this.#console().split('\n').slice(-12).join('\n');
+  }
+
+  /** What PostgreSQL did since the last boot began, each with the seconds since it started. */
+  recovery(): string {
+    const steps: { readonly atMs: number; readonly what: string }[] = [];
+    for (const [, at, what] of this.#console().slice(this.#bootedAt).matchAll(recoveryStep))
+      if (at !== undefined && what !== undefined) steps.push({ atMs: Date.parse(`${at.replace(' ', 'T')}Z`), what });
+    return steps.map(({ atMs, what }) => `${what} ${((atMs - (steps[0]?.atMs ?? atMs)) / 1_000).toFixed(1)}`).join(', ');
+  }
+
+  #console(): string {
+    return existsSync(`${this.#dir}.console`) ? readFileSync(`${this.#dir}.console`, 'utf8') : '';
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,15 +165,17 @@ export class Guest implements AsyncDisposable {
 
 /**
  * One line of the shell for each server, with its own environment and user. What PostgreSQL noted of its last process means
- * nothing after a boot: numbers of processes begin anew, and another one may have it.
+ * nothing after a boot: numbers of processes begin anew, and another one may have it. It logs to the console, which outlives a
+ * cut.
  */
 function startScript(plans: readonly ProcessPlan[]): string {
   const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-  const lines = plans.map(({ program, args, env, user, dir, logFile }) => {
+  const lines = plans.map(({ name, program, args, env, user, dir, logFile }) => {
+    const log = name.startsWith('postgres') ? '/dev/console' : logFile;
     const drop = user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
     const settings = Object.entries({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: dir, TZ: 'UTC', LC_ALL: 'C', ...env });
     const words = [...drop, 'env', '-i', ...settings.map(([key, value]) => `${key}=${value}`), program, ...args].map(quote).join(' ');
-    return `rm -f ${quote(join(dir, 'postmaster.pid'))}; mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(logFile)} 2>&1 &`;
+    return `rm -f ${quote(join(dir, 'postmaster.pid'))}; mkdir -p ${quote(dir)} ${quote(join(logFile, '..'))}; cd ${quote(dir)} && ${words} >>${quote(log)} 2>&1 &`;
   });
   return `${lines.join('\n')}\n`;
 }

@@ -93,13 +93,15 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     servingMs.push(Math.round(await serves(crowd, backMs, waitMsMax)));
     forgotten.push(Math.max(0, before - (await lastSeq(stage))));
     await stage.fabric.settle();
+    const settledMs = performance.now();
     // Who does not recover is judged with the rest.
     await crowd.recovered(waitMsMax).catch((error: unknown) => options.say(String(error)));
     recoveryMs.push(Math.round(performance.now() - bootedMs));
-    const [booted, back] = [bootedMs - cutMs, backMs - bootedMs].map(Math.round);
+    const [booted, back, settled] = [bootedMs - cutMs, backMs - bootedMs, settledMs - bootedMs].map(Math.round);
     options.say(
-      `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
+      `cut ${n}: servers up after ${booted} ms, store open ${back} ms later, people answered ${servingMs.at(-1)} ms after that; all ready ${settled} and everything recovered ${recoveryMs.at(-1)} ms after the boot; the broker forgot ${forgotten.at(-1)} messages`,
     );
+    options.say(`  seconds of PostgreSQL: ${guest.recovery()}`);
     if (options.syncs && !(Number(servingMs.at(-1)) <= servingMsMax))
       late.push(`cut ${n}: people were answered ${servingMs.at(-1)} ms after the store was back, ${servingMsMax} are allowed`);
   }

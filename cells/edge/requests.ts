@@ -24,7 +24,7 @@ import { epochsToWire } from '../delivery/snapshot.ts';
 import { cellLimits } from '../limits.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
-import { entryBytes, toWire } from '../wire/entry-codec.ts';
+import { entrySize, toWire } from '../wire/entry-codec.ts';
 import type { Answer, ServerEvent } from './codec.ts';
 import type { ClientRequest } from './edge-services.ts';
 import type { Greeted } from './greeted.ts';
@@ -159,22 +159,17 @@ export class Requests {
     checkSeq(from);
     checkSeq(before);
     const forwards = from > 0n;
-    // Both at once: nothing that was read leaves before it is known that the user may read it.
-    const [found, read] = await Promise.all([
-      store.readForUser(user, log),
-      forwards
-        ? store.readRange(log, Number(from), Number.MAX_SAFE_INTEGER, size)
-        : store.readBack({ log, from: 1, before: before === 0n ? Number.MAX_SAFE_INTEGER : Number(before), limit: size }),
-    ]);
+    const asked = { log, limit: size };
+    let found = await store.readPage(user, {
+      ...asked,
+      ...(forwards ? { from: Number(from) } : { before: before === 0n ? undefined : Number(before) }),
+    });
+    if (found && forwards && from < found.interval.from) found = await store.readPage(user, { ...asked, from: found.interval.from });
+    // Nothing that was read leaves before it is known that the user may read it.
     if (!found) throw new WeftError('unknown_log');
     const { row, state, interval } = found;
     if (interval.until !== 0) throw new WeftError('not_a_member');
-    let all = read;
-    if (forwards && from < interval.from) all = await store.readRange(log, interval.from, row.head, size);
-    // The row was read a moment later than the entries: the newest page must reach the head it tells.
-    else if (before === 0n && !forwards && (read.at(-1)?.seq ?? 0) < row.head)
-      all = await store.readBack({ log, from: 1, before: row.head + 1, limit: size });
-    const visible = all.filter((entry) => entry.seq >= interval.from && entry.seq <= row.head);
+    const visible = found.entries.filter((entry) => entry.seq >= interval.from && entry.seq <= row.head);
     const entries = forwards ? visible.slice(0, fitting(visible)) : visible.slice(visible.length - fitting(visible.toReversed()));
     const pending =
       forwards || before !== 0n || ownerOf(state) === this.#options.cell ? [] : await store.pendingOf(streamOf(state), user, size);
@@ -250,7 +245,7 @@ function checkNumbers(values: readonly unknown[]): void {
 function fitting(entries: readonly Entry[]): number {
   let bytes = 0;
   const beyond = entries.findIndex((entry) => {
-    bytes += entryBytes(entry).length + 4;
+    bytes += entrySize(entry) + 4;
     return bytes > cellLimits.pushBytesMax;
   });
   return beyond < 0 ? entries.length : Math.max(1, beyond);

@@ -1,7 +1,7 @@
 // Entries as they leave the store: each with the hash of the one before. Hashes are not stored with entries, so a range is
 // read from the check point below it and the chain is made again.
 import type { Chain } from '@weft/proto/chain.ts';
-import { chained, checkPointBelow, genesis } from '../delivery/chain-of.ts';
+import { chained, checkPointBelow, type FreshEntry, genesis, type ProvedFrom } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { EntriesTable, Query, Range } from './entries-table.ts';
@@ -27,10 +27,7 @@ export async function readProved(query: Query, range: Range, { entries, chain, e
 }
 
 /** from <= seq < to, the last `limit`, ascending. */
-export async function readProvedBack(query: Query, range: Range, ground: Ground): Promise<Entry[]> {
-  const { entries, chain, epochs } = ground;
-  const guessed = await readGuessed(query, range, ground);
-  if (guessed) return guessed;
+export async function readProvedBack(query: Query, range: Range, { entries, chain, epochs }: Ground): Promise<Entry[]> {
   const read = await entries.readBackwards(query, range, epochs);
   const first = read[0]?.seq ?? 1;
   if (first === 1) return prove(chain, genesis, read);
@@ -43,22 +40,9 @@ export async function readProvedBack(query: Query, range: Range, ground: Ground)
   return prove(chain, point ?? genesis, [...between, ...read]).filter((entry) => entry.seq >= first);
 }
 
-/**
- * A run has no holes, so the last `limit` below an entry begin at a known seq, and one round trip reads them with what proves
- * them. Undefined where the run begins later or ends earlier than that.
- */
-async function readGuessed(query: Query, range: Range, ground: Ground): Promise<Entry[] | undefined> {
-  const { from, to, limit, log } = range;
-  const first = to - limit;
-  // A page that begins above all there is has no end to count from.
-  if (first < from || to === Number.MAX_SAFE_INTEGER) return undefined;
-  const read = await readProved(query, { log, from: first, to: to - 1, limit }, ground);
-  return read.length === limit ? read : undefined;
-}
-
 /** What cannot be proved (rows are gone that should be there) goes out without a prev, and nobody takes it for proved. */
-function prove(chain: Chain, from: { readonly seq: number; readonly hash: Uint8Array }, read: readonly Entry[]): Entry[] {
-  const run = read.filter((entry) => entry.seq > from.seq);
-  const isDense = run.every((entry, i) => entry.seq === from.seq + 1 + i);
-  return isDense ? chained(chain, from, run) : [...read];
+export function prove(chain: Pick<Chain, 'next'>, from: ProvedFrom, read: FreshEntry[]): Entry[] {
+  const run = read[0] && read[0].seq <= from.seq ? read.filter((entry) => entry.seq > from.seq) : read;
+  const isDense = run.every((entry, at) => entry.seq === from.seq + 1 + at);
+  return isDense ? chained(chain, from, run) : read;
 }

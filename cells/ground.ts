@@ -162,6 +162,7 @@ function openLogStore(
     node,
     generation: cell.generation,
     pairsMax: cellLimits.pairsMax,
+    hashesMax: cellLimits.hashesMax,
   };
   return failpoints.any ? new GuardlessStore(options, failpoints) : new SqlLogStore(options);
 }

@@ -23,6 +23,8 @@ export const cellLimits = {
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
+  /** Hashes of entries a node remembers for pages of history, 33 bytes each: those of a busy group's whole past, 4 MiB. */
+  hashesMax: 131_072,
   /** Sessions of the pool beside the lanes' own. */
   poolSessionsMax: 10,
   /** Pipelined sessions for history and heads: a slow read holds up the others of its session only. */

@@ -1,9 +1,12 @@
 // Statements that leave together under one Sync (PostgreSQL protocol, "Pipelining"). pg ends each statement with a Sync of
 // its own, after which the server flushes an answer: a system call there, one here and a timer for each statement.
 //
-// Only for statements that the session has parsed already, and only inside a transaction: the first error skips the rest.
+// Only for statements that the session has parsed already, and only where one belongs to the other, as in a transaction: the
+// first error skips the rest.
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import pg from 'pg';
+import { type BinaryRow, isTapped, type RowTaker } from './binary-rows.ts';
 
 export interface BatchStatement {
   /** Under which the session has parsed it. */
@@ -11,6 +14,8 @@ export interface BatchStatement {
   readonly values?: readonly unknown[];
   readonly rowMode?: 'array';
   readonly types?: pg.CustomTypesConfig;
+  /** Makes a row of what the server sends in binary format. Only on a session whose rows are tapped. */
+  readonly read?: (row: BinaryRow) => unknown;
 }
 
 /** A statement and who waits for its result. */
@@ -22,6 +27,7 @@ export interface Waiting<S extends BatchStatement = BatchStatement> {
 
 /** What pg's types leave out. */
 interface Connection {
+  readonly stream: Pick<Socket, 'cork' | 'uncork'>;
   readonly parsedStatements: Readonly<Record<string, string>>;
   bind(config: object): void;
   describe(config: object): void;
@@ -48,10 +54,11 @@ export const isParsed = (session: pg.Client, statements: readonly { readonly nam
 
 /** Sends them. Each is resolved once all are answered; after an error it and all behind it are rejected with that error. */
 export function sendBatch(session: pg.Client, waiting: readonly Waiting[]): void {
+  assert(isTapped(session) || waiting.every(({ statement }) => statement.read === undefined), 'the rows of this session are not tapped');
   session.query(new Batch(waiting) as unknown as pg.Submittable);
 }
 
-class Batch extends pg.Query {
+class Batch extends pg.Query implements RowTaker {
   /** Set by the client: ends its timer. */
   declare callback?: (error: Error | null, result?: unknown) => void;
   /** Set by the client: its types are in it. */
@@ -73,15 +80,39 @@ class Batch extends pg.Query {
     this.#described = columns.get(connection) ?? new Map();
     columns.set(connection, this.#described);
     this.#results = this.#waiting.map(({ statement }) => new newResult(statement.rowMode, statement.types ?? this._result._types));
-    this.#waiting.forEach(({ statement: { name, values = [] } }, at) => {
-      connection.bind({ portal: '', statement: name, values, valueMapper: toParameter });
-      const fields = this.#described.get(name);
-      if (fields === undefined) connection.describe({ type: 'P', name: '' });
-      else if (fields.length > 0) this.#results[at]?.addFields(fields);
-      connection.execute({ portal: '' });
-    });
-    connection.sync();
+    // Else each message is a system call here, and the server wakes up for the first.
+    connection.stream.cork();
+    try {
+      this.#waiting.forEach(({ statement }, at) => {
+        this.#write(connection, statement, this.#results[at] as Result);
+      });
+      connection.sync();
+    } finally {
+      connection.stream.uncork();
+    }
     return null;
+  }
+
+  #write(connection: Connection, { name, values = [], read }: BatchStatement, result: Result): void {
+    connection.bind({ portal: '', statement: name, values, binary: read !== undefined, valueMapper: toParameter });
+    const fields = this.#described.get(name);
+    // Who reads the bytes knows the columns.
+    if (read === undefined && fields === undefined) connection.describe({ type: 'P', name: '' });
+    else if (fields !== undefined && fields.length > 0) result.addFields(fields);
+    connection.execute({ portal: '' });
+  }
+
+  get takesRows(): boolean {
+    return this.#waiting[this.#done]?.statement.read !== undefined;
+  }
+
+  takeRow(row: BinaryRow): void {
+    const read = this.#waiting[this.#done]?.statement.read;
+    try {
+      if (this.#failure === undefined) this.#current?.addRow(read?.(row));
+    } catch (error) {
+      this.#failure = error;
+    }
   }
 
   handleRowDescription({ fields }: { readonly fields: Fields }): void {
@@ -99,7 +130,7 @@ class Batch extends pg.Query {
   }
 
   handleCommandComplete(message: object): void {
-    this.#describe([]);
+    if (!this.takesRows) this.#describe([]);
     this.#current?.addCommandComplete(message);
     this.#done += 1;
   }

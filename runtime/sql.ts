@@ -1,6 +1,7 @@
 // Connections to the SQL store: a pool for everything, and dedicated pipelined sessions for the write path.
 import assert from 'node:assert/strict';
 import pg from 'pg';
+import { tapRows } from './binary-rows.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { runtimeLimits as limits } from './limits.ts';
 import type { Log } from './log.ts';
@@ -13,6 +14,8 @@ export interface SessionOptions {
   readonly log?: Log;
   /** False: a commit does not wait for the disk, and a crash of the server may undo it. For what only saves work. */
   readonly durable?: boolean;
+  /** Statements of a batch may take their rows as bytes. */
+  readonly tapped?: boolean;
 }
 
 /** A pool of at most `max` sessions. int8 is bigint, bytea Buffer. Errors of idle sessions are logged, the pool replaces them. */
@@ -62,6 +65,7 @@ export async function openPipelined(url: string, options: SessionOptions = {}): 
   // Without a listener an ended session ends the process; whoever has a query under way gets the error there.
   client.on('error', (error) => options.log?.warn({ err: error }, 'a write session ended'));
   await client.connect();
+  if (options.tapped) tapRows(client);
   return client;
 }
 

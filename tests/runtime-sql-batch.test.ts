@@ -102,6 +102,57 @@ test('batches and single statements share a session', async () => {
   });
 });
 
+const large = 9_007_199_254_740_991n;
+const values: Named = {
+  name: 'values',
+  text: `select i, $1::bigint - i, -i, (i % 100)::smallint, repeat('é', (i % 7)::int * 300)::bytea
+    from generate_series(1::bigint, $2::bigint) as i order by i`,
+  values: [large, 400],
+};
+const valuesAt = (i: bigint): unknown[] => [i, Number(large - i), -i, Number(i % 100n), Buffer.from('é'.repeat(Number(i % 7n) * 300))];
+const bytesOf: NonNullable<BatchStatement['read']> = (row) => [row.int8(), row.number(), row.int8(), row.int2(), row.bytes()];
+
+/** A tapped session that has parsed the statements above. */
+async function tappedSession(fn: (client: Session) => Promise<void>): Promise<void> {
+  const client = await openPipelined(postgres.url, { tapped: true });
+  try {
+    for (const { name, text, values: given } of [values, read()]) await client.query({ name, text, values: [...(given ?? [])] });
+    await fn(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+test('rows are read as bytes where a statement asks for it, beside others that are read as ever', async () => {
+  const all = Array.from({ length: 400 }, (_, i) => valuesAt(BigInt(i + 1)));
+  await tappedSession(async (client) => {
+    await client.query('insert into things (id, note) values (40, $1)', ['ü']);
+    for (let round = 0; round < 3; round++) {
+      const one = batch(client, read(40n), { ...values, read: bytesOf }, read(40n), { ...values, read: bytesOf });
+      const plain = client.query(values.text, [...(values.values ?? [])]);
+      const two = batch(client, { ...values, values: [large, 0], read: bytesOf });
+      const [first, second, third, fourth] = await Promise.all(one);
+      assert.deepEqual([first?.rows[0].note, third?.rows[0].note], ['ü', 'ü']);
+      assert.deepEqual(second?.rows, all);
+      assert.deepEqual(fourth?.rows, all);
+      assert.equal((await plain).rows.length, 400);
+      assert.deepEqual((await two[0])?.rows, []);
+    }
+  });
+});
+
+test('a row that cannot be read as was said fails its batch, and the session goes on', async () => {
+  await tappedSession(async (client) => {
+    const failed = await outcomes(batch(client, { ...values, read: (row) => row.int2() }, read(40n)));
+    assert.ok(failed.every((outcome) => errorOf(outcome) instanceof RangeError));
+    const [again] = await Promise.all(batch(client, { ...values, values: [large, 1], read: bytesOf }));
+    assert.deepEqual(again?.rows, [valuesAt(1n)]);
+  });
+  await session(async (client) => {
+    assert.throws(() => sendBatch(client, [{ statement: { ...read(1n), read: bytesOf }, resolve: () => {}, reject: () => {} }]), /tapped/);
+  });
+});
+
 test('a lost connection fails everything of a batch', async () => {
   await session(async (client) => {
     client.on('error', () => undefined);

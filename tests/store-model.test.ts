@@ -221,12 +221,13 @@ async function compareReads(here: Model, store: CellStore, users: readonly bigin
   await same('owned', (from) => from.ownedHeads(2, { after: 0n, limit: 50 }));
   await same('kept', (from) => from.keptHeads(2, { after: 0n, limit: 50 }));
   await same('a page of owned', (from) => from.ownedHeads(2, { after: logs[2] as bigint, limit: 2 }));
+  const pages = [{}, { before: 3 }, { before: 100 }, { from: 1 }, { from: 2 }];
   for (const user of own) {
     await same('the list', (from) => from.listUserLogs(user, { after: 0n, limit: 50 }));
     await same('some of the list', (from) => from.userLogs(user, logs.slice(0, 4)));
     await same('how many', (from) => from.countLogs(user));
     for (const log of logs) {
-      await same('for a user', (from) => from.readForUser(user, log));
+      for (const page of pages) await same(`a page of ${user}`, (from) => from.readPage(user, { log, limit: 3, ...page }));
       await same('pending', (from) => from.pendingOf({ a: log, b: 0n }, user, 50));
     }
   }

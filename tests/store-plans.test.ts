@@ -7,7 +7,7 @@ import { EntriesTable, type Query } from '@weft/cells/store/entries-table.ts';
 import { EntryFold } from '@weft/cells/store/entry-key.ts';
 import { closeIntake, findWaitingIntake, lockIntakeStreams, readDecidedNumbers, readPendingOf } from '@weft/cells/store/intake-tables.ts';
 import { readCheckPoint } from '@weft/cells/store/log-hashes-table.ts';
-import { lockLogs, readLog, readStateRows, updateLogs } from '@weft/cells/store/logs-table.ts';
+import { lockLogs, readableLog, readLog, readStateRows, updateLogs } from '@weft/cells/store/logs-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
 import { listUserLogs, readHeads, readUserHeads, readUserLogs } from '@weft/cells/store/user-logs-table.ts';
@@ -85,6 +85,7 @@ async function hotStatements(count: number): Promise<Statement[]> {
   );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await readCheckPoint(query, 1n, 100);
+  sent.push(entries.page({ log: 1n, from: 51, to: 100 }, epochs, () => undefined) as Statement, readableLog(1n, 1n, 51) as Statement);
   await readUserHeads(query, ids);
   await readHeads(query, ids);
   await listUserLogs(query, 1n, { after: 0n, limit: 100 });

@@ -6,7 +6,8 @@ import { type Entry, kinds } from '../delivery/entry.ts';
 import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import { RunAgain } from '../delivery/ports.ts';
-import { type Found, type PageAsk, type PageStore, readPage } from './history-page.ts';
+import { type AskedPage, rangeOf, type UserPage } from '../store/page-reads.ts';
+import { type PageAsk, type PageStore, readPage } from './history-page.ts';
 
 const [user, log] = [7n, 9n];
 const epochOf = (count: number): bigint => makeEpoch({ count, cell: 1, generation: 1 });
@@ -37,19 +38,17 @@ class MovingLog implements PageStore {
     this.head = base + more;
   }
 
-  async readForUser(): Promise<Found> {
+  async readPage(_user: bigint, asked: AskedPage): Promise<UserPage> {
     await this.#statement();
     const row = { log, epoch: this.epoch, head: this.head, ts: 0, ord: 0, hash: Buffer.alloc(32), version: 1, status: 'open' as const };
+    const { start } = this;
+    await this.#statement();
+    const { from, to } = rangeOf(asked, { start, head: row.head });
+    const seqs = Array.from({ length: Math.max(0, Math.min(to, this.head) - from + 1) }, (_, n) => from + n);
+    const entries = seqs.filter((seq) => !this.gone.has(seq)).map((seq) => entryOf(seq, epochAt(this.epochs, seq)));
     await this.#statement();
     const state = { log, epoch: this.epoch, epochs: this.epochs } as unknown as LogState;
-    return { row, state, start: this.start, interval: { from: this.from, until: this.until } };
-  }
-
-  async readRange(_log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
-    await this.#statement();
-    const last = Math.min(to, this.head, from + limit - 1);
-    const seqs = Array.from({ length: Math.max(0, last - from + 1) }, (_, n) => from + n);
-    return seqs.filter((seq) => !this.gone.has(seq)).map((seq) => entryOf(seq, epochAt(this.epochs, seq)));
+    return { row, state, start, interval: { from: this.from, until: this.until }, entries };
   }
 
   async #statement(): Promise<void> {
@@ -74,7 +73,7 @@ test('the newest page ends at the head of its row, however much the log grows be
     store.head += 60;
   };
   const page = await readPage(store, ask({}));
-  const head = page?.found.row.head ?? 0;
+  const head = page?.row.head ?? 0;
   assert.deepEqual(
     page?.entries.map(({ seq }) => seq),
     run(head - 49, head),
@@ -87,7 +86,7 @@ test('a page of which a newer epoch took entries away meanwhile is read again', 
     if (store.asked === 3) store.cut(60, 3);
   };
   const page = await readPage(store, ask({}));
-  assert.equal(page?.found.row.epoch, store.epoch);
+  assert.equal(page?.row.epoch, store.epoch);
   assert.deepEqual(
     page?.entries.map(({ seq, epoch }) => [seq, epoch]),
     run(14, 63).map((seq) => [seq, seq <= 60 ? epochOf(1) : store.epoch]),
@@ -132,7 +131,7 @@ test('whatever happens between its statements, a page is what its row says or is
     });
     if (!page) continue;
     given += 1;
-    const { row, state, interval } = page.found;
+    const { row, state, interval } = page;
     const to = Math.min(row.head, range.before === undefined ? row.head : range.before - 1);
     const visible = run(interval.from, Math.max(interval.from - 1, to)).filter((seq) => seq >= (range.from ?? 1));
     const expected = range.from === undefined ? visible.slice(-limit) : visible.slice(0, limit);

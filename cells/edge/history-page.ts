@@ -8,9 +8,10 @@ import type { Entry } from '../delivery/entry.ts';
 import { epochAt } from '../delivery/epochs.ts';
 import { RunAgain } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
+import type { AskedPage, UserPage } from '../store/page-reads.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 
-export type PageStore = Pick<CellStore, 'readForUser' | 'readRange'>;
+export type PageStore = Pick<CellStore, 'readPage'>;
 
 export interface PageAsk {
   readonly user: bigint;
@@ -28,42 +29,29 @@ interface Span {
   readonly to: number;
 }
 
-export type Found = NonNullable<Awaited<ReturnType<PageStore['readForUser']>>>;
-
-export interface HistoryPage {
-  readonly found: Found;
-  readonly entries: readonly Entry[];
-}
-
 /** Undefined for a log the user never was in, without entries for one the user is not in any more. Throws RunAgain. */
-export async function readPage(store: PageStore, ask: PageAsk): Promise<HistoryPage | undefined> {
-  let holed: HistoryPage | undefined;
+export async function readPage(store: PageStore, ask: PageAsk): Promise<UserPage | undefined> {
+  const { user, log, limit } = ask;
+  let asked: AskedPage = { log, limit, ...(ask.from > 0 ? { from: ask.from } : { before: ask.before === 0 ? undefined : ask.before }) };
+  let holed: UserPage | undefined;
   for (let attempt = 0; attempt < cellLimits.pageReadsMax; attempt++) {
-    // Both at once: nothing that was read leaves before it is known that the user may read it.
-    const [found, guessed] = await Promise.all([store.readForUser(ask.user, ask.log), attempt === 0 ? readGuess(store, ask) : []]);
-    if (!found) return undefined;
-    if (found.interval.until !== 0) return { found, entries: [] };
+    const found = await store.readPage(user, asked);
+    // Nothing that was read leaves before it is known that the user may read it.
+    if (!found || found.interval.until !== 0) return found && { ...found, entries: [] };
     const span = spanOf(ask, found);
-    if (span.to < span.from) return { found, entries: [] };
-    const within = guessed.filter(({ seq }) => seq >= span.from && seq <= span.to);
-    if (isWhole(within, span, found)) return { found, entries: within };
-    const entries = await store.readRange(ask.log, span.from, span.to, span.to - span.from + 1);
-    if (isWhole(entries, span, found)) return { found, entries };
-    holed = entries.length > 0 && isOf(entries, found) ? { found, entries } : undefined;
+    if (span.to < span.from) return { ...found, entries: [] };
+    const entries = found.entries.filter(({ seq }) => seq >= span.from && seq <= span.to);
+    if (isWhole(entries, span, found)) return { ...found, entries };
+    holed = entries.length > 0 && isOf(entries, found) ? { ...found, entries } : undefined;
+    // What the user may see may begin above what was asked for.
+    if (ask.from > 0) asked = { log, limit, from: span.from };
   }
   // Rows are gone that should be there. The reader sees the hole, and looks into it; an empty page would hide it.
   if (holed) return holed;
-  throw new RunAgain(`what log ${ask.log} has was not found`);
+  throw new RunAgain(`what log ${log} has was not found`);
 }
 
-/** What belongs to the page wherever the log ends beyond it. Of the newest page only the row can tell. */
-async function readGuess(store: PageStore, { log, from, before, limit }: PageAsk): Promise<Entry[]> {
-  if (from > 0) return store.readRange(log, from, from + limit - 1, limit);
-  const first = Math.max(1, before - limit);
-  return before > first ? store.readRange(log, first, before - 1, before - first) : [];
-}
-
-function spanOf({ from, before, limit }: PageAsk, { row, start, interval }: Found): Span {
+function spanOf({ from, before, limit }: PageAsk, { row, start, interval }: UserPage): Span {
   const lowest = Math.max(interval.from, start + 1);
   if (from > 0) {
     const first = Math.max(from, lowest);
@@ -73,9 +61,9 @@ function spanOf({ from, before, limit }: PageAsk, { row, start, interval }: Foun
   return { from: Math.max(lowest, last - limit + 1), to: last };
 }
 
-const isWhole = (entries: readonly Entry[], { from, to }: Span, found: Found): boolean =>
+const isWhole = (entries: readonly Entry[], { from, to }: Span, found: UserPage): boolean =>
   entries.length === to - from + 1 && entries.every(({ seq }, i) => seq === from + i) && isOf(entries, found);
 
 /** The state may have been read a moment after the row. */
-const isOf = (entries: readonly Entry[], { row, state }: Found): boolean =>
+const isOf = (entries: readonly Entry[], { row, state }: UserPage): boolean =>
   state.epoch === row.epoch && entries.every(({ seq, epoch }) => epoch === epochAt(state.epochs, seq));

@@ -24,7 +24,7 @@ import { epochsToWire } from '../delivery/snapshot.ts';
 import { cellLimits } from '../limits.ts';
 import type { CellStore } from '../store/sql-log-store.ts';
 import type { UserHead, UserLogInfo } from '../store/user-logs-table.ts';
-import { entryBytes, toWire } from '../wire/entry-codec.ts';
+import { entrySize, toWire } from '../wire/entry-codec.ts';
 import type { Answer, ServerEvent } from './codec.ts';
 import type { ClientRequest } from './edge-services.ts';
 import type { Greeted } from './greeted.ts';
@@ -161,7 +161,7 @@ export class Requests {
     checkSeq(before);
     const page = await readPage(store, { user, log, from: Number(from), before: Number(before), limit: size });
     if (!page) throw new WeftError('unknown_log');
-    const { row, state, interval, start } = page.found;
+    const { row, state, interval, start } = page;
     if (interval.until !== 0) throw new WeftError('not_a_member');
     const forwards = from > 0n;
     const all = page.entries;
@@ -240,7 +240,7 @@ function checkNumbers(values: readonly unknown[]): void {
 function fitting(entries: readonly Entry[]): number {
   let bytes = 0;
   const beyond = entries.findIndex((entry) => {
-    bytes += entryBytes(entry).length + 4;
+    bytes += entrySize(entry) + 4;
     return bytes > cellLimits.pushBytesMax;
   });
   return beyond < 0 ? entries.length : Math.max(1, beyond);

@@ -34,3 +34,15 @@ export function transactionOn(session: pg.Client): Query {
       waiting.push({ statement: statement as Parameters<Query>[0] & BatchStatement, resolve, reject });
     });
 }
+
+/**
+ * Collects what statements fail with, in their order. The first tells why; those after it only say that the transaction is
+ * over (25P02), and whoever waits for several may hear one of those before.
+ */
+export const notingFailures =
+  (query: Query, failed: unknown[]): Query =>
+  (statement) => {
+    const sent = query(statement);
+    sent.catch((error: unknown) => failed.push(error));
+    return sent;
+  };

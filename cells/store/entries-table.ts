@@ -1,7 +1,10 @@
 // Entries: the truth at the owner, an unbroken run at a replica.
 import { hashBytes } from '@weft/proto/chain.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
+import type { BatchStatement } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
+import { checkPointEvery, type FreshEntry } from '../delivery/chain-of.ts';
 import { type Entry, flagBits } from '../delivery/entry.ts';
 import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { AppendKey } from '../delivery/ports.ts';
@@ -42,6 +45,15 @@ where log_id = $1 and seq >= $2 and seq <= $3
 order by seq
 limit $4`;
 
+// From the check point that proves $2 on, if it is not too far below. The epoch is that of the same snapshot.
+const readPageText = `
+select ${columns}, body, (select epoch from logs where logs.log_id = $1) as epoch
+from entries
+where log_id = $1 and seq <= $3 and seq > greatest($4, coalesce((
+  select p.seq from log_hashes p where p.log_id = $1 and p.seq < $2 order by p.seq desc limit 1
+), 0))
+order by seq`;
+
 const readTargets = `
 select e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, e.log_id
 from unnest($1::bigint[], $2::bigint[]) as x (l, s)
@@ -64,6 +76,11 @@ order by seq`;
 
 export type Query = (statement: pg.QueryConfig & { readonly rowMode?: 'array' }) => Promise<pg.QueryResult>;
 
+/** A statement of a batch, which its session parses before it is first used. */
+export interface PreparedStatement extends BatchStatement {
+  readonly text: string;
+}
+
 /** `columns`, then the body or, for headers, the log. Eight-byte numbers stay text until it is clear which kind they become. */
 type EntryRow = [seq: string, ts: string, ord: string, author: string, key: string, kind: number, last: Buffer | string];
 
@@ -80,13 +97,20 @@ const rowsAsText = {
 
 /** The flags live in the high bits of the stored kind. Where they say that the body was emptied, its column has the hash, then what is left. */
 const kindBits = 8;
+const kindMask = (1 << kindBits) - 1;
 
 const bodyColumn = (e: Entry): Uint8Array => (e.bodyHash ? Buffer.concat([e.bodyHash, e.body]) : e.body);
 
-const splitBody = (column: Buffer): { bodyHash: Buffer; body: Buffer } => ({
-  bodyHash: column.subarray(0, hashBytes),
-  body: column.subarray(hashBytes),
-});
+type Bare = Omit<Entry, 'kind' | 'flags' | 'body' | 'bodyHash' | 'prev'>;
+
+/** The entry with what its last two columns say. Written out: a page makes some dozens of these. */
+function withBody({ log, epoch, seq, ts, author, clientEntryId, ord }: Bare, stored: number, column: Buffer): FreshEntry {
+  const kind = stored & kindMask;
+  const flags = stored >> kindBits;
+  if ((flags & flagBits.emptied) === 0) return { log, epoch, seq, ts, author, clientEntryId, ord, kind, flags, body: column };
+  const [bodyHash, body] = [column.subarray(0, hashBytes), column.subarray(hashBytes)];
+  return { log, epoch, seq, ts, author, clientEntryId, ord, kind, flags, body, bodyHash };
+}
 
 export interface Range {
   readonly log: bigint;
@@ -94,6 +118,9 @@ export interface Range {
   readonly to: number;
   readonly limit: number;
 }
+
+export type PageRange = Pick<Range, 'log' | 'from' | 'to'> & { readonly isProved?: boolean };
+type TakeEntry = (entry: FreshEntry, epoch: bigint) => void;
 
 const noBody = Buffer.alloc(0);
 
@@ -171,10 +198,31 @@ export class EntriesTable {
   }
 
   /** from <= seq <= to, ascending. */
-  async readForwards(query: Query, range: Range, epochs: readonly EpochStart[]): Promise<Entry[]> {
+  async readForwards(query: Query, range: Range, epochs: readonly EpochStart[]): Promise<FreshEntry[]> {
     const values = [range.log, range.from, range.to, range.limit];
     const { rows } = await query({ name: 'entries-forwards', text: readForwards, values, ...rowsAsText });
     return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: range.log, epochs, body: row[6] as Buffer }));
+  }
+
+  /**
+   * from <= seq <= to, ascending, and before them what proves them: nothing when `isProved` says that the hash before the first
+   * is known. `take` gets each, and the log's epoch when it was read.
+   */
+  page({ log, from, to, isProved }: PageRange, epochs: readonly EpochStart[], take: TakeEntry): PreparedStatement {
+    const after = isProved ? from - 1 : Math.max(0, from - 1 - checkPointEvery);
+    const read = (row: BinaryRow): void => take(this.#readEntry(row, log, epochs), row.int8());
+    return { name: 'entries-page', text: readPageText, values: [log, from, to, after], read };
+  }
+
+  #readEntry(row: BinaryRow, log: bigint, epochs: readonly EpochStart[]): FreshEntry {
+    const seq = row.number();
+    const ts = row.number();
+    const ord = row.number();
+    const author = row.int8();
+    const clientEntryId = this.#fold.clientEntryId(author, row.int8());
+    const kind = row.int2();
+    const made = { log, epoch: epochAt(epochs, seq), seq, ts, author, clientEntryId, ord };
+    return withBody(made, kind, row.bytes());
   }
 
   /** Entries that change the log's state, up to and including `upTo`, ascending. */
@@ -183,21 +231,21 @@ export class EntriesTable {
     return (rows as EntryRow[]).map((row) => this.#toEntry(row, { log: at.log, epochs, body: row[6] as Buffer }));
   }
 
-  #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epochs: readonly EpochStart[]; readonly body: Buffer }): Entry {
+  #toEntry(row: EntryRow, of: { readonly log: bigint; readonly epochs: readonly EpochStart[]; readonly body: Buffer }): FreshEntry {
     const author = BigInt(row[3]);
     const seq = Number(row[0]);
-    const flags = row[5] >> kindBits;
-    return {
-      log: of.log,
-      epoch: epochAt(of.epochs, seq),
-      seq,
-      ts: Number(row[1]),
-      author,
-      clientEntryId: this.#fold.clientEntryId(author, BigInt(row[4])),
-      ord: Number(row[2]),
-      kind: row[5] & ((1 << kindBits) - 1),
-      flags,
-      ...((flags & flagBits.emptied) === 0 ? { body: of.body } : splitBody(of.body)),
-    };
+    return withBody(
+      {
+        log: of.log,
+        epoch: epochAt(of.epochs, seq),
+        seq,
+        ts: Number(row[1]),
+        author,
+        clientEntryId: this.#fold.clientEntryId(author, BigInt(row[4])),
+        ord: Number(row[2]),
+      },
+      row[5],
+      of.body,
+    );
   }
 }

@@ -1,9 +1,10 @@
 // Logs: the locked row of each log, and what changes with its state.
 import { chainStart } from '@weft/proto/chain.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { ProvedFrom } from '../delivery/chain-of.ts';
 import type { LogKind, LogState } from '../delivery/log-state.ts';
 import type { LogRow, LogStatus } from '../delivery/ports.ts';
-import type { Query } from './entries-table.ts';
+import type { PreparedStatement, Query } from './entries-table.ts';
 
 const lock = `
 select log_id, status, epoch, head, head_ts, head_ord, head_hash, version
@@ -43,9 +44,14 @@ select log_id, status, epoch, head, head_ts, head_ord, head_hash, version, start
 from logs
 where log_id = $1`;
 
+// With the check point that proves what comes from seq $3 on.
 const readForUserText = `
-select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, l.version, l.start_seq, u.from_seq, u.until_seq
+select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, l.version, l.start_seq, u.from_seq, u.until_seq,
+  p.seq as point, p.hash as point_hash
 from user_logs u, logs l
+left join lateral (
+  select seq, hash from log_hashes where log_hashes.log_id = l.log_id and log_hashes.seq < $3 order by seq desc limit 1
+) as p on true
 where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
 
 const unsettled = `
@@ -93,16 +99,33 @@ export async function readLog(query: Query, log: bigint): Promise<{ row: LogRow;
   return row && { row: toRow(row), start: Number(row.start_seq) };
 }
 
-/** The row together with what the user may read of it; undefined for a log the user never was in. */
-export async function readLogForUser(
-  query: Query,
-  user: bigint,
-  log: bigint,
-): Promise<{ row: LogRow; start: number; interval: { from: number; until: number } } | undefined> {
-  const { rows } = await query({ name: 'logs-read-for-user', text: readForUserText, values: [user, log] });
-  const row = rows[0] as (LockedRow & { from_seq: bigint; until_seq: bigint }) | undefined;
-  return row && { row: toRow(row), start: Number(row.start_seq), interval: { from: Number(row.from_seq), until: Number(row.until_seq) } };
+/** A log as one of its users may read it. */
+export interface ReadableLog {
+  readonly row: LogRow;
+  readonly start: number;
+  readonly interval: { readonly from: number; readonly until: number };
 }
+
+type ReadableRow = LockedRow & {
+  readonly from_seq: bigint;
+  readonly until_seq: bigint;
+  readonly point: bigint | null;
+  readonly point_hash: Buffer | null;
+};
+
+/** Reads no row for a log the user never was in. */
+export const readableLog = (user: bigint, log: bigint, seq: number): PreparedStatement => ({
+  name: 'logs-read-for-user',
+  text: readForUserText,
+  values: [user, log, seq],
+});
+
+export const toReadable = (row: ReadableRow): ReadableLog & { readonly point: ProvedFrom | undefined } => ({
+  row: toRow(row),
+  start: Number(row.start_seq),
+  interval: { from: Number(row.from_seq), until: Number(row.until_seq) },
+  point: row.point === null || row.point_hash === null ? undefined : { seq: Number(row.point), hash: row.point_hash },
+});
 
 export function insertLogs(
   query: Query,

@@ -1,7 +1,7 @@
 // Entries as they leave the store: each with the hash of the one before. Hashes are not stored with entries, so a range is
 // read from the check point below it and the chain is made again.
 import type { Chain } from '@weft/proto/chain.ts';
-import { chained, checkPointBelow, genesis } from '../delivery/chain-of.ts';
+import { chained, checkPointBelow, type FreshEntry, genesis, type ProvedFrom } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { EntriesTable, Query, Range } from './entries-table.ts';
@@ -28,8 +28,8 @@ export async function readProved(query: Query, range: Range, { entries, chain, e
 }
 
 /** What cannot be proved (rows are gone that should be there) goes out without a prev, and nobody takes it for proved. */
-function prove(chain: Chain, from: { readonly seq: number; readonly hash: Uint8Array }, read: readonly Entry[]): Entry[] {
-  const run = read.filter((entry) => entry.seq > from.seq);
-  const isDense = run.every((entry, i) => entry.seq === from.seq + 1 + i);
-  return isDense ? chained(chain, from, run) : [...read];
+export function prove(chain: Pick<Chain, 'next'>, from: ProvedFrom, read: FreshEntry[]): Entry[] {
+  const run = read[0] && read[0].seq <= from.seq ? read.filter((entry) => entry.seq > from.seq) : read;
+  const isDense = run.every((entry, at) => entry.seq === from.seq + 1 + at);
+  return isDense ? chained(chain, from, run) : read;
 }

@@ -23,16 +23,17 @@ import {
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { addToBooks } from './books-table.ts';
-import { queryOn, transactionOn } from './corked-query.ts';
+import { notingFailures, queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
 import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
-import { insertLogs, readLog, readLogForUser, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
+import { insertLogs, readLog, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
 import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
 import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
@@ -56,6 +57,8 @@ export interface SqlLogStoreOptions {
   readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
+  /** Hashes of entries remembered for pages. */
+  readonly hashesMax: number;
 }
 
 /** An epoch moves once in a long while: twice during one read is a bug. */
@@ -63,19 +66,15 @@ const epochReadsMax = 5;
 /** Everything a node asks of its store: what another engine, or one in memory, has to answer as well. */
 export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
-interface ReadableLog {
-  readonly row: LogRow;
-  readonly start: number;
-  readonly interval: { readonly from: number; readonly until: number };
-}
-
 export class SqlLogStore implements LogStore {
   readonly #options: SqlLogStoreOptions;
   readonly #pairs = new Map<string, bigint>();
+  readonly #pages: PageReads;
   #nextRead = 0;
 
   constructor(options: SqlLogStoreOptions) {
     this.#options = options;
+    this.#pages = new PageReads({ ...options, onSession: (run) => this.#onSession(run) });
   }
 
   async write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
@@ -207,10 +206,23 @@ export class SqlLogStore implements LogStore {
     return found && this.#withState(found);
   }
 
-  /** A log as one of its users may read it; undefined for a log the user never was in. */
-  async readForUser(user: bigint, log: bigint): Promise<(ReadableLog & { state: LogState }) | undefined> {
-    const found = await this.#read((query) => readLogForUser(query, user, log));
-    return found && this.#withState(found);
+  /**
+   * A log as one of its users may read it, and a page of it: forwards from a seq, or backwards from the newest or from `before`.
+   * Undefined for a log the user never was in. Some of the page may lie where the user may not look.
+   */
+  async readPage(user: bigint, asked: AskedPage): Promise<UserPage | undefined> {
+    for (let attempt = 0; attempt < epochReadsMax; attempt++) {
+      const state = await this.state(asked.log);
+      if (!state) return undefined;
+      const page = await this.#pages.read(user, asked, state);
+      if (!page) return undefined;
+      if (page.isOfEpoch) {
+        const whole = await this.#withState(page.found);
+        return whole && { ...whole, entries: page.entries };
+      }
+      this.forgetState(asked.log);
+    }
+    throw new RunAgain('the epoch moves on while it is read');
   }
 
   async #withState<T extends { readonly row: LogRow }>(found: T): Promise<(T & { state: LogState }) | undefined> {
@@ -316,28 +328,20 @@ export class SqlLogStore implements LogStore {
     await this.#read((query) => clearBehind(query, [{ log, head: Number.MAX_SAFE_INTEGER }]));
   }
 
+  #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
+    return this.#onSession((session) => run(queryOn(session)));
+  }
+
   /** Reads go down a few pipelined sessions in turn. A lost session is opened again, once for the read that met it. */
-  async #read<T>(run: (query: Query) => Promise<T>): Promise<T> {
+  async #onSession<T>(run: (session: pg.Client) => Promise<T>): Promise<T> {
     const { reads, readSessions } = this.#options;
     this.#nextRead = (this.#nextRead + 1) % readSessions;
     const session = this.#nextRead;
     try {
-      return await run(queryOn(await reads.get(session)));
+      return await run(await reads.get(session));
     } catch (error) {
       if (!isConnectionLost(error)) throw error;
-      return run(queryOn(await reads.get(session)));
+      return run(await reads.get(session));
     }
   }
 }
-
-/**
- * Collects what statements fail with, in their order. The first tells why; those after it only say that the transaction is
- * over (25P02), and whoever waits for several may hear one of those before.
- */
-const notingFailures =
-  (query: Query, failed: unknown[]): Query =>
-  (statement) => {
-    const sent = query(statement);
-    sent.catch((error: unknown) => failed.push(error));
-    return sent;
-  };

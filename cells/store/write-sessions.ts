@@ -27,6 +27,7 @@ export class WriteSessions implements AsyncDisposable {
       name: `weft-${this.#purpose}-${lane}`,
       log: this.#log,
       durable: this.#purpose === 'lane',
+      tapped: this.#purpose === 'read',
     }).then(async (client) => {
       client.on('end', () => this.#forget(lane, opening));
       await this.#check?.(client);

@@ -25,17 +25,25 @@ export function entryBytes(entry: Entry): Buffer {
 }
 
 function encodeEntry(e: Entry): Buffer {
-  const bodyTag = e.kind * 8 + lengthDelimited;
-  const size =
-    36 +
-    (2 + varintSize(e.seq) + varintSize(e.ts)) +
-    (e.ord > 0 ? 1 + varintSize(e.ord) : 0) +
-    (e.flags > 0 ? 1 + varintSize(e.flags) : 0) +
-    (varintSize(bodyTag) + varintSize(e.body.length) + e.body.length) +
-    (e.prev ? 2 + e.prev.length : 0) +
-    (e.bodyHash ? 2 + e.bodyHash.length : 0);
-  const into = Buffer.allocUnsafe(size);
-  let at = writeFixed(into, 0, tags.log, e.log);
+  const into = Buffer.allocUnsafe(entrySize(e));
+  writeEntry(into, 0, e);
+  return into;
+}
+
+const tagOfBody = (e: Entry): number => e.kind * 8 + lengthDelimited;
+
+export const entrySize = (e: Entry): number =>
+  36 +
+  (2 + varintSize(e.seq) + varintSize(e.ts)) +
+  (e.ord > 0 ? 1 + varintSize(e.ord) : 0) +
+  (e.flags > 0 ? 1 + varintSize(e.flags) : 0) +
+  (varintSize(tagOfBody(e)) + varintSize(e.body.length) + e.body.length) +
+  (e.prev ? 2 + e.prev.length : 0) +
+  (e.bodyHash ? 2 + e.bodyHash.length : 0);
+
+/** Writes the entry's bytes at `start`, for what is sent once only; gives where they end. */
+export function writeEntry(into: Buffer, start: number, e: Entry): number {
+  let at = writeFixed(into, start, tags.log, e.log);
   at = writeFixed(into, at, tags.epoch, e.epoch);
   into[at++] = tags.seq;
   at = writeVarint(into, at, e.seq);
@@ -45,13 +53,12 @@ function encodeEntry(e: Entry): Buffer {
   at = writeFixed(into, at, tags.clientEntryId, e.clientEntryId);
   at = writeOptional(into, at, tags.ord, e.ord);
   at = writeOptional(into, at, tags.flags, e.flags);
-  at = writeVarint(into, at, bodyTag);
+  at = writeVarint(into, at, tagOfBody(e));
   at = writeVarint(into, at, e.body.length);
   into.set(e.body, at);
   at += e.body.length;
   if (e.prev) at = writeHash(into, at, prevTag, e.prev);
-  if (e.bodyHash) writeHash(into, at, bodyHashTag, e.bodyHash);
-  return into;
+  return e.bodyHash ? writeHash(into, at, bodyHashTag, e.bodyHash) : at;
 }
 
 function writeHash(into: Buffer, at: number, tag: number, hash: Uint8Array): number {
@@ -61,9 +68,14 @@ function writeHash(into: Buffer, at: number, tag: number, hash: Uint8Array): num
   return at + hash.length;
 }
 
+const fixed = new DataView(new ArrayBuffer(8));
+const fixedBytes = new Uint8Array(fixed.buffer);
+
+/** Through a view: `writeBigUInt64LE` takes the number apart with bigint arithmetic. */
 function writeFixed(into: Buffer, at: number, tag: number, value: bigint): number {
+  fixed.setBigUint64(0, value, true);
   into[at] = tag;
-  into.writeBigUInt64LE(value, at + 1);
+  for (let i = 0; i < 8; i++) into[at + 1 + i] = fixedBytes[i] as number;
   return at + 9;
 }
 

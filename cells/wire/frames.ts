@@ -2,7 +2,7 @@
 // Field 2 of EntryRun and field 1 of Push hold entries in their one encoding.
 import { type Entry, kinds } from '../delivery/entry.ts';
 import { Reader, varintSize, writeVarint } from './bytes.ts';
-import { decodeEntry, entryBytes } from './entry-codec.ts';
+import { decodeEntry, entryBytes, entrySize, writeEntry } from './entry-codec.ts';
 
 export interface Run {
   readonly log: bigint;
@@ -103,16 +103,21 @@ export function encodePush(entries: readonly Entry[]): Buffer {
 const serverPageTag = 8 * 8 + 2;
 const pageEntryTag = 3 * 8 + 2;
 
-/** ServerFrame{re, page}: `front` is the page without its entries, encoded. */
+/** ServerFrame{re, page}: `front` is the page without its entries, encoded. Nobody else gets these entries as they are. */
 export function encodePage(re: number, front: Uint8Array, entries: readonly Entry[]): Buffer {
-  const inner = front.length + entriesSize(entries);
+  const sizes = entries.map(entrySize);
+  const inner = sizes.reduce((sum, size) => sum + 1 + varintSize(size) + size, front.length);
   const into = Buffer.allocUnsafe(1 + varintSize(re) + varintSize(serverPageTag) + varintSize(inner) + inner);
   into[0] = 0x08;
   let at = writeVarint(into, 1, re);
   at = writeVarint(into, at, serverPageTag);
   at = writeVarint(into, at, inner);
   into.set(front, at);
-  writeEntries(into, at + front.length, pageEntryTag, entries);
+  at += front.length;
+  entries.forEach((entry, i) => {
+    into[at++] = pageEntryTag;
+    at = writeEntry(into, writeVarint(into, at, sizes[i] as number), entry);
+  });
   return into;
 }
 

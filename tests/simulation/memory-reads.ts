@@ -3,6 +3,7 @@ import type { Entry } from '@weft/cells/delivery/entry.ts';
 import { type LogState, ownerOf, type Stream, streamKey } from '@weft/cells/delivery/log-state.ts';
 import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { Facts, Writes } from '@weft/cells/delivery/ports.ts';
+import { type AskedPage, rangeOf } from '@weft/cells/store/page-reads.ts';
 import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
 import { StateCache } from '@weft/cells/store/state-cache.ts';
 import type { UserHead, UserLogInfo } from '@weft/cells/store/user-logs-table.ts';
@@ -56,13 +57,19 @@ export class MemoryReads {
     return undefined;
   }
 
-  async readForUser(user: bigint, log: bigint): ReturnType<CellStore['readForUser']> {
+  async readPage(user: bigint, asked: AskedPage): ReturnType<CellStore['readPage']> {
     await this.#read();
+    const { log, limit } = asked;
     const stored = this.#cell.logs.get(log);
     const listed = this.#cell.logsOf(user).get(log);
     if (!stored || !listed) return undefined;
+    const { row, state, start } = stored;
     const interval = { from: listed.from, until: listed.until };
-    return { row: { ...stored.row }, state: stored.state, start: stored.start, interval };
+    const then = { ...row };
+    // The entries are a statement of their own, on which more may have been committed.
+    await this.#read();
+    const { from, to } = rangeOf(asked, { start, head: then.head });
+    return { row: then, state, start, interval, entries: this.#cell.range(log, from, to, limit) };
   }
 
   async userHeads(users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {

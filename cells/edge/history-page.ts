@@ -37,7 +37,8 @@ export async function readPage(store: PageStore, ask: PageAsk): Promise<UserPage
   for (let attempt = 0; attempt < cellLimits.pageReadsMax; attempt++) {
     const found = await store.readPage(user, asked);
     // Nothing that was read leaves before it is known that the user may read it.
-    if (!found || found.interval.until !== 0) return found && { ...found, entries: [] };
+    if (!found) return undefined;
+    if (found.interval.until !== 0) return { ...found, entries: [] };
     const span = spanOf(ask, found);
     if (span.to < span.from) return { ...found, entries: [] };
     const entries = found.entries.filter(({ seq }) => seq >= span.from && seq <= span.to);

@@ -1,7 +1,6 @@
 // `npm run replay`: 7,168 real conversations through the running fabric, then every one read back from both members' cells.
 
-import { dataDirDefault } from '@weft/local/defaults.ts';
-import { readFabric } from '@weft/local/fabric-file.ts';
+import { type FabricOptions, runningFabric, withFabricOptions } from '@weft/local/fabric-options.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { Command } from 'commander';
 import { Troupe } from './actors.ts';
@@ -14,8 +13,7 @@ import { inParallel } from './load-client.ts';
 import { type Played, play, type Score } from './play.ts';
 import { readBack, type Verdict } from './read-back.ts';
 
-interface Options {
-  readonly data: string;
+interface Options extends FabricOptions {
   readonly conversations?: number;
   readonly kill: boolean;
 }
@@ -90,7 +88,7 @@ function conclude(verdict: Verdict, score: Score): number {
 }
 
 async function run(options: Options): Promise<number> {
-  const fabric = readFabric(options.data);
+  const fabric = runningFabric(options);
   const cast = await prepare(
     options,
     fabric.cells.map(({ name }) => name),
@@ -127,9 +125,7 @@ function command(): Command {
     if (!Number.isInteger(value) || value < 1) throw new Error(`a whole number from 1, not ${text}`);
     return value;
   };
-  return new Command('replay')
-    .option('--data <dir>', 'data folder of the running fabric', dataDirDefault())
-    .option('--port-base <n>', 'accepted for symmetry; the ports are read from the data folder', whole)
+  return withFabricOptions(new Command('replay'))
     .option('--conversations <n>', 'only the first n of the data set', whole)
     .option('--kill', 'kill a node, a nats-server and a PostgreSQL at random moments', false);
 }

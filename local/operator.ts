@@ -53,8 +53,9 @@ export async function askNode<T>(url: string, path: string, { token, msMax, body
   return said as T;
 }
 
-function whyNot(error: unknown): string {
+/** In words, why a node did not answer. */
+export function whyNot(error: unknown, msMax: number = limits.operatorMsMax): string {
   const { name, message, cause } = error as Error & { cause?: { code?: string } };
-  if (name === 'TimeoutError') return `no answer within ${limits.operatorMsMax} ms`;
+  if (name === 'TimeoutError') return `no answer within ${msMax} ms`;
   return cause?.code === 'ECONNREFUSED' ? 'it does not run' : message;
 }

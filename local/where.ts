@@ -2,15 +2,11 @@
 import { cellNumberMax } from '@weft/proto/ids.ts';
 import type { Passport } from '@weft/proto/passport.ts';
 import { Command, InvalidArgumentError } from 'commander';
-import { dataDirDefault } from './defaults.ts';
-import { type FabricFile, readFabric } from './fabric-file.ts';
+import { type FabricOptions, runningFabric, withFabricOptions } from './fabric-options.ts';
 import { askNodes, operatorToken } from './operator.ts';
-import { planFabric } from './plan.ts';
 import { storyOf } from './where-story.ts';
 
-interface WhereOptions {
-  readonly data: string;
-  readonly portBase?: number;
+interface WhereOptions extends FabricOptions {
   readonly json?: boolean;
 }
 
@@ -24,38 +20,17 @@ function queryOf(text: string): string {
 }
 
 function read(argv: readonly string[]): { query: string; text: string; options: WhereOptions } {
-  const port = (text: string): number => {
-    if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('it is a port number.');
-    return Number(text);
-  };
-  const command = new Command('npm run where --')
+  const command = withFabricOptions(new Command('npm run where --'))
     .description('Tells where a message is: accepted, sent, stored, applied, pushed, seen, in every cell of the running fabric.')
     .argument('<entry>', 'LOG:SEQ, or AUTHOR+CLIENT_ENTRY_ID; /where in the chat shows it', queryOf)
-    .option('--data <dir>', 'data folder of the fabric, as given to npm start', dataDirDefault())
-    .option('--port-base <number>', 'port base of the fabric, when its folder does not tell', port)
     .option('--json', 'the answers of the nodes as they are')
     .parse(argv, { from: 'user' });
   return { query: command.processedArgs[0] as string, text: command.args[0] ?? '', options: command.opts<WhereOptions>() };
 }
 
-/** `--port-base` moves the nodes to where such a fabric has them, for one that was started elsewhere. */
-function fabricOf({ data, portBase }: WhereOptions): FabricFile {
-  const fabric = readFabric(data);
-  if (portBase === undefined || portBase === fabric.portBase) return fabric;
-  const names = fabric.cells.map(({ name }) => name);
-  const plan = planFabric({ portBase, cells: names });
-  const urlOf = (cell: string, node: string): string =>
-    plan.cells.find(({ name }) => name === cell)?.nodes.find(({ name }) => `node-${cell}-${name}` === node)?.url ?? 'http://127.0.0.1:0';
-  const cells = fabric.cells.map((cell) => ({
-    ...cell,
-    nodes: cell.nodes.map((node) => ({ ...node, url: urlOf(cell.name, node.name) })),
-  }));
-  return { ...fabric, cells };
-}
-
 async function where(argv: readonly string[]): Promise<number> {
   const { query, text, options } = read(argv);
-  const fabric = fabricOf(options);
+  const fabric = runningFabric(options);
   const startMs = performance.now();
   const answers = await askNodes<Passport>(fabric, operatorToken(fabric), query);
   const tookMs = Math.round(performance.now() - startMs);

@@ -19,9 +19,9 @@ interface Person {
   close(): Promise<void>;
 }
 
-async function sitDown(cell: FakeCell, clock: ManualClock, handle: string): Promise<Person> {
+async function sitDown(cell: FakeCell, clock: ManualClock, handle: string, by: 'signUp' | 'logIn' = 'signUp'): Promise<Person> {
   const ports = { clock, http: cell.http, socket: cell.socket };
-  const weft = await Weft.signUp({ router: 'http://router', handle, password: 'correct horse', device: handle, ports });
+  const weft = await Weft[by]({ router: 'http://router', handle, password: 'correct horse', device: `${handle} ${by}`, ports });
   await clock.advance(10);
   const input = new PassThrough();
   const output = new PassThrough();
@@ -120,6 +120,62 @@ describe('the terminal', () => {
     await sees(ana, clock, '! there is no such user');
     ana.type('/dance');
     await sees(ana, clock, '! /dance is not a command; /help lists them');
+    await close();
+  });
+
+  it('tells what was edited and deleted, and by whom', async () => {
+    const { clock, cell, ana, bo, close } = await anaAndBo();
+    const [anasId, log] = [cell.user('ana'), cell.direct(cell.user('ana'), cell.user('bo'))];
+    ana.type('/open bo');
+    bo.type('/open ana');
+    ana.type('noon');
+    ana.type('or never');
+    await sees(bo, clock, 'ana> or never');
+    cell.add(log, anasId, { $case: 'edited', value: { seq: 2n, text: 'one\u001b[2J' } });
+    cell.add(log, anasId, { $case: 'deleted', value: { seq: 3n } });
+    for (const person of [ana, bo]) {
+      await sees(person, clock, '· ana changed words of before to: one\u{fffd}[2J');
+      await sees(person, clock, '· ana took words of before back');
+    }
+    await close();
+  });
+
+  it('tells of words that are gone from the history by now', async () => {
+    const { clock, cell, ana, bo, close } = await anaAndBo();
+    ana.type('/open bo');
+    ana.type('noon');
+    await sees(ana, clock, 'ana> noon');
+    // As the cell keeps it: the place, without the words.
+    cell.reads = ({ entries }) =>
+      entries.map((entry) => (entry.body?.$case === 'text' ? { ...entry, flags: 2, body: { $case: 'text', value: '' } } : entry));
+    const laptop = await sitDown(cell, clock, 'bo', 'logIn');
+    laptop.type('/open ana');
+    await sees(laptop, clock, '· ana took these words back, or changed them');
+    assert.equal(laptop.lines().includes('ana> noon'), false);
+    await sees(bo, clock, 'ana> noon');
+    await laptop.close();
+    await close();
+  });
+
+  it('tells when another cell keeps the order, and what that took back', async () => {
+    const { clock, cell, ana, bo, close } = await anaAndBo();
+    const log = cell.direct(cell.user('ana'), cell.user('bo'));
+    ana.type('/open bo');
+    bo.type('/open ana');
+    ana.type('noon');
+    await sees(bo, clock, 'ana> noon');
+    for (const body of [
+      { $case: 'handover' as const, value: { epoch: 2n, decided: [] } },
+      { $case: 'takeover' as const, value: { after: 1n } },
+    ]) {
+      const told = (): number => bo.lines().filter((line) => line === '· another cell keeps the order here now').length;
+      const before = told();
+      cell.add(log, 0n, body);
+      for (let i = 0; i < 500 && told() === before; i++) await clock.advance(20);
+      assert.equal(told(), before + 1, body.$case);
+    }
+    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    await sees(bo, clock, '! what came after entry 2 was taken back');
     await close();
   });
 

@@ -9,10 +9,13 @@ import { queryOn, transactionOn } from '@weft/cells/store/corked-query.ts';
 import type { Query } from '@weft/cells/store/entries-table.ts';
 import { WriteSessions } from '@weft/cells/store/write-sessions.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
+import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import { type Random, seededRandom } from '@weft/runtime/random.ts';
 import { assertCommitted, isConnectionLost, openPool, sqlState } from '@weft/runtime/sql.ts';
+import { isParsed, sendBatch } from '@weft/runtime/sql-batch.ts';
+import type pg from 'pg';
 
 const questionsMax = 4_000;
 const askersCount = 48;
@@ -129,6 +132,16 @@ const many = (id: bigint, rows: number): Question => ({
   },
   rows,
 });
+/** Rows that are taken as bytes, past pg's parser. */
+const bytes = (id: bigint, rows: number): Question => ({
+  kind: 'bytes',
+  statement: {
+    name: 'bytes',
+    text: 'select $1::bigint as id, n::bigint, $3::text as pad from generate_series(1, $2::int) as n',
+    values: [id, rows, pad],
+  },
+  rows,
+});
 const slow = (id: bigint, more: object = {}): Question => ({
   kind: 'slow',
   statement: { name: 'slow', text: 'select $1::bigint as id, pg_sleep(0.03)', values: [id], ...more },
@@ -150,7 +163,8 @@ const timeout = (ms: number): Question => ({ kind: 'timeout', statement: { text:
 function draw(id: bigint, random: Random): Question[] {
   const dice = random.int(100);
   if (dice < 45) return [echo(id)];
-  if (dice < 75) return [many(id, random.int(60))];
+  if (dice < 60) return [many(id, random.int(60))];
+  if (dice < 75) return [bytes(id, random.int(60)), echo(id)];
   if (dice < 82) return [failing(id)];
   if (dice < 87) return [unparsed(id)];
   if (dice < 97) return [slow(id)];
@@ -171,6 +185,7 @@ class Tally {
       if (rows === undefined || found.length !== rows || found.some((row) => row.id !== id))
         this.wrong.push(`${kind} of ${id}: ${found.length} rows of ${rows}, ids ${[...new Set(found.map((row) => row.id))].slice(0, 3)}`);
     } catch (error) {
+      if (error instanceof assert.AssertionError) this.wrong.push(String(error));
       this.#count(`${kind} failed: ${sqlState(error) ?? (isConnectionLost(error) ? 'lost' : String(error))}`);
       // Nobody comes back at once.
       if (sqlState(error) === undefined) await systemClock.sleep(againMs);
@@ -200,10 +215,26 @@ async function ask({ reads, tally, random, nextId }: Storm, questions: (id: bigi
   const id = nextId();
   const session = random.int(sessionsCount);
   const answers = async (question: Question): Promise<{ rows: unknown[] }> => {
-    const run = async () => queryOn(await reads.get(session))(question.statement);
+    const run = async () => {
+      const open = await reads.get(session);
+      return question.kind === 'bytes' ? asBytes(open, question.statement) : queryOn(open)(question.statement);
+    };
     return run().catch((error: unknown) => (isConnectionLost(error) ? run() : Promise.reject(error)));
   };
   await Promise.all(questions(id).map((question) => tally.judge(id, question, answers(question))));
+}
+
+/** As pages of history are read; every row has to be of its question. */
+async function asBytes(session: pg.Client, { name = '', text, values = [] }: Question['statement']): Promise<{ rows: unknown[] }> {
+  const statement = { name, text, values: [...values] };
+  if (!isParsed(session, [statement])) await session.query(statement);
+  const read = (row: BinaryRow): { id: bigint; n: number; pad: string } => ({ id: row.int8(), n: row.number(), pad: String(row.bytes()) });
+  const answer = new Promise<{ rows: unknown[] }>((resolve, reject) =>
+    sendBatch(session, [{ statement: { ...statement, read }, resolve, reject }]),
+  );
+  const { rows } = (await answer) as { rows: ReturnType<typeof read>[] };
+  assert.ok(rows.every((row, at) => row.n === at + 1 && row.pad === pad));
+  return { rows };
 }
 
 /** Two round trips of a transaction, each under one Sync, as a lane writes. */
@@ -287,6 +318,7 @@ test('in a storm on pipelined sessions every answer is whole and belongs to its 
   t.diagnostic([...[...made].map(([what, count]) => `${count} ${what}`), ...counts].join('; '));
   assert.deepEqual(tally.wrong, []);
   assert.ok(tally.sum('echo answered', 'many answered') > questionsMax / 5, 'most were answered');
+  assert.ok(tally.sum('bytes answered') > questionsMax / 40, 'bytes among them');
   assert.equal(tally.sum('failing answered', 'unparsed answered'), 0);
   for (const kind of ['terminated', 'cancelled', 'wire', 'socket', 'crashed']) assert.ok((made.get(kind) ?? 0) > 0, `none ${kind}`);
 });

@@ -150,8 +150,8 @@ function openLogStore(
 ): SqlLogStore {
   const { clock, log, opened, cell, node, life, failpoints } = of;
   const options: SqlLogStoreOptions = {
-    sessions: opened.use(new WriteSessions(url, log, 'lane', life.check)),
-    reads: opened.use(new WriteSessions(url, log, 'read', life.check)),
+    sessions: opened.use(new WriteSessions(url, log, { check: life.check, clock })),
+    reads: opened.use(new WriteSessions(url, log, { purpose: 'read', check: life.check, clock })),
     laneGone: () => life.fence('the lanes of this node are gone'),
     readSessions: cellLimits.readSessions,
     states: new StateCache(cellLimits.statesMax),

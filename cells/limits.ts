@@ -15,6 +15,8 @@ export const cellLimits = {
   /** How long a lane runs a transaction again before it gives its appends back, and the pause between. */
   laneRetryMsMax: 8_000,
   laneRetryPauseMs: 50,
+  /** A session that could not be opened is tried again after this: eight lanes of two nodes ask a recovering store 32 times a second, not 160. */
+  sessionAgainMs: 250,
   /** A lane that committed within this time waits as long again for a fuller batch, unless so many wait already. */
   laneLingerMs: 4,
   laneLingerBelow: 16,

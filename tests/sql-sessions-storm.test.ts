@@ -296,7 +296,7 @@ test('in a storm on pipelined sessions every answer is whole and belongs to its 
   const random = seededRandom(7);
   await using wires = await Wires.open(postgres.port, random);
   const url = postgres.url.replace(`:${postgres.port}/`, `:${wires.port}/`);
-  await using reads = new WriteSessions(url, silentLog(), 'read');
+  await using reads = new WriteSessions(url, silentLog(), { purpose: 'read' });
   await using lanes = new WriteSessions(url, silentLog());
   const pool = openPool(postgres.url, 1);
   const tally = new Tally();

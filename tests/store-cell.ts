@@ -88,7 +88,7 @@ export class StoreCell implements AsyncDisposable {
       Array.from({ length: lanes }, (_, lane) => lane),
     );
     const sessions = new WriteSessions(this.url, silentLog());
-    const reads = new WriteSessions(this.url, silentLog(), 'read');
+    const reads = new WriteSessions(this.url, silentLog(), { purpose: 'read' });
     const node = new StoreNode({ number, reads, owned: [sessions, reads], sessions: this.#options.through?.(sessions) ?? sessions });
     this.#nodes.push(node);
     return node;

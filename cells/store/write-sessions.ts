@@ -1,28 +1,44 @@
 // Pipelined SQL sessions by number, each opened again whenever it is lost: one per lane to write, a few to read.
+import { type Clock, systemClock } from '@weft/runtime/clock.ts';
 import type { Log } from '@weft/runtime/log.ts';
 import { openPipelined } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
+import { cellLimits } from '../limits.ts';
+
+export interface SessionsOptions {
+  readonly purpose?: 'lane' | 'read';
+  /** Of each new session, before it is used. */
+  readonly check?: ((client: pg.Client) => Promise<void>) | undefined;
+  readonly clock?: Clock;
+}
 
 export class WriteSessions implements AsyncDisposable {
   readonly #url: string;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #open = new Map<number, Promise<pg.Client>>();
-
+  /** Why a session could not be opened, and until when nobody tries again. */
+  readonly #failed = new Map<number, { readonly error: unknown; readonly untilMs: number }>();
   readonly #purpose: 'lane' | 'read';
   readonly #check: ((client: pg.Client) => Promise<void>) | undefined;
 
-  /** `check`: of each new session, before it is used. */
-  constructor(url: string, log: Log, purpose: 'lane' | 'read' = 'lane', check?: (client: pg.Client) => Promise<void>) {
+  constructor(url: string, log: Log, { purpose = 'lane', check, clock = systemClock }: SessionsOptions = {}) {
     this.#url = url;
     this.#log = log;
     this.#purpose = purpose;
     this.#check = check;
+    this.#clock = clock;
   }
 
-  /** The lane's session; rejects when the store cannot be reached now. */
+  /**
+   * The lane's session; rejects when the store cannot be reached now. A lane asks again every few milliseconds, and each
+   * connection is a process for a PostgreSQL that is just recovering: it is tried a few times a second.
+   */
   get(lane: number): Promise<pg.Client> {
     const open = this.#open.get(lane);
     if (open) return open;
+    const failed = this.#failed.get(lane);
+    if (failed !== undefined && this.#clock.monotonic() < failed.untilMs) return Promise.reject(failed.error);
     const opening = openPipelined(this.#url, {
       name: `weft-${this.#purpose}-${lane}`,
       log: this.#log,
@@ -33,7 +49,13 @@ export class WriteSessions implements AsyncDisposable {
       await this.#check?.(client);
       return client;
     });
-    opening.catch(() => this.#forget(lane, opening));
+    opening.then(
+      () => this.#failed.delete(lane),
+      (error: unknown) => {
+        this.#failed.set(lane, { error, untilMs: this.#clock.monotonic() + cellLimits.sessionAgainMs });
+        this.#forget(lane, opening);
+      },
+    );
     this.#open.set(lane, opening);
     return opening;
   }

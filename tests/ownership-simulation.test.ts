@@ -23,6 +23,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [72, 'nor does it at the device that was told of it'],
   [77, 'while owners change, a history is not called rewritten before somebody in force could be asked'],
   [119, 'who is given a log back gives no seq before it holds what was given meanwhile'],
+  [129, 'what was given up and is offered again keeps its place before what was sent after it'],
   [164, 'an entry that moved to another place by a takeover is not called doubled'],
   [169, 'what is offered again and was decided before is found there'],
   [189, 'a frame behind the page that gave its place up is no fork'],

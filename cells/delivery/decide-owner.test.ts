@@ -287,6 +287,29 @@ test('what comes again behind the page that gave its place up, in one transactio
   assert.notEqual(f.cell(1).rows.get(f.log)?.status, 'frozen');
 });
 
+test('intake whose sender follows an epoch that was given up is answered Stale: what it offers comes first', () => {
+  const f = new Fixture();
+  f.takeOver(2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  // It did not hear of the takeover, and gives the log to the same cell: what follows goes there.
+  const lost = f.say(1);
+  f.handOver(1, 2);
+  const later = f.say(1);
+  const [row] = [...f.cell(1).intake.values()];
+  assert.ok(row?.dst === 2);
+  const sent = { ...intakeOf(row, 1, row.n), epoch: f.cell(1).rows.get(f.log)?.epoch as bigint };
+  assert.equal(f.cell(2).decide(sent)[0]?.type, 'stale');
+  assert.ok(f.notices(2).some(({ notice }) => notice?.$case === 'stale' && notice.value.owner === 2));
+  f.cell(1).takeovers.set(f.log, f.cell(2).takeovers.get(f.log) as never);
+  f.pull(2, 1, 2);
+  f.decideIntake(1);
+  const ids = f
+    .cell(2)
+    .logEntries(f.log)
+    .map((entry) => entry.clientEntryId);
+  assert.ok(ids.indexOf(lost) > 0 && ids.indexOf(lost) < ids.indexOf(later));
+});
+
 test('orphans come before what their authors sent after them', () => {
   const f = new Fixture();
   const orphan = f.say(3);

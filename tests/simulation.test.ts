@@ -9,8 +9,9 @@ import { runSeeds } from './simulation/run-seeds.ts';
 import { inMacrotask, SimulatedTime } from './simulation/simulated-time.ts';
 import { simulate, World } from './simulation/world.ts';
 
-const seeds = 400;
-const secondsMax = 45;
+/** As many as there is time for. */
+const seeds = 2_000;
+const secondsMax = 120;
 const main = fileURLToPath(new URL('./simulation/main.ts', import.meta.url));
 
 test('one seed gives one run, whatever ran before it', async () => {

@@ -142,17 +142,15 @@ function wrongInCopies({ owner, copies }: Shared): string[] {
 }
 
 /** Everybody's list of logs is what the owners' members say. */
-function wrongLists(cells: readonly MemoryCell[]): string[] {
+function wrongLists(cells: readonly MemoryCell[], shared: readonly Shared[]): string[] {
   const found: string[] = [];
-  for (const { owner } of sharedLogs(cells)) {
-    for (const cell of cells) {
-      for (const stored of cell.logs.values()) {
-        if (stored.state.kind !== 'self') continue;
-        const user = stored.state.low;
-        const row = cell.userLogs.get(user)?.get(owner.row.log);
-        const listed = row?.until === 0;
-        if (listed !== owner.state.members.has(user)) found.push(`user ${user} has log ${owner.row.log} ${listed ? '' : 'not '}listed`);
-      }
+  const people = cells.flatMap((cell) =>
+    [...cell.logs.values()].filter(({ state }) => state.kind === 'self').map(({ state }) => ({ cell, user: state.low })),
+  );
+  for (const { owner } of shared) {
+    for (const { cell, user } of people) {
+      const listed = cell.userLogs.get(user)?.get(owner.row.log)?.until === 0;
+      if (listed !== owner.state.members.has(user)) found.push(`user ${user} has log ${owner.row.log} ${listed ? '' : 'not '}listed`);
     }
   }
   return found;
@@ -193,7 +191,7 @@ export function judge({ cells, devices, events }: Run): string[] {
     ...unsettled(cells),
     ...shared.flatMap(wrongInLog),
     ...shared.flatMap(wrongInCopies),
-    ...wrongLists(cells),
+    ...wrongLists(cells, shared),
     ...wrongMarks(cells),
   ];
 }

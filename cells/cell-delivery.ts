@@ -84,14 +84,14 @@ export class CellDelivery implements AsyncDisposable {
       limits,
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
+      epochOf: this.#epochOf,
       own: { cell: cell.number, generation: cell.generation },
       takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
     });
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
     this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
-    const { applier, puller, intakeRelay } = this;
-    this.ownership = openOwnership({ ...options, limits, applier, puller, intakeRelay, failed: failed('a log could not be settled') });
+    this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = new PeerRequests({
@@ -115,6 +115,18 @@ export class CellDelivery implements AsyncDisposable {
     this.#owned.use(clock.every(limits.fillAgainMs, () => this.hub.retry()));
     this.#hearLink();
   }
+
+  /** What gets a log to where this cell may own it. */
+  #settlers() {
+    return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay };
+  }
+
+  /** A log's epoch as known here; 0 when it cannot be read now: then it is not said, and the owner decides all the same. */
+  readonly #epochOf = (log: bigint): Promise<bigint> =>
+    this.#options.store.state(log).then(
+      (state) => state?.epoch ?? 0n,
+      () => 0n,
+    );
 
   /** Operations that wait for a transaction. */
   get waiting(): number {

@@ -134,6 +134,7 @@ test('author’s home: a cell speaks for another cell’s person', async () => {
     kind: 9,
     body: Buffer.from('not udo'),
     peerHome: 0,
+    epoch: 0n,
   };
   await hostile.send('us-1', 'i', IntakeFrame.encode({ intakes: [{ ...said, log }] }).finish());
   await uma.toldUpTo(log, 2);

@@ -74,8 +74,8 @@ function ackedAreKept(index: HistoryIndex): Violation[] {
     const kept = index.trueEntry.get(placeKey(event.log, event.seq));
     const again = index.trueById.get(idKey(author, event.clientEntryId));
     const refused = index.refused.has(idKey(author, event.clientEntryId));
-    // Given up by a newer epoch and offered again: it has another place there, or its author may not write any more.
-    if (index.isOver(event) && (refused || (again !== undefined && again.epoch > event.epoch))) continue;
+    // Given up by a newer epoch and offered again: it has another place, or its author may not write any more.
+    if (index.isOver(event) && (refused || (again !== undefined && again.epoch !== event.epoch))) continue;
     if (kept === undefined || kept.author !== author || kept.clientEntryId !== event.clientEntryId) {
       found.push(
         violation(

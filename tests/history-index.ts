@@ -55,11 +55,16 @@ export class HistoryIndex {
     return (this.#byKind.get(what) ?? []) as unknown as readonly EventOf<W>[];
   }
 
-  /** The truth has no such place any more: a newer epoch began below it. */
+  /**
+   * The truth has no such place any more: a newer epoch began below it, or one that took in what an older epoch had given
+   * instead.
+   */
   isOver({ log, epoch, seq }: { readonly log: bigint; readonly epoch: bigint; readonly seq: number }): boolean {
     const kept = this.trueEntry.get(placeKey(log, seq));
-    if (kept !== undefined) return kept.epoch > epoch;
-    return this.truth.get(log)?.entries.some((entry) => entry.epoch > epoch && entry.seq <= seq) ?? false;
+    if (kept !== undefined && kept.epoch >= epoch) return kept.epoch > epoch;
+    const entries = this.truth.get(log)?.entries ?? [];
+    if (kept === undefined) return entries.some((entry) => entry.epoch > epoch && entry.seq <= seq);
+    return entries.some((entry) => entry.epoch > epoch) && !entries.some((entry) => entry.epoch === epoch && entry.seq >= seq);
   }
 
   user(device: string): bigint {

@@ -230,6 +230,7 @@ test('a cell that speaks for another cell’s user is refused, in an intake and 
     kind: 9,
     body: Buffer.from('not bo'),
     peerHome: 0,
+    epoch: 0n,
   };
   const [low, high] = bo.user < peer ? [bo.user, peer] : [peer, bo.user];
   await refused('operation foreign-author eu-1', 2, async () => {

@@ -35,3 +35,9 @@ test('an order that means nothing is answered with what would', async () => {
     assert.match(said, /npm run simulate/);
   }
 });
+
+test('whoever asks for help gets the usage, and no error', async () => {
+  const { code, said } = await simulate('--help');
+  assert.equal(code, 0, said);
+  assert.match(said, /^npm run simulate -- /);
+});

@@ -14,6 +14,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [345, 'a membership that a page shows begun is not ended by an older removal'],
   [389, 'marks for a cell that left the log are let go'],
   [496, 'a new entry in a frame behind an old one is not acknowledged unseen'],
+  [1004, 'a mark that is stored at home waits for the other cells as well, whatever fails'],
   [1007, 'an append that was refused while it had to come again does not hold up those behind it'],
 ];
 

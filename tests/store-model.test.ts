@@ -257,7 +257,8 @@ test('marks in memory are merged, wait and go as in SQL', async () => {
   for (let i = 0; i < 200; i++) {
     const [one, dst] = [mark(), 2 + random.int(2)];
     assert.deepEqual(await mine.mergeMarks([one]), await theirs.mergeMarks([one]), `merge ${i}`);
-    await Promise.all([mine.waitMarks([{ dst, mark: one }]), theirs.waitMarks([{ dst, mark: one }])]);
+    const [other, dsts] = [mark(), random.next() < 0.2 ? [] : [dst, 4]];
+    assert.deepEqual(await mine.setMark(other, dsts), await theirs.setMark(other, dsts), `set ${i}`);
     const waiting = await mine.readWaitingMarks(dst, 4);
     assert.deepEqual(waiting, await theirs.readWaitingMarks(dst, 4), `waiting ${i}`);
     const told = random.next() < 0.5 ? waiting.slice(0, 2) : [mark()];

@@ -269,6 +269,7 @@ function intakeOperation(intake: Intake, src: number, generation: number): Intak
     stream,
     n: Number(intake.n),
     lowestOpen: Number(intake.lowestOpen),
+    epoch: intake.epoch,
     author: intake.author,
     clientEntryId: intake.clientEntryId,
     kind: intake.kind,

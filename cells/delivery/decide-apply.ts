@@ -4,7 +4,7 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
-import { adoptEpochs, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
+import { adoptEpochs, heldEpochs, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { epochAt } from './epochs.ts';
@@ -135,8 +135,9 @@ function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet)
   // Their self logs get an entry each: who joined since the pull was asked for is not locked, so it is pulled again.
   if (own.some(([user]) => !work.row(user))) return;
   const { start, ts, ord } = snapshot;
-  const after = operation.epochs
-    ? withEpochs(snapshot.state, operation)
+  const epochs = operation.epochs && heldEpochs(operation.epochs, { cell: work.context.cell, head: start });
+  const after = epochs
+    ? withEpochs(snapshot.state, { ...operation, epochs })
     : { ...snapshot.state, epochs: before.epochs, epoch: before.epoch };
   const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.reopen(after, snapshot);
@@ -175,7 +176,7 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
 
 /** An entry at or below the head: known, another one, or of a time when this cell was out of the log. */
 function compareBelow(entry: Entry, row: LogRow, work: WorkingSet): Outcome | undefined {
-  const stored = work.facts.stored(entry.log, entry.seq);
+  const stored = work.storedAt(entry.log, entry.seq);
   // Decided while this cell was out of the log, and sent again for that: the answer has to be found here ever after.
   if (!stored && entry.author !== 0n && work.context.homeOf(entry.author) === work.context.cell) work.keepBelow(entry);
   return !stored || sameHeader(stored, entry) ? undefined : forked(row, work);

@@ -77,11 +77,19 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
     if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
     return undefined;
   }
+  const known = heldEpochs(epochs, { cell: work.context.cell, head: agreed });
+  if ((known.at(-1) as EpochStart).epoch <= row.epoch) return { type: 'applied', head: row.head, behind: true };
   const held = [...before.members, ...(snapshot?.state.members ?? [])];
   const isLocked = held.every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined);
   if (operation.cut !== agreed || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
-  giveUp({ before, snapshot: snapshot ?? withoutUs(before, agreed, work), epochs, cut: agreed }, row, work);
+  giveUp({ before, snapshot: snapshot ?? withoutUs(before, agreed, work), epochs: known, cut: agreed }, row, work);
   return undefined;
+}
+
+/** The list without what makes this cell the owner before it holds all that was given before (R23): its entries will tell. */
+export function heldEpochs(epochs: readonly EpochStart[], { cell, head }: { cell: number; head: number }): readonly EpochStart[] {
+  const last = epochs.findLastIndex((start) => ownerOf(start) !== cell || start.base <= head);
+  return epochs.slice(0, Math.max(last, 0) + 1);
 }
 
 /** The log that goes on has nobody here: whoever joined did so in what was given up. */

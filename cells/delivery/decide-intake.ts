@@ -17,6 +17,10 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
   const state = log === undefined ? undefined : work.state(log);
   if (state && ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
+  if (state && isParted(operation, state)) {
+    work.tellStale(operation.src, state);
+    return { type: 'stale' };
+  }
   const stream = streamFor(operation, work, state);
   if (!stream || streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
   // Until the tails are back nothing is decided (R25): it comes again.
@@ -35,6 +39,13 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   work.setDecided(key, operation.n);
   return { type: 'decided' };
 }
+
+/**
+ * Its sender follows an epoch that was given up. What it holds of that is offered here first, and keeps its place before what was
+ * sent after it (R24): the sender learns of the epoch in force, and numbers anew.
+ */
+const isParted = ({ epoch = 0n }: IntakeOperation, state: LogState): boolean =>
+  epoch !== 0n && epoch < state.epoch && !state.epochs.some((start) => start.epoch === epoch);
 
 /** Another cell decides: the sender addresses it anew, nothing is forwarded (R11). */
 function tellMoved(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome {

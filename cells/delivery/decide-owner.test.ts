@@ -9,7 +9,8 @@ import { sha256 } from '@weft/runtime/sha256.ts';
 import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
-import { groupPair } from './log-state.ts';
+import { groupPair, ownerOf } from './log-state.ts';
+import type { ApplyOperation } from './operations.ts';
 import { foldState } from './snapshot.ts';
 import { groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
 
@@ -81,6 +82,10 @@ class Fixture {
 
   /** What a pull from `owner` brings a cell, as the puller asks for it. */
   pull(owner: number, cell: number, at: number) {
+    return this.cell(cell).decide(this.page(owner, cell, at))[0];
+  }
+
+  page(owner: number, cell: number, at: number): ApplyOperation {
     const of = this.cell(owner);
     const { row, state } = { row: of.rows.get(this.log), state: of.states.get(this.log) };
     assert.ok(row && state);
@@ -89,7 +94,7 @@ class Fixture {
     const last = entries.find((e) => e.seq === at);
     assert.ok(folded && last);
     const snapshot = { state: folded, start: at, ts: last.ts, ord: last.ord, hash: hashOf(this.chain, last) ?? chainStart, floor: 0 };
-    return this.cell(cell).decide({
+    return {
       type: 'apply',
       src: owner,
       log: this.log,
@@ -98,7 +103,7 @@ class Fixture {
       epochs: state.epochs,
       ...((this.cell(cell).rows.get(this.log)?.head ?? 0) > at ? { cut: at } : {}),
       leaving: [ana, bo, cy],
-    })[0];
+    };
   }
 
   shown(cell: number): string[] {
@@ -244,6 +249,65 @@ test('a dead owner’s log is taken over; the owner that wakes is fenced and off
   f.decideIntake(1);
   assert.deepEqual(f.shown(1), f.shown(2));
   assert.ok(f.shown(2).at(-1)?.endsWith(`:${lost}`), 'it is there again, once');
+});
+
+/** Cell 2 took over from cell 1, which did not hear of it and went on; then cell 2 gave the log back to cell 1. */
+function givenBackUnheard(): Fixture {
+  const f = new Fixture();
+  f.takeOver(2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  f.say(1);
+  assert.equal(f.handOver(2, 1)?.type, 'accepted');
+  f.cell(1).takeovers.set(f.log, f.cell(2).takeovers.get(f.log) as never);
+  return f;
+}
+
+test('who is given a log back gives no seq in it before all that was given meanwhile is here', () => {
+  const f = givenBackUnheard();
+  const page = f.page(2, 1, 2);
+  assert.equal(f.cell(1).decide({ ...page, entries: page.entries.slice(0, 1) })[0]?.type, 'applied');
+  assert.equal(ownerOf(f.cell(1).states.get(f.log) as never), 2, 'it does not own yet');
+  const early = f.cell(1).decide(text({ log: f.log }, ana, 900n))[0];
+  assert.equal(early?.type, 'pending');
+  f.follow(2, 1);
+  assert.equal(ownerOf(f.cell(1).states.get(f.log) as never), 1);
+  assert.deepEqual(f.shown(1), f.shown(2));
+});
+
+test('what comes again behind the page that gave its place up, in one transaction, is no fork', () => {
+  const f = givenBackUnheard();
+  const page = f.page(2, 1, 2);
+  const { snapshot: _, epochs: __, cut: ___, leaving: ____, ...frame } = page;
+  const outcomes = f.cell(1).decide(page, frame);
+  assert.deepEqual(
+    outcomes.map(({ type }) => type),
+    ['applied', 'applied'],
+  );
+  assert.notEqual(f.cell(1).rows.get(f.log)?.status, 'frozen');
+});
+
+test('intake whose sender follows an epoch that was given up is answered Stale: what it offers comes first', () => {
+  const f = new Fixture();
+  f.takeOver(2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  // It did not hear of the takeover, and gives the log to the same cell: what follows goes there.
+  const lost = f.say(1);
+  f.handOver(1, 2);
+  const later = f.say(1);
+  const [row] = [...f.cell(1).intake.values()];
+  assert.ok(row?.dst === 2);
+  const sent = { ...intakeOf(row, 1, row.n), epoch: f.cell(1).rows.get(f.log)?.epoch as bigint };
+  assert.equal(f.cell(2).decide(sent)[0]?.type, 'stale');
+  assert.ok(f.notices(2).some(({ notice }) => notice?.$case === 'stale' && notice.value.owner === 2));
+  f.cell(1).takeovers.set(f.log, f.cell(2).takeovers.get(f.log) as never);
+  f.pull(2, 1, 2);
+  f.decideIntake(1);
+  const ids = f
+    .cell(2)
+    .logEntries(f.log)
+    .map((entry) => entry.clientEntryId);
+  assert.ok(ids.indexOf(lost) > 0 && ids.indexOf(lost) < ids.indexOf(later));
 });
 
 test('orphans come before what their authors sent after them', () => {

@@ -35,6 +35,7 @@ function open(answers: () => PublishResult): { clock: ManualClock; sent: () => n
     limits,
     freshId: () => BigInt(sent + 1),
     laneOf: () => 0,
+    epochOf: async () => 0n,
     own: { cell: 1, generation: 1 },
     takeOwn: () => assert.fail('nothing is our own to decide'),
     failed: (error) => assert.fail(String(error)),

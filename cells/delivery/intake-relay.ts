@@ -21,6 +21,8 @@ export interface IntakeRelayOptions {
   /** A new id for a frame. */
   readonly freshId: () => bigint;
   readonly laneOf: (row: IntakeRow) => number;
+  /** A log's epoch as this node knows it; 0 when it does not know the log. */
+  readonly epochOf: (log: bigint) => Promise<bigint>;
   /** This cell, and its generation. */
   readonly own: { readonly cell: number; readonly generation: number };
   /** Intake of logs this cell came to own: it is its own destination. */
@@ -114,17 +116,18 @@ export class IntakeRelay {
   }
 
   async #publish(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<boolean> {
-    const { link, freshId, laneOf } = this.#options;
+    const { link, freshId, laneOf, epochOf } = this.#options;
     const first = rows[0]?.row;
     if (!first) return true;
-    const bytes = IntakeFrame.encode({ intakes: rows.map(({ row, lowestOpen }) => intakeOf(row, lowestOpen)) }).finish();
+    const intakes = await Promise.all(rows.map(async ({ row, lowestOpen }) => intakeOf(row, lowestOpen, await epochOf(row.log))));
+    const bytes = IntakeFrame.encode({ intakes }).finish();
     const result = await link.publish({ dst: first.dst, class: 'i', lane: laneOf(first), id: freshId(), attempt: 1, bytes });
     return result === 'stored' || result === 'duplicate';
   }
 }
 
 /** A stream of a direct conversation is its pair, of any other log (log, 0): see streamKey. */
-function intakeOf(row: IntakeRow, lowestOpen: number): IntakeFrame['intakes'][number] {
+function intakeOf(row: IntakeRow, lowestOpen: number, epoch: bigint): IntakeFrame['intakes'][number] {
   const isPair = row.stream.b !== 0n;
   return {
     log: row.log,
@@ -137,6 +140,7 @@ function intakeOf(row: IntakeRow, lowestOpen: number): IntakeFrame['intakes'][nu
     kind: row.kind,
     body: row.body,
     peerHome: 0,
+    epoch,
   };
 }
 

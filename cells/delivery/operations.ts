@@ -31,6 +31,8 @@ export interface IntakeOperation {
   readonly stream: Stream;
   readonly n: number;
   readonly lowestOpen: number;
+  /** The log's epoch as the sender knows it; 0 or missing when it does not say. */
+  readonly epoch?: bigint;
   readonly author: bigint;
   readonly clientEntryId: bigint;
   readonly kind: number;

@@ -7,7 +7,7 @@ import type { Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/cl
 import { PullAnswer, type PullPage, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
-import { ownedUpTo } from './epochs.ts';
+import { clampedSeq, ownedUpTo } from './epochs.ts';
 import { type CellInterval, type LogState, ownerOf } from './log-state.ts';
 import type { LogRow, LogStore } from './ports.ts';
 import { encodeSnapshot, epochsToWire, foldState } from './snapshot.ts';
@@ -41,7 +41,11 @@ export class PullServer {
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
     // What a former owner gave is its to tell, and who came after it as well.
     // Who opens the log does so at its owner; the owner itself, if it has nothing yet, at the one before.
-    const isLearning = (request.epoch !== 0n || ownerOf(state) === src) && request.epoch < row.epoch && Number(request.from) <= owned;
+    // Who holds what was given up asks from beyond it: where that began, the list tells.
+    const has = Number(request.from) - 1;
+    const isParted = owned > 0 && clampedSeq(state.epochs, { epoch: request.epoch, seq: has }) < has;
+    const isLearning =
+      (request.epoch !== 0n || ownerOf(state) === src) && request.epoch < row.epoch && (Number(request.from) <= owned || isParted);
     if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
     const interval = state.cells.get(src);
@@ -54,7 +58,6 @@ export class PullServer {
       this.#options.refused(src, request.log);
       return refusal('not_allowed');
     }
-    const has = Number(request.from) - 1;
     if (has > row.head && request.epoch === row.epoch) this.#options.ahead?.(request.log, { epoch: row.epoch, head: has });
     return { result: { $case: 'page', value: await this.#page(request, { row, state, interval, owned }) } };
   }

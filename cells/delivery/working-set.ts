@@ -92,10 +92,18 @@ export class WorkingSet {
     return own ?? this.#stored(key);
   }
 
-  /** What this transaction gave up is not known any more. */
   #stored(key: AppendKey): Entry | undefined {
-    const stored = this.facts.known(key);
-    const cut = stored && this.#truncated.get(key.log);
+    return this.#unlessGivenUp(this.facts.known(key));
+  }
+
+  /** What was stored at this place before this transaction, by its header. */
+  storedAt(log: bigint, seq: number): Entry | undefined {
+    return this.#unlessGivenUp(this.facts.stored(log, seq));
+  }
+
+  /** What this transaction gave up is not known any more: another entry may stand at its place by now. */
+  #unlessGivenUp(stored: Entry | undefined): Entry | undefined {
+    const cut = stored && this.#truncated.get(stored.log);
     return cut && stored.seq > cut.base ? undefined : stored;
   }
 

@@ -10,7 +10,7 @@ import type { SideTables } from '../store/side-tables.ts';
 
 export interface MarkServiceOptions {
   readonly cell: number;
-  readonly tables: Pick<SideTables, 'mergeMarks' | 'waitMarks' | 'readWaitingMarks' | 'toldMarks'>;
+  readonly tables: Pick<SideTables, 'mergeMarks' | 'setMark' | 'readWaitingMarks' | 'toldMarks'>;
   readonly link: Link;
   readonly freshId: () => bigint;
   readonly homeOf: (user: bigint) => number;
@@ -36,11 +36,9 @@ export class MarkService {
 
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const [merged] = await this.#options.tables.mergeMarks([clampMark(mark, state.epochs)]);
-    if (!merged) return;
-    this.#options.moved(toMoved(merged));
-    const cells = cellsToTell(state, this.#options.cell, this.#options.limits.marksMembersMax);
-    if (cells.length > 0) await this.#options.tables.waitMarks(cells.map((dst) => ({ dst, mark: merged })));
+    const { tables, cell, limits, moved } = this.#options;
+    const merged = await tables.setMark(clampMark(mark, state.epochs), cellsToTell(state, cell, limits.marksMembersMax));
+    moved(merged.flatMap(toMoved));
   }
 
   /**

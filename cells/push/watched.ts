@@ -68,12 +68,14 @@ export function beginEpochs(watched: Watched, starts: readonly EpochStart[]): { 
   const newer = starts.filter((start) => start.epoch > watched.epoch);
   const newest = newer.at(-1);
   if (!newest) return { newer, dropped: [] };
-  const head = Math.min(watched.head, ...newer.map(({ base }) => base));
+  const parted = Math.min(...newer.map(({ base }) => base));
+  const head = Math.min(watched.head, parted);
   const dropped = head < watched.head ? watched.held.splice(0) : [];
   shiftHead(watched, newest.epoch, head);
   // Where the lists parted is told of the newest epoch as well; it begins where was told last.
   const begins = newer.filter(({ epoch }, i) => newer[i + 1]?.epoch !== epoch);
-  watched.begins = [...watched.begins, ...begins].slice(-beginsMax);
+  // An epoch that began where these parted from it was given up whole: entries of older ones stand in its place.
+  watched.begins = [...watched.begins.filter(({ base }) => base < parted), ...begins].slice(-beginsMax);
   return { newer, dropped };
 }
 

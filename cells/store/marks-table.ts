@@ -37,11 +37,16 @@ returning log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq`
 const readText = `
 select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq from marks where log_id = $1`;
 
-const wait = `
-insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
-select d, l, u, de, ds, se, ss
-from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as x (d, l, u, de, ds, se, ss)
-on conflict (dst, log_id, user_id) do update ${waitingForward}`;
+// Both or neither: a mark that is here and waits for nobody would never be told.
+const set = `
+with merged as (${merge}), waiting as (
+  insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
+  select d, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
+  from merged, unnest($7::smallint[]) as y (d)
+  on conflict (dst, log_id, user_id) do update ${waitingForward}
+  returning dst
+)
+select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq from merged`;
 
 const readWaiting = `
 select dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
@@ -79,13 +84,10 @@ export async function readMarks(query: Query, log: bigint): Promise<Mark[]> {
   return rows.map(toMark);
 }
 
-/** Notes marks to be told to other cells. Two that cross on their way here leave the further one. */
-export function waitMarks(query: Query, waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<unknown> {
-  return query({
-    name: 'marks-out-wait',
-    text: wait,
-    values: [int2Array(waiting.map((w) => w.dst)), ...markArrays(waiting.map((w) => w.mark))],
-  });
+/** Merges one mark and notes the cells it is to be told to. Two that cross on their way here leave the further one. */
+export async function setMark(query: Query, mark: Mark, dsts: readonly number[]): Promise<Mark[]> {
+  const { rows } = await query({ name: 'marks-set', text: set, values: [...markArrays([mark]), int2Array(dsts)] });
+  return rows.map(toMark);
 }
 
 export async function readWaitingMarks(query: Query, dst: number, limit: number): Promise<Mark[]> {

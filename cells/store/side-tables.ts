@@ -4,7 +4,7 @@ import type { Regained } from '../delivery/ownership.ts';
 import { parkFrame } from './cell-tables.ts';
 import type { Query } from './entries-table.ts';
 import { freezeForked, type HeadHash, readHeadHashes } from './logs-table.ts';
-import { type Mark, mergeMarks, readWaitingMarks, toldMarks, waitMarks } from './marks-table.ts';
+import { type Mark, mergeMarks, readWaitingMarks, setMark, toldMarks } from './marks-table.ts';
 import { countOutbox, dropOldestFrames } from './outbox-table.ts';
 import { readRegained, writeRegained } from './regained-table.ts';
 import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from './witnessed-heads-table.ts';
@@ -12,8 +12,8 @@ import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from '
 export interface SideTables {
   /** Merges by maximum; resolves to the marks as they are now. */
   mergeMarks(marks: readonly Mark[]): Promise<Mark[]>;
-  /** Notes marks to be told to other cells. */
-  waitMarks(waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<unknown>;
+  /** The same for one mark, which from then on waits for these cells. */
+  setMark(mark: Mark, dsts: readonly number[]): Promise<Mark[]>;
   readWaitingMarks(dst: number, limit: number): Promise<Mark[]>;
   /** A waiting mark goes when what was acknowledged equals it. */
   toldMarks(dst: number, marks: readonly Mark[]): Promise<unknown>;
@@ -37,7 +37,7 @@ export interface SideTables {
 
 export const sideTables = (query: Query): SideTables => ({
   mergeMarks: (marks) => mergeMarks(query, marks),
-  waitMarks: (waiting) => waitMarks(query, waiting),
+  setMark: (mark, dsts) => setMark(query, mark, dsts),
   readWaitingMarks: (dst, limit) => readWaitingMarks(query, dst, limit),
   toldMarks: (dst, marks) => toldMarks(query, dst, marks),
   countOutbox: () => countOutbox(query),

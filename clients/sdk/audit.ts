@@ -31,6 +31,8 @@ interface Doubt {
   readonly earlier?: SignedHead;
   /** A second version of an entry came. */
   readonly isSecond?: boolean;
+  /** How often it was looked into without an end. */
+  readonly tries?: number;
 }
 
 interface Audited {
@@ -230,11 +232,14 @@ export class Audit {
     else begin();
   }
 
-  async #inquire(audited: Audited, { from, to, earlier, isSecond }: Doubt): Promise<void> {
-    const { tell, view } = this.#options;
+  async #inquire(audited: Audited, doubt: Doubt): Promise<void> {
+    const { tell, view, clock } = this.#options;
+    const { from, to, earlier, isSecond, tries = 0 } = doubt;
     const { log } = audited;
     const signed = [earlier, audited.signed].filter((head) => head !== undefined);
     const found = await inquire(this.#options, { log, from, to, chain: audited.chain, signed });
+    if (found.isOpen === true && tries < limits.openInquiriesMax)
+      return void clock.timer(limits.openInquiryAgainMs, () => this.#suspect(audited, { ...doubt, tries: tries + 1 }));
     audited.chain.replace(found.links);
     for (const entry of found.entries) view(log)?.replace(entry);
     if (found.report !== undefined) tell(found.report);

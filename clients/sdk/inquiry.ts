@@ -1,16 +1,19 @@
 // Asks home cell, owner and witness about a range of a log, and has it judged.
 import type { Chain } from '@weft/proto/chain.ts';
-import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Page, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
 import { type Entry, entryFromWire } from './entry.ts';
 import type { HeadProofs } from './head-proofs.ts';
-import { type HeadAt, judge, type ProofReport } from './judge.ts';
+import { type HeadAt, isUnlisted, judge, type ProofReport } from './judge.ts';
 import { type Link, type LogChain, linksOf } from './log-chain.ts';
+import { type Begin, beginsOf } from './log-view.ts';
 import type { Requests } from './requests.ts';
 
 export interface Inquired {
   readonly report: ProofReport | undefined;
+  /** It rests on an epoch that the home cell's page does not list, and nobody signed in a later one: owners may be changing. */
+  readonly isOpen?: boolean;
   /** What stands there, where the home cell has it right. */
   readonly entries: readonly Entry[];
   readonly links: readonly Link[];
@@ -49,12 +52,18 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   }
   const home = linksOf(chain, entries);
   const words = [witness, ...suspicion.signed.map(headAt)].filter((each) => each !== undefined);
+  const epochs = epochsOf(read);
   const reports = [undefined, ...words].map((word) =>
-    judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner, witness: word ?? witness }),
+    judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner, witness: word ?? witness, epochs }),
   );
   const report = reports.find((each) => each?.kind === 'forked' && each.agreed === 'witness') ?? reports[0];
-  return { report, entries: report?.repaired === true ? entries : [], links: report?.repaired === true ? (home ?? []) : [] };
+  const isOpen = report?.repaired === false && words.some((word) => isUnlisted(word, epochs) && (owner?.epoch ?? 0n) <= word.epoch);
+  return { report, isOpen, entries: report?.repaired === true ? entries : [], links: report?.repaired === true ? (home ?? []) : [] };
 }
+
+/** A log whose only epoch is the one of its head has no list. */
+const epochsOf = (page: Page): Begin[] =>
+  page.epochs.length === 0 && page.head !== undefined ? [{ epoch: page.head.epoch, base: 0 }] : beginsOf(page);
 
 const headAt = (head: SignedHead): HeadAt => ({ epoch: head.epoch, seq: Number(head.seq), hash: head.hash });
 

@@ -50,3 +50,20 @@ test('two heads of one place in one epoch are a fork', () => {
   const other = { ...headAt(9, after), hash: Uint8Array.of(9) };
   assert.equal(judge(evidence({ owner: headAt(9, after), witness: other }))?.kind, 'forked');
 });
+
+test('an epoch that was given up whole names no place any more, whichever epoch stands there', () => {
+  const [second, third] = [3n, 4n];
+  const home = page.map(({ seq }) => link(seq, seq <= 7 ? before : third));
+  const epochs = [
+    { epoch: before, base: 0 },
+    { epoch: third, base: 7 },
+  ];
+  const given = {
+    ...evidence({ owner: headAt(9, third), witness: headAt(7, second) }),
+    ours: (seq: number) => home[seq - 1],
+    home,
+    epochs,
+  };
+  assert.equal(judge(given), undefined);
+  assert.equal(judge({ ...given, owner: undefined })?.kind, 'rewritten', 'nobody signed in a later epoch');
+});

@@ -3,6 +3,7 @@
 import { sameHash } from '@weft/proto/chain.ts';
 
 import type { Link } from './log-chain.ts';
+import type { Begin } from './log-view.ts';
 
 /**
  * `missing`: entries were left out. `doubled`: one came, or stands, twice. `rewritten`: an entry is not what its author's
@@ -44,6 +45,8 @@ export interface Evidence {
   /** Signatures were checked. */
   readonly owner: HeadAt | undefined;
   readonly witness: HeadAt | undefined;
+  /** Every epoch of the log, as the page tells: the one that gave a seq is the last that begins below it. */
+  readonly epochs?: readonly Begin[];
 }
 
 /** Undefined when all agree after all. */
@@ -82,13 +85,22 @@ export function judge(evidence: Evidence): ProofReport | undefined {
 
 /**
  * Without the head of an epoch that is over: what it names above the base of the next one was given up, and the page shows
- * another entry there by right. That a later epoch is in force is believed only from a head signed in it.
+ * another entry there by right, of a later epoch or, where that took in what an older one had given instead, of an older.
+ * That a later epoch is in force is believed only from a head signed in it.
  */
-function inForce({ owner, witness, home }: Evidence): Pick<Evidence, 'owner' | 'witness'> {
+function inForce({ owner, witness, home, epochs = [] }: Evidence): Pick<Evidence, 'owner' | 'witness'> {
   const isOver = (head: HeadAt | undefined, by: HeadAt | undefined): boolean =>
-    head !== undefined && by !== undefined && by.epoch > head.epoch && (linkAt(home, head.seq)?.epoch ?? 0n) > head.epoch;
+    head !== undefined &&
+    by !== undefined &&
+    by.epoch > head.epoch &&
+    ((linkAt(home, head.seq)?.epoch ?? 0n) > head.epoch || isUnlisted(head, epochs));
   return { owner: isOver(owner, witness) ? undefined : owner, witness: isOver(witness, owner) ? undefined : witness };
 }
+
+/** Of an epoch that did not give this place as far as the page tells: given up since, or the home cell has not heard of it yet. */
+export const isUnlisted = (head: HeadAt, epochs: readonly Begin[]): boolean =>
+  epochs.length > 0 &&
+  !epochs.some(({ epoch, base }, i) => epoch === head.epoch && base <= head.seq && head.seq <= (epochs[i + 1]?.base ?? head.seq));
 
 const linkAt = (page: readonly Link[] | undefined, seq: number): Link | undefined => page?.[seq - (page[0]?.seq ?? 0)];
 

@@ -67,6 +67,9 @@ export const clientLimits = {
   /** Logs looked into at once, and again not before this. */
   inquiriesMax: 4,
   inquireAgainMs: 1_000,
+  /** While owners change nobody may be there to say which of two histories is in force: asked again, for half a minute. */
+  openInquiriesMax: 6,
+  openInquiryAgainMs: 5_000,
   /** Keys of cells are read again at most this often for a kid that is not known. */
   keysAgainMs: 5_000,
   /** What was shown and nobody has signed for this long is asked about at the next heartbeat. */

@@ -57,7 +57,6 @@ export class LogChain {
   /** Entries from here on were wrong, or given up: these stand there. */
   replace(links: readonly Link[]): void {
     for (const link of links) {
-      this.#forget(link.seq);
       this.#keep(link);
       this.#keys.set(link.key, link.seq);
     }
@@ -68,7 +67,9 @@ export class LogChain {
     for (const seq of [...this.#links.keys()]) if (seq > base) this.#forget(seq);
   }
 
+  /** What stood at this place stands there no more. */
   #keep(link: Link): void {
+    this.#forget(link.seq);
     this.#links.set(link.seq, link);
     if (this.#links.size > limits.linksMax) this.#forget(this.#links.keys().next().value as number);
   }

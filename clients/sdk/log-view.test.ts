@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import fc from 'fast-check';
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -240,4 +240,31 @@ describe('the view of a log', () => {
     reader.take(entryAt(9));
     assert.equal(reader.view.head, 9);
   });
+});
+
+test('an epoch that was given up whole hides nothing of what an older one gave in its place', () => {
+  const reader = new Reader();
+  reader.view.anchor(0, 1n);
+  for (const seq of [1, 2]) reader.take(entryAt(seq, 1n));
+  reader.truncate(3n, 2);
+  for (const seq of [3, 4]) reader.take(entryAt(seq, 3n));
+  // A later owner took in what the first one had given meanwhile.
+  reader.truncate(5n, 2);
+  reader.truncate(5n, 4);
+  for (const [seq, epoch] of [
+    [3, 1n],
+    [4, 1n],
+    [5, 5n],
+  ] as const)
+    reader.take(entryAt(seq, epoch));
+  assert.deepEqual(
+    reader.shown.map(({ seq, epoch }) => [seq, epoch]),
+    [
+      [1, 1n],
+      [2, 1n],
+      [3, 1n],
+      [4, 1n],
+      [5, 5n],
+    ],
+  );
 });

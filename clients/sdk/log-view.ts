@@ -188,7 +188,7 @@ export class LogView {
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
     if (epoch < this.epoch || this.left || !this.anchored) return false;
-    this.#forget(epoch);
+    this.#forget(epoch, base);
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     const cut = this.head > base;
@@ -238,10 +238,10 @@ export class LogView {
     return entry.epoch < this.#entryEpoch || this.#begins.some(({ epoch, base }) => entry.epoch < epoch && entry.seq > base);
   }
 
-  /** An epoch begins at one place: what was told of it last counts. */
-  #forget(epoch: bigint): void {
-    const at = this.#begins.findIndex((begin) => begin.epoch === epoch);
-    if (at >= 0) this.#begins.splice(at, 1);
+  /** An epoch begins at one place: what was told of it last counts. Those that began at or above a newer one's base gave nothing. */
+  #forget(epoch: bigint, base: number): void {
+    const kept = this.#begins.filter((begin) => begin.epoch !== epoch && begin.base < base);
+    this.#begins.splice(0, this.#begins.length, ...kept);
   }
 
   #jump(head: KnownHead): void {

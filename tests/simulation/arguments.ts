@@ -1,7 +1,7 @@
 // What `npm run simulate` is asked for. Throws with a plain sentence on anything else.
 
 export interface SimulateArguments {
-  readonly what: 'seed' | 'seeds' | 'bench' | 'mutations';
+  readonly what: 'seed' | 'seeds' | 'bench' | 'mutations' | 'help';
   readonly from: number;
   readonly to: number;
   readonly jobs: number;
@@ -19,7 +19,8 @@ export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME]
   --seeds 1..100000    one run after another; stops at the first violation and shrinks its faults
   --jobs 2             so many processes
   --bench              the large fabric: messages a CPU second
-  --mutations          switches each guard off and writes docs/mutations.md`;
+  --mutations          switches each guard off and writes docs/mutations.md
+  --help               this`;
 
 const seedMax = 100_000_000;
 const jobsMax = 64;
@@ -27,6 +28,7 @@ const jobsMax = 64;
 export function readArguments(args: readonly string[]): SimulateArguments {
   const rest = [...args];
   let found: SimulateArguments = { what: 'seed', from: 42, to: 42, jobs: 1, replays: false, mutation: undefined };
+  if (args.includes('--help') || args.includes('-h')) return { ...found, what: 'help' };
   let whats = 0;
   for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
     if (flag === '--seed') {

@@ -3,6 +3,7 @@
 import { type Entry, isContent, isOwnership, kinds } from '@weft/cells/delivery/entry.ts';
 import { ownedUpTo } from '@weft/cells/delivery/epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
+import { Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
 import type { MemoryCell, StoredLog } from './memory-cell.ts';
@@ -107,6 +108,22 @@ function wrongInLog({ owner }: Shared): string[] {
   return found;
 }
 
+/**
+ * Refusals that only the author's self log tells: of what was accepted, given up by a newer epoch, and offered again by an author
+ * who may not write any more. The SDK does not go back on an acceptance; what it showed it has taken back.
+ */
+function refusedAtHome(cells: readonly MemoryCell[], devices: readonly DeviceRecord[]): HistoryEvent[] {
+  const deviceOf = new Map(devices.map(({ user, device }) => [user, device]));
+  return cells.flatMap((cell) =>
+    [...cell.logs.values()]
+      .flatMap(({ entries }) => [...entries.values()].filter(({ kind }) => kind === kinds.appendRefused))
+      .map(({ log, body }) => {
+        const { clientEntryId, code } = Refused.decode(body);
+        return { at: 0, device: deviceOf.get(log) ?? '', what: 'refused' as const, clientEntryId, code };
+      }),
+  );
+}
+
 const membersOf = (state: LogState): string => [...state.members.keys()].map(String).sort().join(' ');
 
 function wrongInCopies({ owner, copies }: Shared): string[] {
@@ -168,7 +185,8 @@ export interface Run {
 
 /** Everything that is wrong, as lines. */
 export function judge({ cells, devices, events }: Run): string[] {
-  const { violations } = checkHistory({ devices, events, dumps: dumpsOf(cells), repairMsMax: 2_000 });
+  const told = [...events, ...refusedAtHome(cells, devices)];
+  const { violations } = checkHistory({ devices, events: told, dumps: dumpsOf(cells), repairMsMax: 2_000 });
   const shared = sharedLogs(cells);
   return [
     ...(violations.length > 0 ? [describeViolations(violations)] : []),

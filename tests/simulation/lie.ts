@@ -43,7 +43,7 @@ function lieAboutIntake(world: Breakable, of: { log: Shared; liar: number; owner
   if (!honest) return;
   const [author, { home }] = honest;
   const stream = state.kind === 'direct' ? { log: 0n, low: state.low, high: state.high } : { log: row.log, low: 0n, high: 0n };
-  const forged = { ...stream, n: 1_000n, lowestOpen: 1_000n, author, clientEntryId: 1_000_000n, kind: kinds.text, peerHome: 0 };
+  const forged = { ...stream, n: 1_000n, lowestOpen: 1_000n, author, clientEntryId: 1_000_000n, kind: kinds.text, peerHome: 0, epoch: 0n };
   say(of.owner, 'i', IntakeFrame.encode({ intakes: [{ ...forged, body: Buffer.from('lie') }] }).finish());
   const waiting = [...(world.cells[home - 1]?.intake.values() ?? [])].find((each) => each.dst !== of.liar);
   if (waiting) say(home, 'v', refusalOf(waiting));

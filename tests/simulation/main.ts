@@ -129,6 +129,10 @@ async function benchOnce(): Promise<boolean> {
 
 async function main(): Promise<boolean> {
   const args = readArguments(process.argv.slice(2));
+  if (args.what === 'help') {
+    console.log(usage);
+    return true;
+  }
   if (args.what === 'seed') return args.mutation === undefined ? runSeed(args) : runMutated(args);
   if (args.what === 'seeds') return runMany(args);
   return args.what === 'bench' ? runBench() : writeMutations((line) => console.log(line));

@@ -32,19 +32,23 @@ export class MemoryTables implements SideTables {
 
   async mergeMarks(marks: readonly Mark[]): Promise<Mark[]> {
     await this.#reach();
-    return marks.map((mark) => {
-      const merged = further(this.#cell.marks.get(`${mark.log}:${mark.user}`), mark);
-      this.#cell.marks.set(`${mark.log}:${mark.user}`, merged);
-      return merged;
-    });
+    return marks.map((mark) => this.#merge(mark));
   }
 
-  async waitMarks(waiting: readonly { readonly dst: number; readonly mark: Mark }[]): Promise<void> {
+  async setMark(mark: Mark, dsts: readonly number[]): Promise<Mark[]> {
     await this.#reach();
-    for (const { dst, mark } of waiting) {
+    const merged = this.#merge(mark);
+    for (const dst of dsts) {
       const key = `${dst}:${mark.log}:${mark.user}`;
-      this.#cell.marksOut.set(key, { dst, mark: further(this.#cell.marksOut.get(key)?.mark, mark) });
+      this.#cell.marksOut.set(key, { dst, mark: further(this.#cell.marksOut.get(key)?.mark, merged) });
     }
+    return [merged];
+  }
+
+  #merge(mark: Mark): Mark {
+    const merged = further(this.#cell.marks.get(`${mark.log}:${mark.user}`), mark);
+    this.#cell.marks.set(`${mark.log}:${mark.user}`, merged);
+    return merged;
   }
 
   async readWaitingMarks(dst: number, limit: number): Promise<Mark[]> {

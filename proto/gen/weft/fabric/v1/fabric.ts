@@ -58,6 +58,8 @@ export interface Intake {
   body: Uint8Array;
   /** Home cell number of the other member, when the author opens a direct conversation. */
   peerHome: number;
+  /** The log's epoch as the source knows it; 0 when it does not know the log. */
+  epoch: bigint;
 }
 
 /** Class v: small notices that carry their payload. Never dropped at their source. */
@@ -529,6 +531,7 @@ function createBaseIntake(): Intake {
     kind: 0,
     body: new Uint8Array(0),
     peerHome: 0,
+    epoch: 0n,
   };
 }
 
@@ -584,6 +587,12 @@ export const Intake: MessageFns<Intake> = {
     }
     if (message.peerHome !== 0) {
       writer.uint32(80).uint32(message.peerHome);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type fixed64 too large");
+      }
+      writer.uint32(89).fixed64(message.epoch);
     }
     return writer;
   },
@@ -681,6 +690,14 @@ export const Intake: MessageFns<Intake> = {
             message.peerHome = reader.uint32();
             continue;
           }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.epoch = reader.fixed64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -717,6 +734,7 @@ export const Intake: MessageFns<Intake> = {
         : isSet(object.peer_home)
         ? globalThis.Number(object.peer_home)
         : 0,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
     };
   },
 
@@ -752,6 +770,9 @@ export const Intake: MessageFns<Intake> = {
     if (message.peerHome !== 0) {
       obj.peerHome = Math.round(message.peerHome);
     }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
     return obj;
   },
 
@@ -774,6 +795,7 @@ export const Intake: MessageFns<Intake> = {
     message.kind = object.kind ?? 0;
     message.body = object.body ?? new Uint8Array(0);
     message.peerHome = object.peerHome ?? 0;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
     return message;
   },
 };

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import pg from 'pg';
 import { tapRows } from './binary-rows.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { ConnectGate } from './connect-gate.ts';
 import { runtimeLimits as limits } from './limits.ts';
 import type { Log } from './log.ts';
 import { systemRandom } from './random.ts';
@@ -22,6 +23,7 @@ export interface SessionOptions {
 export function openPool(url: string, max: number, options: SessionOptions = {}): pg.Pool {
   const pool = new pg.Pool({
     ...session(url, options.name ?? 'weft'),
+    Client: GatedClient as unknown as new () => pg.ClientBase,
     max,
     idleTimeoutMillis: limits.poolIdleMsMax,
     query_timeout: limits.poolAnswerMsMax,
@@ -64,7 +66,7 @@ export async function openPipelined(url: string, options: SessionOptions = {}): 
   });
   // Without a listener an ended session ends the process; whoever has a query under way gets the error there.
   client.on('error', (error) => options.log?.warn({ err: error }, 'a write session ended'));
-  await client.connect();
+  await writeGate.through(() => client.connect());
   if (options.tapped) tapRows(client);
   return client;
 }
@@ -153,6 +155,28 @@ async function rollback(client: pg.PoolClient, error: unknown): Promise<Error | 
     return undefined;
   } catch (failed) {
     return failed as Error;
+  }
+}
+
+/** The write path waits for no connection of the pools. */
+const writeGate = new ConnectGate(limits.connectsAtOnceMax);
+const poolGate = new ConnectGate(limits.connectsAtOnceMax);
+
+/** Of a pool, which gives it up after its time: when half of that has passed before its turn, it is not begun. */
+class GatedClient extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: ((error: Error) => void) | ((error: null, client: pg.Client) => void)): void;
+  override connect(callback?: (...outcome: never[]) => void): Promise<pg.Client> | undefined {
+    const sinceMs = performance.now();
+    const connected = poolGate.through(async () => {
+      if (performance.now() - sinceMs > limits.connectMsMax / 2) throw new Error('timeout expired before the connection had its turn');
+      await super.connect();
+      return this as pg.Client;
+    });
+    if (callback === undefined) return connected;
+    const tell = callback as (error: unknown, client?: pg.Client) => void;
+    connected.then((client) => tell(null, client), tell);
+    return undefined;
   }
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import { Lane, type LaneLimits } from './lane.ts';
 import { pairOf } from './log-state.ts';
-import type { AppendOperation, Outcome } from './operations.ts';
+import type { AppendOperation, Operation, Outcome } from './operations.ts';
 import { type Facts, type LogStore, MaybeCommitted, RunAgain, type WriteKeys, type Writes } from './ports.ts';
 import { StagedCell, text, userOf } from './staged-cell.ts';
 
@@ -99,6 +99,20 @@ function open(
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
 const codes = (outcomes: readonly Outcome[]): string[] => outcomes.map((o) => (o.type === 'fault' ? o.code : o.type));
+/** So many entries of another cell's log. */
+const run = (count: number): Operation =>
+  ({
+    type: 'apply',
+    src: 2,
+    log: 6n,
+    entries: Array.from({ length: count }, (_, n) => ({
+      seq: n + 1,
+      author: ana,
+      clientEntryId: BigInt(n + 1),
+      kind: 1,
+      body: new Uint8Array(10),
+    })),
+  }) as unknown as Operation;
 const never = (): undefined => undefined;
 
 test('what arrives in one turn of the event loop is one transaction', async () => {
@@ -188,6 +202,70 @@ test('a batch is cut at its entries', async () => {
     attempts.map((ids) => ids.length),
     [2, 1],
   );
+});
+
+test('what people of this cell say goes before a backlog of another cell, which keeps a quarter of the room', async () => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const batches: string[][] = [];
+  const store = {
+    findPairs: async () => new Map(),
+    write: async () => {
+      await held;
+      return { writes: {}, outcomes: [] };
+    },
+  } as unknown as LogStore;
+  const name = (operation: Operation): string => (operation.type === 'append' ? `own ${operation.clientEntryId}` : 'far');
+  const lane = new Lane({
+    lane: 0,
+    store,
+    clock: new ImpatientClock(0),
+    freshLog: () => 1n,
+    context: () => new StagedCell(1, [ana]).context(),
+    limits: { ...limits, batchEntriesMax: 8, queueMax: 1_000 },
+    committed: ({ submissions }) => batches.push(submissions.map(({ operation }) => name(operation))),
+    failed: (error) => assert.fail(String(error)),
+    unsure: () => undefined,
+  });
+  const submit = (operation: Operation): boolean => lane.submit({ operation, settle: () => undefined });
+  for (let n = 0; n < 40; n++) submit(run(1));
+  await idle();
+  for (let n = 1; n <= 20; n++) submit(text({ log: 5n }, ana, BigInt(n)));
+  // A whole batch of its own, behind the others.
+  submit(run(8));
+  release();
+  await lane.drain();
+  const ownIn = batches.map((batch) => batch.filter((one) => one !== 'far').length);
+  assert.deepEqual(ownIn.slice(0, 5), [0, 6, 6, 6, 2]);
+  assert.deepEqual(
+    batches.flat().filter((one) => one !== 'far'),
+    Array.from({ length: 20 }, (_, n) => `own ${n + 1}`),
+  );
+  assert.equal(batches.flat().length, 61, 'everything was committed');
+});
+
+test('a run too large for the room that is kept goes first in the next batch', async () => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const kinds: string[] = [];
+  const store = { findPairs: async () => new Map(), write: () => held.then(() => ({ writes: {}, outcomes: [] })) } as unknown as LogStore;
+  const lane = new Lane({
+    lane: 0,
+    store,
+    clock: new ImpatientClock(0),
+    freshLog: () => 1n,
+    context: () => new StagedCell(1, [ana]).context(),
+    limits: { ...limits, batchEntriesMax: 8, queueMax: 1_000 },
+    committed: ({ submissions }) => kinds.push([...new Set(submissions.map(({ operation }) => operation.type))].join('+')),
+    failed: (error) => assert.fail(String(error)),
+    unsure: () => undefined,
+  });
+  const submit = (operation: Operation): boolean => lane.submit({ operation, settle: () => undefined });
+  submit(text({ log: 5n }, ana, 1_000n));
+  await idle();
+  for (let n = 1; n <= 40; n++) submit(text({ log: 5n }, ana, BigInt(n)));
+  submit(run(8));
+  release();
+  await lane.drain();
+  assert.deepEqual(kinds.slice(0, 4), ['append', 'append', 'apply', 'append']);
 });
 
 test('what waits in two lanes shares a transaction, and neither runs another meanwhile', async () => {

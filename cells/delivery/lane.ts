@@ -1,6 +1,6 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
-// 1. Whatever waits is taken, up to 256 entries and 256 KiB. An idle lane takes one append at once; a lane that has just
+// 1. Whatever waits is taken, up to 256 entries and 256 KiB, what people of this cell said first. An idle lane takes one append at once; a lane that has just
 //    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many. What
 //    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones. Such
 //    a transaction waits for nobody's lock for long and is tried once; then each lane goes its own way, so that what holds
@@ -79,6 +79,8 @@ export class Lane {
   /** Another lane's transaction has what waited here; until it is over nothing else of this lane runs, so that order holds. */
   #lent: Promise<void> | undefined;
   #stopped = false;
+  /** The last batch had no room for anything of another cell. */
+  #farWaits = false;
   #lastMs = Number.NEGATIVE_INFINITY;
   /** Transactions and operations so far. */
   readonly counts = { batches: 0, operations: 0, again: 0 };
@@ -198,26 +200,24 @@ export class Lane {
     return true;
   }
 
+  /**
+   * The next batch. What people of this cell wait for goes before what other cells sent, of which a backlog may have come; a
+   * quarter of the room stays for the others, and what found no room is first next time. Each kind keeps its order.
+   */
   #take(): Submission[] {
     const { batchEntriesMax, batchBytesMax } = this.#options.limits;
-    const batch: Submission[] = [];
-    let entries = 0;
-    let bytes = 0;
-    let taken = 0;
-    for (const submission of this.#queue) {
-      const size = bytesOf(submission.operation);
-      const weight = weightOf(submission.operation);
-      if (batch.length > 0 && (entries + weight > batchEntriesMax || bytes + size > batchBytesMax)) break;
-      taken += 1;
-      this.#queueEntries -= weight;
-      this.#queueBytes -= size;
-      if (!mayStillRun(submission)) continue;
-      entries += weight;
-      bytes += size;
-      batch.push(submission);
-    }
-    this.#queue = this.#queue.slice(taken);
-    return batch;
+    const [own, far] = [this.#queue.filter(isOwn), this.#queue.filter((submission) => !isOwn(submission))];
+    const share = own.length > 0 && far.length > 0 ? 1 - farShare : 1;
+    const batch = new Batch();
+    if (this.#farWaits) batch.fill(far, { entries: batchEntriesMax * farShare, bytes: batchBytesMax * farShare });
+    batch.fill(own, { entries: batchEntriesMax * share, bytes: batchBytesMax * share });
+    const farBefore = far.length;
+    for (const kind of [far, own]) batch.fill(kind, { entries: batchEntriesMax, bytes: batchBytesMax });
+    this.#farWaits = far.length > 0 && far.length === farBefore && !this.#farWaits;
+    this.#queue = [...own, ...far];
+    this.#queueEntries -= batch.gone.entries;
+    this.#queueBytes -= batch.gone.bytes;
+    return batch.submissions;
   }
 
   /** Commits the batch, halved as often as an error demands. */
@@ -289,6 +289,39 @@ export class Lane {
     });
   }
 }
+
+/** What a transaction takes. */
+class Batch {
+  readonly submissions: Submission[] = [];
+  /** Of all that left the queue, those that may not run any more included. */
+  readonly gone = { entries: 0, bytes: 0 };
+  #entries = 0;
+  #bytes = 0;
+
+  /** Takes from the front of this list while it fits; the first of all always does. */
+  fill(list: Submission[], room: { readonly entries: number; readonly bytes: number }): void {
+    let taken = 0;
+    for (const submission of list) {
+      const size = bytesOf(submission.operation);
+      const weight = weightOf(submission.operation);
+      const fits = this.#entries + weight <= room.entries && this.#bytes + size <= room.bytes;
+      if (this.submissions.length > 0 && !fits) break;
+      taken += 1;
+      this.gone.entries += weight;
+      this.gone.bytes += size;
+      if (!mayStillRun(submission)) continue;
+      this.#entries += weight;
+      this.#bytes += size;
+      this.submissions.push(submission);
+    }
+    list.splice(0, taken);
+  }
+}
+
+/** Of a batch, what is kept for other cells while people of this one wait. */
+const farShare = 1 / 4;
+const fromAfar: ReadonlySet<Operation['type']> = new Set(['apply', 'intake', 'refused']);
+const isOwn = ({ operation }: Submission): boolean => !fromAfar.has(operation.type);
 
 /** Two nodes that keep meeting each other's keys need a few; more is no coincidence. */
 const keyTakenMax = 5;

@@ -44,6 +44,25 @@ test('what the machine takes from both is nobody’s fault', () => {
   assert.ok(busy.faultMs > busy.undisturbedMs + 100, 'as measured it looks like one');
 });
 
+test('a cell with more to do than the control cell may be slowed by the same factor', () => {
+  const [random, other] = [seededRandom(5), seededRandom(6)];
+  const own = (): number => 10 + random.int(20);
+  const beside = (): number => 10 + other.int(20);
+  const times3 = (sentMs: number): number => (isUnder(sentMs) ? 3 : 1);
+  const burnt = latencyOf(
+    answers((sentMs) => 4 * own() * times3(sentMs)),
+    answers((sentMs) => beside() * times3(sentMs)),
+    times,
+  );
+  assert.ok(!isLate(burnt), describeLatency(burnt));
+  const alone = latencyOf(
+    answers((sentMs) => 4 * own() * times3(sentMs)),
+    answers(beside),
+    times,
+  );
+  assert.ok(isLate(alone), describeLatency(alone));
+});
+
 test('nothing is found by chance in five hundred undisturbed runs', () => {
   const found = Array.from({ length: 500 }, (_, seed) => latencyOf(answers(usual(2 * seed)), answers(usual(2 * seed + 1)), times)).filter(
     isLate,

@@ -2,7 +2,8 @@
 //
 // The machine is small and shared: whatever else runs on it, and the healing itself, takes time from every process. So
 // latency is compared twice. Each answer is freed of what the control cell, asked at the same moment, waited beyond its
-// usual time; and what is left while the fault lasts is compared with what is left before it and after the recovery.
+// usual time; and what is left while the fault lasts is compared with what is left before it and after the recovery. An
+// answer is late only if it also took longer than the factor by which the control cell was slowed explains.
 // "p99 is within the limit" is "at most 1 % of the answers are later than it": of a few hundred answers more than 1 %
 // may be later by chance, so it is a violation only where chance is out of the question.
 import { limits } from './limits.ts';
@@ -53,7 +54,9 @@ export function latencyOf(own: readonly Answer[], control: readonly Answer[], ti
   const freedUndisturbedMs = p99(quiet.map(free));
   const freedFaultMs = p99(during.map(free));
   const allowedMs = Math.max(freedUndisturbedMs * limits.latencyFactorMax, freedUndisturbedMs + limits.latencyMoreMsMax);
-  const late = during.filter((answer) => free(answer) > allowedMs).length;
+  // Whoever does more than the control cell is slowed by more milliseconds, and hardly by a larger factor.
+  const slowedMs = measured.undisturbedMs * limits.latencyFactorMax * slowedBy(control, times);
+  const late = during.filter((answer) => free(answer) > allowedMs && waitOf(answer) > slowedMs).length;
   const errors = during.filter((answer) => free(answer) > limits.errorAfterMs).length;
   const freed = { freedUndisturbedMs, freedFaultMs, allowedMs, late, lateMax: lateByChance(during.length), errors };
   return { ...measured, ...freed, unjudged: reasonAgainst(measured.asked, quiet.length, control, times) };
@@ -64,6 +67,13 @@ function freeing(control: readonly Answer[], times: Times): (answer: Answer) => 
   const usualMs = quantile(control.filter((answer) => isUndisturbed(answer, times)).map(waitOf), 0.5);
   const takenMs = new Map(control.map((answer) => [answer.sentMs, Math.max(0, waitOf(answer) - usualMs)]));
   return (answer) => Math.max(0, waitOf(answer) - (takenMs.get(answer.sentMs) ?? 0));
+}
+
+/** The factor by which the control cell's p99 was higher under the fault; 1 at least. */
+function slowedBy(control: readonly Answer[], times: Times): number {
+  const quietMs = p99(control.filter((answer) => isUndisturbed(answer, times)).map(waitOf));
+  const duringMs = p99(control.filter((answer) => isUnderFault(answer, times)).map(waitOf));
+  return Math.max(1, duringMs / quietMs || 1);
 }
 
 function reasonAgainst(asked: number, quiet: number, control: readonly Answer[], times: Times): string {

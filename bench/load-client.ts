@@ -1,9 +1,10 @@
 // One authenticated connection of the load generator: hello, requests by id, appends from templates with the resend rule.
 
 import type { Buffer } from 'node:buffer';
-import { ClientFrame, type Fault, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { ClientFrame, type Fault, type ReadHistory, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { idEpochMs } from '@weft/proto/ids.ts';
 import { benchLimits } from './limits.ts';
+import { type PageSeqs, readPageSeqs } from './page-seqs.ts';
 import { RawSocket } from './raw-socket.ts';
 import { type AppendTemplate, type EntryView, type Halves, HotReader, type HotSink, halves, idFirst } from './wire.ts';
 
@@ -31,6 +32,9 @@ export interface LoadEvents extends HotSink {
   failed?(fault: Fault): void;
   closed?(code: number, reason: string): void;
 }
+
+/** Stands for an answer that was read in place. */
+const nothing: ServerEvent = { $case: 'done', value: {} };
 
 /** Unanswered appends of one socket that are remembered for a resend; a power of two above every window used here. */
 const appendsRemembered = 64;
@@ -66,6 +70,8 @@ export class LoadClient {
   readonly #socket: RawSocket;
   readonly #events: LoadEvents;
   readonly #waiting: Map<number, (event: ServerEvent) => void>;
+  /** Requests for pages of which only the seqs are wanted. */
+  readonly #pages = new Map<number, (page: PageSeqs) => void>();
   #asked = 1;
   #appended = 0;
   readonly #sent: { template: AppendTemplate; lo: number; hi: number }[] = [];
@@ -94,7 +100,7 @@ export class LoadClient {
     let lost = (_reason: string): void => {};
     const socket = await RawSocket.open(user.url, {
       message: (bytes: Buffer, start: number, end: number) => {
-        if (welcomed && reader.read(bytes, start, end)) return;
+        if (welcomed && (reader.read(bytes, start, end) || client?.tookPage(bytes, start, end))) return;
         const { re, event } = ServerFrame.decode(bytes.subarray(start, end));
         if (event === undefined) return;
         if (event.$case === 'welcome') welcomed = true;
@@ -126,10 +132,48 @@ export class LoadClient {
   }
 
   /** Asks and waits for the answer. A fault that says `later` is repeated; every other answer than `wanted` throws. */
-  async ask<C extends ServerEvent['$case']>(request: Request, wanted: C): Promise<ServerEventOf<C>> {
-    for (let attempt = 0; attempt < benchLimits.restAttemptsMax; attempt++) {
+  ask<C extends ServerEvent['$case']>(request: Request, wanted: C): Promise<ServerEventOf<C>> {
+    return this.#repeated(request, async () => {
       const answer = await this.#answer(request);
-      if (answer.$case === wanted) return answer.value as ServerEventOf<C>;
+      if (answer.$case === wanted) return { value: answer.value as ServerEventOf<C> };
+      return answer;
+    });
+  }
+
+  /** The same for a page of which only the seqs are wanted. */
+  readSeqs(value: ReadHistory): Promise<PageSeqs> {
+    const request = { $case: 'readHistory', value } as const;
+    return this.#repeated(request, async () => {
+      const id = this.#asked + 1;
+      const page = new Promise<{ value: PageSeqs }>((resolve) => {
+        this.#pages.set(id, (seqs) => {
+          this.#waiting.get(id)?.(nothing);
+          this.#waiting.delete(id);
+          resolve({ value: seqs });
+        });
+      });
+      const answer = await this.#answer(request);
+      if (answer === nothing) return page;
+      this.#pages.delete(id);
+      return answer;
+    });
+  }
+
+  /** @internal True for a page that was asked for by `readSeqs`. */
+  tookPage(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#pages.size === 0) return false;
+    const read = readPageSeqs(bytes, start, end);
+    const take = read && this.#pages.get(read.re);
+    if (take === undefined) return false;
+    this.#pages.delete(read?.re ?? 0);
+    take(read?.page as PageSeqs);
+    return true;
+  }
+
+  async #repeated<T>(request: Request, ask: () => Promise<{ readonly value: T; readonly $case?: undefined } | ServerEvent>): Promise<T> {
+    for (let attempt = 0; attempt < benchLimits.restAttemptsMax; attempt++) {
+      const answer = await ask();
+      if (answer.$case === undefined) return answer.value;
       if (answer.$case !== 'fault') throw new Error(`asked ${request.$case}, got ${answer.$case}`);
       this.#count(answer.value.code);
       if (answer.value.retry !== 'RETRY_LATER') throw new Error(`${request.$case}: ${answer.value.code}: ${answer.value.text}`);

@@ -72,24 +72,19 @@ class Reader {
 
   /** Walks again and again until told to stop. */
   async walk(running: () => boolean, measured: (ms: number) => void): Promise<void> {
-    let before = 0n;
+    let before = 0;
     while (running()) {
       const start = performance.now();
-      const page = await this.#client.ask(
-        { $case: 'readHistory', value: { log: this.#log, from: 0n, before, limit: this.#job.pageEntries } },
-        'page',
-      );
+      const page = await this.#client.readSeqs({ log: this.#log, from: 0n, before: BigInt(before), limit: this.#job.pageEntries });
       measured(performance.now() - start);
       this.pages += 1;
-      const first = page.entries[0];
-      const last = page.entries.at(-1);
-      if (first === undefined || last === undefined) {
-        before = 0n;
+      if (page.entries === 0) {
+        before = 0;
         continue;
       }
-      if (last.seq - first.seq !== BigInt(page.entries.length - 1)) this.disordered += 1;
-      if (before !== 0n && last.seq !== before - 1n) this.missing += 1;
-      before = page.end || first.seq <= 1n ? 0n : first.seq;
+      if (!page.isDense) this.disordered += 1;
+      if (before !== 0 && page.last !== before - 1) this.missing += 1;
+      before = page.end || page.first <= 1 ? 0 : page.first;
     }
   }
 }

@@ -17,7 +17,9 @@ import { assertCommitted, isConnectionLost, openPool, sqlState } from '@weft/run
 import { isParsed, sendBatch } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
 
-const questionsMax = 4_000;
+/** Over when so many were answered, whatever became of the others; a slow recovery turns many away. */
+const answersMin = 1_500;
+const questionsMax = 60_000;
 const askersCount = 48;
 const sessionsCount = 4;
 const lanesCount = 2;
@@ -301,7 +303,8 @@ test('in a storm on pipelined sessions every answer is whole and belongs to its 
   const pool = openPool(postgres.url, 1);
   const tally = new Tally();
   let asked = 0n;
-  const isOver = (): boolean => asked >= questionsMax;
+  const answered = (): number => tally.sum('echo answered', 'many answered', 'bytes answered');
+  const isOver = (): boolean => answered() >= answersMin || asked >= questionsMax;
   const storm: Storm = { tally, random, reads, lanes, nextId: () => ++asked, isOver };
   const disturbing = disturb(storm, wires, pool);
   await Promise.all([
@@ -317,8 +320,8 @@ test('in a storm on pipelined sessions every answer is whole and belongs to its 
   const counts = [...tally.counts].map(([what, count]) => `${count} ${what}`).sort();
   t.diagnostic([...[...made].map(([what, count]) => `${count} ${what}`), ...counts].join('; '));
   assert.deepEqual(tally.wrong, []);
-  assert.ok(tally.sum('echo answered', 'many answered') > questionsMax / 5, 'most were answered');
-  assert.ok(tally.sum('bytes answered') > questionsMax / 40, 'bytes among them');
+  assert.ok(answered() >= answersMin, 'enough were answered');
+  assert.ok(tally.sum('bytes answered') > answersMin / 20, 'bytes among them');
   assert.equal(tally.sum('failing answered', 'unparsed answered'), 0);
   for (const kind of ['terminated', 'cancelled', 'wire', 'socket', 'crashed']) assert.ok((made.get(kind) ?? 0) > 0, `none ${kind}`);
 });

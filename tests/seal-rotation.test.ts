@@ -13,6 +13,8 @@ import type { RawClient } from './raw-client.ts';
 import { until } from './until.ts';
 
 const cells = ['eu-1', 'us-1'] as const;
+/** A key that the directory has is known to the nodes of every cell by then. */
+const heardWithinMs = 3_000;
 let fabric: TestFabric;
 
 before(async () => {
@@ -44,8 +46,9 @@ async function rotateAll(): Promise<void> {
   try {
     await Promise.all(cells.map((cell, i) => rotate(cell, pools[i] as Pool, directory)));
     // Instead of the minute that a new key waits until everybody has surely heard of it.
-    const start = "update cell_keys set starts_ms = created_ms where key_use = 'seal' and version = 2";
-    for (const pool of pools) await pool.query(start);
+    const start = "update cell_keys set starts_ms = $1 where key_use = 'seal' and version = 2";
+    const startsMs = Date.now() + heardWithinMs;
+    for (const pool of pools) await pool.query(start, [startsMs]);
   } finally {
     for (const pool of [directory, ...pools]) await pool.end();
   }

@@ -112,7 +112,8 @@ export class PageReads {
   async #prepare(session: pg.Client): Promise<void> {
     const statements = [readableLog(0n, 0n, 0), this.#options.entries.page({ log: 0n, from: 0, to: 0 }, [], () => undefined)];
     if (isParsed(session, statements)) return;
-    await Promise.all(statements.map(({ name, text, values = [] }) => session.query({ name, text, values: [...values] })));
+    const parse = (statement: pg.QueryConfig): Promise<pg.QueryResult> => session.query(statement);
+    await Promise.all(statements.map(({ name, text, values = [] }) => parse({ name, text, values: [...values] })));
   }
 
   async #sendPage(session: pg.Client, { user, range, state }: Waiting): Promise<ReadPage | undefined> {

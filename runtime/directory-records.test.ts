@@ -87,6 +87,7 @@ test('a directory that was restored to an earlier time is read anew, and what is
   const records = new DirectoryRecords();
   records.apply(list([1n, 2n, 3n].map((n) => userChange(0, n, userOf(1, Number(n))))));
   assert.equal(records.restart([{ shard: 0, n: 3n }]), false);
+  assert.equal(records.restart([{ shard: 0, n: 1n }], [{ shard: 0, n: 1n }]), false, 'what is held now came after the question');
   assert.equal(records.restart([{ shard: 0, n: 1n }]), true);
   assert.equal(records.behind, true);
   assert.equal(records.userByHandle('u1-3')?.home, 1);

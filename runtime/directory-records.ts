@@ -115,14 +115,15 @@ export class DirectoryRecords {
   }
 
   /**
-   * The directory's own answer says where its log ends. If that is before what is held, the directory was restored from a backup and will
+   * The directory's own answer says where its log ends. If that is before what was held when it was asked, the directory was restored from a backup and will
    * give numbers again: the shard is read anew from its beginning. Answers whether there was one. Never call it with what came over wf.dir:
    * a replayed old message would do the same.
    */
-  restart(positions: readonly ShardPosition[]): boolean {
+  restart(positions: readonly ShardPosition[], asked: readonly ShardPosition[] = this.positions()): boolean {
     let restarted = false;
     for (const { shard, n } of positions) {
-      if (n >= (this.#held[shard] ?? n)) continue;
+      // What came over wf.dir since may lie beyond the answer.
+      if (n >= (asked.find((each) => each.shard === shard)?.n ?? n)) continue;
       this.#held[shard] = 0n;
       this.#known[shard] = n;
       restarted = true;

@@ -199,10 +199,11 @@ export class DirectoryReplica implements AsyncDisposable {
   /** Reads page after page to the end of the log. */
   async #pull(signal: AbortSignal): Promise<void> {
     for (let pages = 0; pages < limits.pullPagesMax; pages++) {
-      const answer = await this.#client.readChanges({ after: this.#records.positions(), limit: limits.pullChangesMax }, signal);
+      const asked = this.#records.positions();
+      const answer = await this.#client.readChanges({ after: asked, limit: limits.pullChangesMax }, signal);
       const list = this.#open(answer.signed, 'pull');
       if (list === undefined) throw new Error('the directory answered with a list that the pinned key did not sign');
-      if (this.#records.restart(list.positions)) {
+      if (this.#records.restart(list.positions, asked)) {
         this.#options.log.error('the log of the directory ends before what is held here: it was restored, and is read anew');
         continue;
       }

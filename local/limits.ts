@@ -57,6 +57,8 @@ export const limits = {
   operatorMsMax: 900,
   /** Milliseconds that a cell has to give a log away or to take a word of its operator: a transaction, with its retries. */
   ownerMsMax: 10_000,
+  /** Milliseconds between two questions whether a cell owns a log by now. */
+  ownerAgainMs: 100,
   /** Milliseconds between two questions for the books, and for how long an answer is shown. */
   booksEveryMs: 2_000,
   booksKeptMs: 6_000,

@@ -2,6 +2,7 @@
 //
 // Without --takeover the owner itself gives the log away. With it the owner is lost: the directory signs that the named cell
 // takes over, from the newest epoch that this cell knows.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DirectoryServiceService } from '@weft/proto/gen/weft/directory/v1/directory_service.ts';
 import { grpcChannel } from '@weft/runtime/grpc.ts';
 import { Command, InvalidArgumentError } from 'commander';
@@ -55,6 +56,16 @@ class Operator {
     const { owner } = await this.ask<Ownership>(to, `logs/${log}`);
     if (owner !== to) await this.ask(owner, 'handover', { log, to });
   }
+
+  /** The log as its new owner has it, once it knows that it is: it hears so from the cell before it. */
+  async owned(log: string, to: string): Promise<Ownership> {
+    for (const endsMs = performance.now() + limits.ownerMsMax; ; await sleep(limits.ownerAgainMs)) {
+      const now = await this.ask<Ownership>(to, `logs/${log}`);
+      if (now.owner === to) return now;
+      if (performance.now() > endsMs)
+        never(`${to} has not heard yet that it owns ${log} (it says ${now.owner}); it settles by itself: give the same command to see`);
+    }
+  }
 }
 
 const never = (why: string): never => {
@@ -86,7 +97,7 @@ async function main(): Promise<void> {
   if (restored !== undefined) await operator.ask(restored, 'restored', {});
   else if (lost !== undefined && to !== undefined) await operator.ask(to, 'lost', { cell: lost });
   else if (log !== undefined && to !== undefined) await (takeover ? operator.takeOver(log, to) : operator.handOver(log, to));
-  if (log !== undefined && to !== undefined) console.info(JSON.stringify(await operator.ask<Ownership>(to, `logs/${log}`)));
+  if (log !== undefined && to !== undefined) console.info(JSON.stringify(await operator.owned(log, to)));
 }
 
 main().catch((error: unknown) => {

@@ -169,7 +169,7 @@ export class Chat {
   }
 
   #opened(): Conversation {
-    if (this.#current === undefined) throw new WeftError('bad_request', 'no conversation is open; /open HANDLE');
+    if (this.#current === undefined) throw new Error('no conversation is open; /open HANDLE');
     return this.#current;
   }
 

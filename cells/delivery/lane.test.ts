@@ -204,29 +204,27 @@ test('a batch is cut at its entries', async () => {
   );
 });
 
-test('what people of this cell say goes before a backlog of another cell, which keeps a quarter of the room', async () => {
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+/** A lane whose transactions wait until released; of each, what it had. */
+function held(nameOf: (operation: Operation) => string) {
+  const { promise, resolve: release } = Promise.withResolvers<void>();
   const batches: string[][] = [];
-  const store = {
-    findPairs: async () => new Map(),
-    write: async () => {
-      await held;
-      return { writes: {}, outcomes: [] };
-    },
-  } as unknown as LogStore;
-  const name = (operation: Operation): string => (operation.type === 'append' ? `own ${operation.clientEntryId}` : 'far');
   const lane = new Lane({
     lane: 0,
-    store,
+    store: { findPairs: async () => new Map(), write: () => promise.then(() => ({ writes: {}, outcomes: [] })) } as unknown as LogStore,
     clock: new ImpatientClock(0),
     freshLog: () => 1n,
     context: () => new StagedCell(1, [ana]).context(),
     limits: { ...limits, batchEntriesMax: 8, queueMax: 1_000 },
-    committed: ({ submissions }) => batches.push(submissions.map(({ operation }) => name(operation))),
+    committed: ({ submissions }) => batches.push(submissions.map(({ operation }) => nameOf(operation))),
     failed: (error) => assert.fail(String(error)),
     unsure: () => undefined,
   });
-  const submit = (operation: Operation): boolean => lane.submit({ operation, settle: () => undefined });
+  return { lane, batches, release, submit: (operation: Operation) => lane.submit({ operation, settle: () => undefined }) };
+}
+
+test('what people of this cell say goes before a backlog of another cell, which keeps a quarter of the room', async () => {
+  const name = (operation: Operation): string => (operation.type === 'append' ? `own ${operation.clientEntryId}` : 'far');
+  const { lane, batches, release, submit } = held(name);
   for (let n = 0; n < 40; n++) submit(run(1));
   await idle();
   for (let n = 1; n <= 20; n++) submit(text({ log: 5n }, ana, BigInt(n)));
@@ -244,27 +242,14 @@ test('what people of this cell say goes before a backlog of another cell, which 
 });
 
 test('a run too large for the room that is kept goes first in the next batch', async () => {
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const kinds: string[] = [];
-  const store = { findPairs: async () => new Map(), write: () => held.then(() => ({ writes: {}, outcomes: [] })) } as unknown as LogStore;
-  const lane = new Lane({
-    lane: 0,
-    store,
-    clock: new ImpatientClock(0),
-    freshLog: () => 1n,
-    context: () => new StagedCell(1, [ana]).context(),
-    limits: { ...limits, batchEntriesMax: 8, queueMax: 1_000 },
-    committed: ({ submissions }) => kinds.push([...new Set(submissions.map(({ operation }) => operation.type))].join('+')),
-    failed: (error) => assert.fail(String(error)),
-    unsure: () => undefined,
-  });
-  const submit = (operation: Operation): boolean => lane.submit({ operation, settle: () => undefined });
+  const { lane, batches, release, submit } = held(({ type }) => type);
   submit(text({ log: 5n }, ana, 1_000n));
   await idle();
   for (let n = 1; n <= 40; n++) submit(text({ log: 5n }, ana, BigInt(n)));
   submit(run(8));
   release();
   await lane.drain();
+  const kinds = batches.map((batch) => [...new Set(batch)].join('+'));
   assert.deepEqual(kinds.slice(0, 4), ['append', 'append', 'apply', 'append']);
 });
 

@@ -1,10 +1,10 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
-// 1. Whatever waits is taken, up to 256 entries and 256 KiB, what people of this cell said first. An idle lane takes one append at once; a lane that has just
-//    committed waits a moment for a fuller batch, because a transaction for a few entries costs almost that of many. What
-//    waits in the node's other lanes goes along if all of it fits: four small transactions cost almost four large ones. Such
-//    a transaction waits for nobody's lock for long and is tried once; then each lane goes its own way, so that what holds
-//    one up does not hold up the others.
+// 1. Whatever waits is taken, up to 256 entries and 256 KiB, what people of this cell said first. An idle lane takes one
+//    append at once; a lane that has just committed waits a moment for a fuller batch, because a transaction for a few entries
+//    costs almost that of many. What waits in the node's other lanes goes along if all of it fits: four small transactions
+//    cost almost four large ones. Such a transaction waits for nobody's lock for long and is tried once; then each lane goes
+//    its own way, so that what holds one up does not hold up the others.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).

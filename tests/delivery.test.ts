@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { Scene } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import type { Answer, RecordedDevice } from './recorded-device.ts';
+import type { RecordedDevice } from './recorded-device.ts';
+import type { Answer } from './recorded-line.ts';
 import { until } from './until.ts';
 
 const cells = ['eu-1', 'eu-2', 'us-1'] as const;

@@ -20,6 +20,8 @@ import { directorySigningKey, openChanges, rawPublicKey, signChanges } from '@we
 import { silentLog } from '@weft/runtime/log.ts';
 import { systemRandom } from '@weft/runtime/random.ts';
 import { openPool } from '@weft/runtime/sql.ts';
+import { readLog as readDirectoryLog } from './directory-log.ts';
+import { until } from './until.ts';
 
 const seed = randomBytes(32);
 const signKey = directorySigningKey(seed);
@@ -100,33 +102,10 @@ const newUser = (home: number, handle = `u${++made}`) => ({
   home,
 });
 
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const ends = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > ends) assert.fail(`never: ${what}`);
-    await systemClock.sleep(10);
-  }
-}
-
 const fails = (promise: Promise<unknown>, code: FaultCode): Promise<void> =>
   assert.rejects(promise, (error) => error instanceof WeftError && error.code === code);
 
-/** The whole log, as the directory signs it. */
-async function readLog(): Promise<ChangeList> {
-  const whole: ChangeList = { changes: [], positions: [], sentAt: 0n };
-  for (;;) {
-    const after = Array.from({ length: directoryShards }, (_, shard) => ({
-      shard,
-      n: BigInt(whole.changes.filter((change) => change.shard === shard).length),
-    }));
-    const { signed, end } = await as('router-eu').readChanges({ after, limit: 7 });
-    const list = signed && openChanges(signed, signKey);
-    assert(list !== undefined);
-    whole.changes.push(...list.changes);
-    whole.positions = list.positions;
-    if (end) return whole;
-  }
-}
+const readLog = (): Promise<ChangeList> => readDirectoryLog(as('router-eu'), signKey);
 
 test('of two who reserve the same handle at once, from two cells, exactly one gets it', async () => {
   for (let round = 0; round < 10; round++) {

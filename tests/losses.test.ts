@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test';
 import { inboundFrames, Scene, stealInbound } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
 import { metricIn, metricsOf } from './metrics-of.ts';
-import type { Answer, RecordedDevice } from './recorded-device.ts';
+import type { RecordedDevice } from './recorded-device.ts';
+import type { Answer } from './recorded-line.ts';
 import { until } from './until.ts';
 
 const mebibyte = 1_048_576;

@@ -7,6 +7,7 @@ import { systemClock } from '@weft/runtime/clock.ts';
 import { type RawData, WebSocket } from 'ws';
 import type { DeviceRecorder, Wanted } from './history-recorder.ts';
 import { type AppendTarget, appendRequest, type ClientRequest, type EventCase, type EventValue, type ServerEvent } from './raw-client.ts';
+import type { Answer, Line, Unanswered } from './recorded-line.ts';
 
 export interface RecordedDeviceOptions {
   readonly name: string;
@@ -18,26 +19,6 @@ export interface RecordedDeviceOptions {
   /** Base URLs of nodes, tried in turn; the first first. */
   readonly nodes: readonly string[];
   readonly recorder: DeviceRecorder;
-}
-
-export type Answer =
-  | { readonly how: 'accepted'; readonly seq: number; readonly log: bigint }
-  | { readonly how: 'pending' }
-  | { readonly how: 'refused'; readonly code: string };
-
-interface Unanswered {
-  readonly clientEntryId: bigint;
-  readonly text: string;
-  inFlight: boolean;
-  readonly answered: (answer: Answer) => void;
-}
-
-/** Appends to one target, in the order in which they were given. */
-interface Line {
-  readonly target: AppendTarget;
-  readonly waiting: Unanswered[];
-  /** After a fault that says later: nothing goes out until all that is in flight was answered, then again from the first. */
-  faulted: boolean;
 }
 
 const inFlightMax = 24;

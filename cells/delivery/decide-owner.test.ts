@@ -1,125 +1,16 @@
 // Owners change: by their own last entry, by the directory's word, after a restore (R2, R11, R16, R22–R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Chain, chainStart } from '@weft/proto/chain.ts';
 import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
-import { sha256 } from '@weft/runtime/sha256.ts';
-import { hashOf } from './chain-of.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { groupPair, ownerOf } from './log-state.ts';
-import type { ApplyOperation } from './operations.ts';
-import { foldState } from './snapshot.ts';
-import { groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
-
-const [ana, bo, cy] = [userOf(1, 1), userOf(2, 1), userOf(3, 1)];
-
-/** A group of one user in each of three cells, owned by cell 1, with the same run everywhere. */
-class Fixture {
-  readonly cells = [new StagedCell(1, [ana]), new StagedCell(2, [bo]), new StagedCell(3, [cy])] as const;
-  readonly log: bigint;
-
-  constructor() {
-    const [created] = this.cells[0].decide(groupOf(ana, [bo, cy]));
-    assert.equal(created?.type, 'accepted');
-    this.log = (created as { entry: Entry }).entry.log;
-    this.say(1, 'first');
-    this.follow(1, 2, 3);
-  }
-
-  cell(number: number): StagedCell {
-    return this.cells[number - 1] as StagedCell;
-  }
-
-  readonly chain = new Chain(sha256);
-  #ids = 100n;
-  say(cell: number, _what = ''): bigint {
-    const author = [ana, bo, cy][cell - 1] as bigint;
-    this.#ids += 1n;
-    this.cell(cell).decide(text({ log: this.log }, author, this.#ids));
-    return this.#ids;
-  }
-
-  /** Gives the other cells what the owner has and they lack. */
-  follow(owner: number, ...cells: number[]): void {
-    for (const number of cells) {
-      const cell = this.cell(number);
-      const head = cell.rows.get(this.log)?.head ?? 0;
-      const entries = this.cell(owner)
-        .logEntries(this.log)
-        .filter((e) => e.seq > head);
-      if (entries.length > 0) cell.decide({ type: 'apply', src: owner, log: this.log, entries });
-    }
-  }
-
-  /** Open intake of a cell goes to whom it is addressed to, again and again until decided. */
-  decideIntake(from: number): void {
-    const cell = this.cell(from);
-    for (;;) {
-      const rows = [...cell.intake.values()].sort((a, b) => a.n - b.n);
-      const first = rows[0];
-      if (!first) return;
-      const operation = { ...intakeOf(first, from, first.n), generation: cell.generation };
-      const [outcome] = this.cell(first.dst).decide(operation);
-      assert.equal(outcome?.type, 'decided');
-      if (first.dst !== from) this.follow(first.dst, from);
-    }
-  }
-
-  handOver(from: number, to: number) {
-    return this.cell(from).decide({ type: 'handover', log: this.log, to, toGeneration: this.cell(to).generation })[0];
-  }
-
-  /** Lets the directory sign, and the new owner begin. */
-  takeOver(to: number, ...heard: number[]) {
-    const count = countByDirectory(epochParts(this.cell(to).rows.get(this.log)?.epoch ?? 0n).count);
-    const signed = { epoch: makeEpoch({ count, cell: to, generation: this.cell(to).generation }), owner: to };
-    for (const cell of [to, ...heard]) this.cell(cell).takeovers.set(this.log, signed);
-    return this.cell(to).decide({ type: 'begin', log: this.log })[0];
-  }
-
-  /** What a pull from `owner` brings a cell, as the puller asks for it. */
-  pull(owner: number, cell: number, at: number) {
-    return this.cell(cell).decide(this.page(owner, cell, at))[0];
-  }
-
-  page(owner: number, cell: number, at: number): ApplyOperation {
-    const of = this.cell(owner);
-    const { row, state } = { row: of.rows.get(this.log), state: of.states.get(this.log) };
-    assert.ok(row && state);
-    const entries = of.logEntries(this.log);
-    const folded = foldState(entries.filter((e) => e.seq <= at));
-    const last = entries.find((e) => e.seq === at);
-    assert.ok(folded && last);
-    const snapshot = { state: folded, start: at, ts: last.ts, ord: last.ord, hash: hashOf(this.chain, last) ?? chainStart, floor: 0 };
-    return {
-      type: 'apply',
-      src: owner,
-      log: this.log,
-      entries: entries.filter((e) => e.seq > at),
-      snapshot,
-      epochs: state.epochs,
-      ...((this.cell(cell).rows.get(this.log)?.head ?? 0) > at ? { cut: at } : {}),
-      leaving: [ana, bo, cy],
-    };
-  }
-
-  shown(cell: number): string[] {
-    return this.cell(cell)
-      .logEntries(this.log)
-      .sort((a, b) => a.seq - b.seq)
-      .map((e) => `${e.seq}@${epochParts(e.epoch).count}:${e.kind}:${e.author === 0n ? '' : e.clientEntryId}`);
-  }
-
-  notices(cell: number): Envelope[] {
-    return (this.cell(cell).writes?.outbox ?? []).flatMap(({ envelopes }) => envelopes.map((bytes) => Envelope.decode(bytes)));
-  }
-}
+import { ana, bo, cy, OwnedLog } from './owned-log.ts';
+import { groupOf, intakeOf, StagedCell, text } from './staged-cell.ts';
 
 test('an owner gives a log away: the next seq is the new owner’s, in an epoch of its own', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const outcome = f.handOver(1, 2);
   assert.equal(outcome?.type, 'accepted');
   f.follow(1, 2, 3);
@@ -137,7 +28,7 @@ test('an owner gives a log away: the next seq is the new owner’s, in an epoch 
 });
 
 test('open intake is addressed to the new owner, decided once and in its order, though the old one had decided some of it', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const [first, second, third] = [f.say(3), f.say(3), f.say(3)];
   const rows = [...f.cell(3).intake.values()].sort((a, b) => a.n - b.n);
   f.cell(1).decide({ ...intakeOf(rows[0] as never, 3) });
@@ -163,7 +54,7 @@ test('open intake is addressed to the new owner, decided once and in its order, 
 });
 
 test('what the new owner’s people sent before it owned comes before what they send after', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const waiting = f.say(2);
   f.handOver(1, 2);
   f.follow(1, 2);
@@ -179,7 +70,7 @@ test('what the new owner’s people sent before it owned comes before what they 
 });
 
 test('intake that reaches a former owner is answered Moved, and nothing is decided', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.say(3);
   const [row] = [...f.cell(3).intake.values()];
   f.handOver(1, 2);
@@ -192,13 +83,13 @@ test('intake that reaches a former owner is answered Moved, and nothing is decid
 });
 
 test('only a cell that keeps the whole log may get it', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const outcome = f.cell(1).decide({ type: 'handover', log: f.log, to: 4, toGeneration: 1 })[0];
   assert.equal(outcome?.type === 'fault' && outcome.code, 'not_allowed');
 });
 
 test('a frame of an epoch nobody told of is not stored: its list is pulled first', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.handOver(1, 2);
   f.follow(1, 2);
   f.cell(2).decide({ type: 'settle', log: f.log });
@@ -210,7 +101,7 @@ test('a frame of an epoch nobody told of is not stored: its list is pulled first
 });
 
 test('a takeover without the directory’s signature is believed by nobody', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.takeOver(2);
   f.say(2);
   const [outcome] = f.cell(3).decide({ type: 'apply', src: 2, log: f.log, entries: f.cell(2).logEntries(f.log).slice(-1) });
@@ -220,7 +111,7 @@ test('a takeover without the directory’s signature is believed by nobody', () 
 });
 
 test('a dead owner’s log is taken over; the owner that wakes is fenced and offers what it gave out meanwhile again', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.takeOver(2, 3);
   f.follow(2, 3);
   f.cell(2).decide({ type: 'settle', log: f.log });
@@ -252,8 +143,8 @@ test('a dead owner’s log is taken over; the owner that wakes is fenced and off
 });
 
 /** Cell 2 took over from cell 1, which did not hear of it and went on; then cell 2 gave the log back to cell 1. */
-function givenBackUnheard(): Fixture {
-  const f = new Fixture();
+function givenBackUnheard(): OwnedLog {
+  const f = new OwnedLog();
   f.takeOver(2, 3);
   f.cell(2).decide({ type: 'settle', log: f.log });
   f.say(2);
@@ -288,7 +179,7 @@ test('what comes again behind the page that gave its place up, in one transactio
 });
 
 test('intake whose sender follows an epoch that was given up is answered Stale: what it offers comes first', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.takeOver(2, 3);
   f.cell(2).decide({ type: 'settle', log: f.log });
   // It did not hear of the takeover, and gives the log to the same cell: what follows goes there.
@@ -311,7 +202,7 @@ test('intake whose sender follows an epoch that was given up is answered Stale: 
 });
 
 test('orphans come before what their authors sent after them', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const orphan = f.say(3);
   f.decideIntake(3);
   const waiting = f.say(3);
@@ -351,7 +242,7 @@ test('opening a conversation whose log another cell owns by now finds it open, a
 });
 
 test('membership that a newer epoch gave up is taken back', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const body = MembersRemoved.encode({ users: [cy] }).finish();
   f.cell(1).decide({ ...text({ log: f.log }, ana, 7n), kind: kinds.membersRemoved, body });
   f.follow(1, 3);
@@ -364,7 +255,7 @@ test('membership that a newer epoch gave up is taken back', () => {
 });
 
 test('after a restore a log takes appends as intake only, until it begins an epoch at the head found', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const owner = f.cell(1);
   owner.generation = 2;
   Object.assign(owner.rows.get(f.log) as object, { status: 'stopped' });
@@ -384,7 +275,7 @@ test('after a restore a log takes appends as intake only, until it begins an epo
 });
 
 test('a restored owner takes back what its replicas hold, before anything else', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const restored = new StagedCell(1, [ana]);
   restored.decide({ type: 'apply', src: 3, log: f.log, entries: f.cell(1).logEntries(f.log), tail: true });
   assert.equal(restored.rows.get(f.log)?.status, 'stopped');
@@ -392,7 +283,7 @@ test('a restored owner takes back what its replicas hold, before anything else',
 });
 
 test('an owner that hears of a replica ahead of it in the same epoch stops', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   const { epoch, head } = f.cell(1).rows.get(f.log) as { epoch: bigint; head: number };
   f.cell(1).decide({ type: 'stop', log: f.log, epoch: epoch + 1n, head: head + 1 });
   f.cell(1).decide({ type: 'stop', log: f.log, epoch, head });
@@ -402,7 +293,7 @@ test('an owner that hears of a replica ahead of it in the same epoch stops', () 
 });
 
 test('a self log goes on in an epoch of its own once the store has another generation', () => {
-  const f = new Fixture();
+  const f = new OwnedLog();
   f.cell(1).generation = 2;
   f.cell(1).decide({ ...groupOf(ana, [bo]), target: { pair: groupPair(ana, 2n) }, clientEntryId: 2n });
   const self = f.cell(1).logEntries(ana);

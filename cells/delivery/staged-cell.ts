@@ -14,7 +14,7 @@ import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } fro
 import type { DecidedKey, Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
 
-const chain = new Chain(sha256);
+export const chain = new Chain(sha256);
 
 /** As stores do, an entry that is read whole keeps what proves it. */
 const prevOf = (entry: Entry | undefined): Pick<Entry, 'prev'> => (entry?.prev ? { prev: entry.prev } : {});

@@ -15,6 +15,7 @@ import { sha256 } from '@weft/runtime/sha256.ts';
 import type { DeviceRecord, HistoryEvent } from '../history.ts';
 import type { ClientLink } from './client-link.ts';
 import type { MemoryCell } from './memory-cell.ts';
+import { seenOf } from './seen-entry.ts';
 import type { ProcessClock, SimulatedTime } from './simulated-time.ts';
 import { makeToken } from './tokens.ts';
 
@@ -347,16 +348,3 @@ export class Person {
 }
 
 const plain = (value: unknown): string => JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each));
-
-const contentKinds: ReadonlySet<string> = new Set(['text', 'data']);
-
-const seenOf = ({ log, epoch, seq, author, id, kind, text }: Entry) => ({
-  log,
-  epoch,
-  seq,
-  author,
-  clientEntryId: id,
-  content: contentKinds.has(kind),
-  // State entries are compared by their ids; the client sees them decoded.
-  body: contentKinds.has(kind) ? Buffer.from(text).toString('base64') : '',
-});

@@ -24,6 +24,7 @@ import { nameOf, SimulatedNode, smallLimits } from './simulated-node.ts';
 import { inMacrotask, ProcessClock, SimulatedTime } from './simulated-time.ts';
 import { Supercluster } from './supercluster.ts';
 import { Trace } from './trace.ts';
+import { describeError, describeEvent } from './trace-line.ts';
 
 export interface Verdict {
   readonly seed: number;
@@ -340,18 +341,6 @@ export class World implements Breakable {
       restMs,
     };
   }
-}
-
-function describeEvent(event: HistoryEvent): string {
-  const head = `${event.device} ${event.what}`;
-  if (event.what === 'shown') return `${head} ${event.entry.log}/${event.entry.seq}`;
-  if (event.what === 'accepted') return `${head} ${event.log}/${event.seq} ${event.clientEntryId}`;
-  return 'clientEntryId' in event ? `${head} ${event.clientEntryId}` : `${head} ${'log' in event ? event.log : ''}`;
-}
-
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return `${error.stack ?? error.message}${error.cause === undefined ? '' : ` because of ${String(error.cause)}`}`;
 }
 
 export const simulate = (options: WorldOptions): Promise<Verdict> => new World(options).run();

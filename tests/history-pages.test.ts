@@ -74,13 +74,16 @@ test('a page whose log grows by more than a page while one session of the store 
   for (const session of await fabric.sql(cell, "select pid from pg_stat_activity where application_name like 'weft-read-%'")) {
     process.kill(Number(session.pid), 'SIGSTOP');
     try {
-      const pages = Array.from({ length: 8 }, async (_, n) => {
-        if (n % 2 === 1) void reader.request({ $case: 'listLogs', value: { after: 0n, limit: 1 } });
-        return reader.page(log, { limit: pageEntries });
-      });
+      const pages: Promise<Page>[] = [];
+      const between: Promise<unknown>[] = [];
+      for (let n = 0; n < 8; n++) {
+        if (n % 2 === 1) between.push(reader.request({ $case: 'listLogs', value: { after: 0n, limit: 1 } }));
+        pages.push(reader.page(log, { limit: pageEntries }));
+      }
       await write(writer, log, pageEntries + 10);
       process.kill(Number(session.pid), 'SIGCONT');
       for (const page of await Promise.all(pages)) assert.equal(wrongIn(page, {}), '');
+      await Promise.all(between);
     } finally {
       process.kill(Number(session.pid), 'SIGCONT');
     }

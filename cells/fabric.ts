@@ -45,8 +45,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
   const peers = opened.use(openPeers(options));
   const redis = openRedis(config.redisUrl.reveal(), log);
   opened.defer(() => closeRedis(redis));
-  const peerNames = (): string[] => peers.others().map((each) => each.name);
-  const { bus, cellBus } = await openBuses(options, peerNames());
+  const { bus, cellBus } = await openBuses(options, peers.heard());
   const sealer = openSealer(options, peers);
   const metrics = newMetrics(registry, {
     sockets: () => sessionsWatch.sockets(),
@@ -80,10 +79,10 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
       onSessionsOpened: (sessions, at) => sessionsWatch.openedElsewhere(sessions, at),
     }),
   );
-  opened.use(replica.on('change', () => bus.setPeers(peerNames())));
+  opened.use(replica.on('change', () => bus.setPeers(peers.heard())));
   opened.use(hearTakeovers(replica, delivery));
   // What the directory said while the buses were opened.
-  bus.setPeers(peerNames());
+  bus.setPeers(peers.heard());
   opened.use(replica.on('rejected', (from) => rejected('directory', from, 'bad-signature')));
   opened.use(bus.subscribeDirectory((bytes) => void replica.offer(bytes)));
   const stamped = (frame: OpenedFrame): OpenedFrame => stamps.stamped(frame);

@@ -53,6 +53,12 @@ export class Peers implements AsyncDisposable {
       .filter((cell) => cell.name !== this.#options.own.name && cell.state !== CellState.CELL_STATE_RETIRED);
   }
 
+  /** Names of those whose word can be believed: who has published no seal key yet can seal nothing. */
+  heard = (): string[] =>
+    this.others()
+      .map(({ name }) => name)
+      .filter((name) => this.sealKeysOf(name).length > 0);
+
   nameOf = (number: number): string | undefined => this.#options.replica.cell(number)?.name;
 
   numberOf = (name: string): number | undefined => this.#options.replica.cell(name)?.number;

@@ -71,7 +71,10 @@ export class FabricBus implements AsyncDisposable {
 
   /** The cell table changed: listens to the new cells, stops listening to those not named, and admits exactly these to the inbound stream. */
   setPeers(names: readonly string[]): void {
-    this.#peers = this.#others(names);
+    const peers = this.#others(names);
+    // Every change of the directory comes here, a sign-up too.
+    if (peers.length === this.#peers.length && peers.every((peer) => this.#peers.includes(peer))) return;
+    this.#peers = peers;
     for (const each of [...this.#sources]) each.set(this.#peers);
     for (const each of this.#servers) each.setSources(this.#peers);
     // It retries for itself, and rejects only because the bus is being closed.

@@ -66,6 +66,14 @@ async function talk(from: RawClient, log: bigint, stop: AbortSignal): Promise<bi
   return ids;
 }
 
+test('of a cell that has just begun nothing is heard before its key is known', async () => {
+  for (const cell of cells) {
+    const met = async () => (await fabric.metric(`node-${cell}-a`, 'cells_link_comparisons_total')) > 0;
+    await until(`${cell} has met the other`, met);
+    assert.deepEqual(await rejections(fabric, `node-${cell}-a`), new Map());
+  }
+});
+
 test('keys are rotated in both cells under traffic, and every message arrives once', async (t) => {
   const [ana, bo] = [await fabric.client('ana', 'eu-1'), await fabric.client('bo', 'us-1')];
   const log = await ana.openDirect(bo.user);

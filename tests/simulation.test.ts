@@ -11,7 +11,7 @@ import { simulate, World } from './simulation/world.ts';
 
 /** As many as there is time for. */
 const seeds = 2_000;
-const secondsMax = 75;
+const secondsMax = 120;
 const main = fileURLToPath(new URL('./simulation/main.ts', import.meta.url));
 
 test('one seed gives one run, whatever ran before it', async () => {

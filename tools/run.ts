@@ -1,11 +1,15 @@
-import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { root, toolEnvironment } from './root.ts';
 
 /** Captured output is for a person to read; a tool that says more is cut at the front. */
 const outputBytesMax = 200_000;
 /** From the polite signal to SIGKILL: the fabric drains within 5 s. */
 const stopMsMax = 10_000;
+/** As `nice` counts. What has it gives way to everything else. */
+const lowestPriority = 19;
 const passedSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 export interface Result {
@@ -17,19 +21,25 @@ export interface Result {
 export async function run(program: string, args: readonly string[], timeoutMs = 180_000): Promise<Result> {
   const env = { ...toolEnvironment(), NO_COLOR: '1', FORCE_COLOR: '0' };
   const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' });
+  const printed = kept(child);
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve({ ok: false, output: `${program}: ${error.message}` }));
+    child.once('close', (code, signal) => {
+      const late = signal === 'SIGKILL' ? `${program} was stopped after ${timeoutMs / 1000} s\n` : '';
+      resolve({ ok: code === 0, output: printed() + late });
+    });
+  });
+}
+
+/** What the child printed so far. */
+function kept(child: ChildProcessByStdio<null, Readable, Readable>): () => string {
   let output = '';
   const keep = (text: string): void => {
     output = (output + text).slice(-outputBytesMax);
   };
   child.stdout.setEncoding('utf8').on('data', keep);
   child.stderr.setEncoding('utf8').on('data', keep);
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve({ ok: false, output: `${program}: ${error.message}` }));
-    child.once('close', (code, signal) => {
-      const late = signal === 'SIGKILL' ? `${program} was stopped after ${timeoutMs / 1000} s\n` : '';
-      resolve({ ok: code === 0, output: output + late });
-    });
-  });
+  return () => output;
 }
 
 /**
@@ -37,7 +47,24 @@ export async function run(program: string, args: readonly string[], timeoutMs = 
  * us, or `timeoutMs`, ends whatever it started as well.
  */
 export async function runVisibly(program: string, args: readonly string[], timeoutMs: number): Promise<number> {
-  const child = spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  return ended(
+    spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'inherit', 'inherit'], detached: true }),
+    timeoutMs,
+  );
+}
+
+/** The same beside something visible: with what that leaves of the machine, and what it printed is given at its end. */
+export async function runBeside(program: string, args: readonly string[], timeoutMs: number): Promise<Result> {
+  const child = spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  if (child.pid !== undefined) setPriority(child.pid, lowestPriority);
+  const printed = kept(child);
+  const code = await ended(child, timeoutMs);
+  await Promise.allSettled([finished(child.stdout), finished(child.stderr)]);
+  return { ok: code === 0, output: printed() };
+}
+
+/** The exit code of the leader of a process group that is about to run. */
+function ended(child: ChildProcess, timeoutMs: number): Promise<number> {
   const signalGroup = (signal: NodeJS.Signals): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
@@ -51,7 +78,7 @@ export async function runVisibly(program: string, args: readonly string[], timeo
     timers.add(setTimeout(() => signalGroup('SIGKILL'), stopMsMax));
   };
   const late = (): void => {
-    console.error(`${program} ${args[0] ?? ''}: stopped after ${timeoutMs / 1000} s`);
+    console.error(`${child.spawnargs.slice(0, 2).join(' ')}: stopped after ${timeoutMs / 1000} s`);
     stop('SIGTERM');
   };
   timers.add(setTimeout(late, timeoutMs));
@@ -64,7 +91,7 @@ export async function runVisibly(program: string, args: readonly string[], timeo
       resolve(code);
     };
     child.once('error', (error) => {
-      console.error(`${program}: ${error.message}`);
+      console.error(error.message);
       done(1);
     });
     child.once('exit', (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 1)));

@@ -1,20 +1,29 @@
 // `npm test`: the checks, a short run of the bench, then every test. Arguments choose test files by any part of their path;
-// `--unit` leaves out what needs servers; other options go to Node's test runner. The runner speaks last.
+// `--unit` leaves out what needs servers; other options go to Node's test runner.
+//
+// Files over real servers run one after the other and spend much of their time waiting. What needs no servers (unit tests and
+// the simulator, whose time is virtual) runs beside them with what they leave of the machine, and is printed in one piece.
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './root.ts';
-import { runVisibly } from './run.ts';
+import { runBeside, runVisibly } from './run.ts';
 
 /** Each test by itself and each file as a whole; a link severed for 60 s and healed is one test. */
 const testMsMax = 300_000;
 const unitTestMsMax = 60_000;
-/** All files. On two quiet cores they take about a quarter of an hour; a busy machine may take longer. */
+/** All files. On two quiet cores they take less than a quarter of an hour; a busy machine may take longer. */
 const runnerMsMax = 1_500_000;
 const checkMsMax = 300_000;
 const smokeMsMax = 180_000;
-/** Tests that start real servers own the machine one after the other. */
+/** Tests that start real servers go one after the other. */
 const serverFilesAtOnce = 1;
 const unitFilesAtOnce = 2;
+/** Beside them, at the lowest priority, so that what is held to a clock there is not disturbed. */
+const besideFilesAtOnce = 1;
+/** Under `tests/`, and yet without a server. */
+const underVirtualTime = /^tests\/(ownership-)?simulation/;
+/** Files that hold the fabric to a clock, after everything that runs beside it. */
+const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 
 const options = process.argv.slice(2).filter((arg) => arg.startsWith('-') && arg !== '--unit');
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith('-'));
@@ -41,10 +50,8 @@ async function fetchAllServers(): Promise<boolean> {
   }
 }
 
-async function runTests(files: readonly string[], needServers: boolean): Promise<boolean> {
-  const atOnce = needServers ? serverFilesAtOnce : unitFilesAtOnce;
-  const timeoutMs = needServers ? testMsMax : unitTestMsMax;
-  const args = [
+function runnerArgs(files: readonly string[], atOnce: number, timeoutMs: number): string[] {
+  return [
     '--import=./tools/left-running.ts',
     '--test',
     '--test-reporter=spec',
@@ -53,12 +60,38 @@ async function runTests(files: readonly string[], needServers: boolean): Promise
     ...options,
     ...files,
   ];
-  return (await runVisibly(process.execPath, args, runnerMsMax)) === 0;
+}
+
+async function runTests(files: readonly string[]): Promise<boolean> {
+  const atOnce = files.some(isOverServers) ? serverFilesAtOnce : unitFilesAtOnce;
+  const timeoutMs = unitOnly ? unitTestMsMax : testMsMax;
+  return (await runVisibly(process.execPath, runnerArgs(files, atOnce, timeoutMs), runnerMsMax)) === 0;
+}
+
+async function runWithoutServers(files: readonly string[]): Promise<boolean> {
+  const args = runnerArgs(files, besideFilesAtOnce, testMsMax);
+  const startedMs = performance.now();
+  const { ok, output } = await runBeside(process.execPath, args, runnerMsMax);
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
+  console.log(`\nweft test: ${files.length} files without servers\n${output}`);
+  console.log(`weft test: ${files.length} files without servers ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
+  return ok;
+}
+
+/** Files over servers, and beside them those without; alone, what was asked for is shown as it runs. */
+async function runAll(): Promise<boolean> {
+  const overServers = files.filter(isOverServers);
+  if (overServers.length === 0 || overServers.length === files.length) return runTests(files);
+  const inOrder = [...overServers.filter((path) => !last.includes(path)), ...overServers.filter((path) => last.includes(path))];
+  const beside = runWithoutServers(files.filter((path) => !isOverServers(path)));
+  const ok = await runTests(inOrder);
+  return (await beside) && ok;
 }
 
 const isWhole = wanted.length === 0 && !unitOnly;
 const files = testFiles();
-const needServers = files.some((path) => path.startsWith('tests/'));
+const isOverServers = (path: string): boolean => path.startsWith('tests/') && !underVirtualTime.test(path);
+const needServers = files.some(isOverServers);
 const failed: string[] = [];
 
 async function part(name: string, run: () => Promise<boolean>): Promise<void> {
@@ -81,5 +114,5 @@ if (needServers) await part('servers', fetchAllServers);
 if (isWhole && existsSync(join(root, 'bench', 'main.ts')))
   await part('bench smoke run', () => node(smokeMsMax, 'bench/main.ts', '--smoke'));
 const before = failed.length === 0 ? '' : `; FAILED before: ${failed.join(', ')}`;
-await part(`${files.length} test files${before}`, () => runTests(files, needServers));
+await part(`${files.length} test files${before}`, runAll);
 if (failed.length > 0) process.exitCode = 1;

@@ -17,6 +17,11 @@ export interface SessionOptions {
   readonly durable?: boolean;
   /** Statements of a batch may take their rows as bytes. */
   readonly tapped?: boolean;
+  /**
+   * Every statement is planned once a session. Else PostgreSQL plans those with arrays anew each time, which costs more than
+   * they do. Only where the kept plan of each is known to be good (tests/store-plans.test.ts).
+   */
+  readonly keepsPlans?: boolean;
 }
 
 /** A pool of at most `max` sessions. int8 is bigint, bytea Buffer. Errors of idle sessions are logged, the pool replaces them. */
@@ -62,6 +67,7 @@ export async function openPipelined(url: string, options: SessionOptions = {}): 
       idle_in_transaction_session_timeout: limits.writeIdleInTransactionMsMax,
       statement_timeout: limits.writeStatementMsMax,
       synchronous_commit: options.durable === false ? 'off' : 'on',
+      plan_cache_mode: options.keepsPlans === true ? 'force_generic_plan' : 'auto',
     }),
   });
   // Without a listener an ended session ends the process; whoever has a query under way gets the error there.

@@ -104,7 +104,7 @@ group by i.stream_a, i.stream_b`;
 const allDecided = `
 select d.stream_a, d.stream_b, d.cell, d.generation, d.n
 from unnest($1::bigint[], $2::bigint[]) as x (a, b), decided d
-where d.stream_a = x.a and d.stream_b = x.b`;
+where d.stream_a = any ($1::bigint[]) and d.stream_a = x.a and d.stream_b = x.b`;
 
 const readOwn = `
 select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms

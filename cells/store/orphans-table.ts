@@ -3,30 +3,33 @@ import { int8Array } from '@weft/runtime/binary-arrays.ts';
 import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { Query } from './entries-table.ts';
 
+// The keys twice in each, as for logs: a plan made while the tables were small, and kept, would otherwise read all of them.
 const keep = `
 insert into orphans (log_id, epoch, seq, ts, ord, author_id, entry_key, kind, body, given_up_ms)
 select e.log_id, x.e, e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, $5::bigint
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as x (l, e, f, t), entries e
-where e.log_id = x.l and e.seq >= x.f and e.seq <= x.t
+where e.log_id = any ($1::bigint[]) and e.log_id = x.l and e.seq >= x.f and e.seq <= x.t
 on conflict (log_id, epoch, seq) do nothing`;
 
 const remove = `
 delete from entries
 where (log_id, seq) in (
-  select e.log_id, e.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), entries e where e.log_id = x.l and e.seq > x.b
+  select e.log_id, e.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), entries e
+  where e.log_id = any ($1::bigint[]) and e.log_id = x.l and e.seq > x.b
 )`;
 
 const forgetHashes = `
 delete from log_hashes
 where (log_id, seq) in (
-  select h.log_id, h.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), log_hashes h where h.log_id = x.l and h.seq > x.b
+  select h.log_id, h.seq from unnest($1::bigint[], $2::bigint[]) as x (l, b), log_hashes h
+  where h.log_id = any ($1::bigint[]) and h.log_id = x.l and h.seq > x.b
 )`;
 
 const clampMarks = `
 update marks m
 set delivered_seq = least(m.delivered_seq, x.b), seen_seq = least(m.seen_seq, x.b)
 from unnest($1::bigint[], $2::bigint[]) as x (l, b)
-where m.log_id = x.l and (m.delivered_seq > x.b or m.seen_seq > x.b)`;
+where m.log_id = any ($1::bigint[]) and m.log_id = x.l and (m.delivered_seq > x.b or m.seen_seq > x.b)`;
 
 export interface GivenUp {
   readonly log: bigint;

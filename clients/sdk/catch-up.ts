@@ -17,7 +17,8 @@ export interface CatchUpEvents {
   /** These entries continue the log, in this order. */
   taken(view: LogView, entries: readonly Entry[]): void;
   /** What the log held above `base` was given up by a new epoch. */
-  truncated(view: LogView, base: number): void;
+  /** `cut`: what is given up with it, as far as it is in memory. */
+  truncated(view: LogView, base: number, cut: readonly Entry[]): void;
   /** The run begins anew after this seq: the user (re)joined. */
   anchored(view: LogView): void;
   /** The digests differed, and the cell names a head beyond what is held. */
@@ -186,7 +187,7 @@ export class CatchUp {
   #truncate(view: LogView, by: { readonly epoch: bigint; readonly base: number }): void {
     const cut = view.truncate(by.epoch, by.base);
     this.#holdings.touch(view);
-    if (cut) this.#events.truncated(view, by.base);
+    if (cut !== undefined) this.#events.truncated(view, by.base, cut);
   }
 
   #tell(view: LogView, taken: readonly Entry[]): void {

@@ -9,6 +9,8 @@ import { CatchUp } from './catch-up.ts';
 import type { Ground } from './conversation.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { type Entry, entryFromWire } from './entry.ts';
+import { toFault } from './faults.ts';
+import { GivenUp } from './given-up.ts';
 import { HeadProofs } from './head-proofs.ts';
 import { Holdings } from './holdings.ts';
 import { Line } from './line.ts';
@@ -38,6 +40,7 @@ export class Engine {
   readonly #marks: Marks;
   readonly audit: Audit;
   readonly #deliveredMarks: boolean;
+  readonly #givenUp = new GivenUp((entry, fault) => this.listeners.tell('givenUp', entry, this.table.byLog(entry.log), fault));
   #node = '';
   #cell: string;
 
@@ -116,7 +119,8 @@ export class Engine {
       isMe: (user) => user === this.me,
       events: {
         taken: (view, entries) => this.#taken(view, entries),
-        truncated: (view, base) => {
+        truncated: (view, base, cut) => {
+          this.#givenUp.cut(cut.filter(({ author }) => author === this.me));
           this.audit.truncated(view.log, base);
           this.table.truncated(view.log, base);
           this.listeners.tell('truncated', this.table.byLog(view.log), { epoch: view.epoch, base });
@@ -221,13 +225,18 @@ export class Engine {
     if (view.log === this.#selfLog) return this.#takenSelf(entries);
     for (const entry of entries) {
       this.#empty(view, entry);
-      if (entry.author === this.me) this.outbox.seen(entry);
+      if (entry.author === this.me) this.#mine(entry);
     }
     const conversation = this.table.grown(view.log, entries);
     if (this.#deliveredMarks) this.#markDelivered(entries);
     if (conversation === undefined && !this.listeners.has('entry')) return;
     const told = conversation ?? this.table.byLog(view.log);
     for (const entry of entries) this.listeners.tell('entry', entry, told);
+  }
+
+  #mine(entry: Entry): void {
+    this.outbox.seen(entry);
+    this.#givenUp.taken(entry.id);
   }
 
   #takenSelf(entries: readonly Entry[]): void {
@@ -281,7 +290,8 @@ export class Engine {
   }
 
   #refused({ clientEntryId, code, text }: Refused): void {
-    this.outbox.refused(clientEntryId, code, text);
+    const fault = toFault({ code, text, retry: 'never', afterMs: 0 });
+    if (!this.outbox.refused(clientEntryId, fault)) this.#givenUp.refused(clientEntryId, fault);
   }
 
   #sentChanged(sent: Sent): void {

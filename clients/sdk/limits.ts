@@ -48,6 +48,8 @@ export const clientLimits = {
   heldEntriesMax: 512,
   /** Epochs of one log whose beginning is remembered: late entries of older ones are told apart by it. */
   epochsMax: 16,
+  /** Own entries that a newer epoch gave up, and refusals of entries that are not in the outbox, that are remembered. */
+  givenUpMax: 1_000,
   /** Entries kept in memory per log; older ones are read again when wanted. */
   viewEntriesMax: 1_000,
   /** Ranges fetched at once, so that a long absence does not fill the node's queue. */

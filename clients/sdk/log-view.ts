@@ -183,17 +183,19 @@ export class LogView {
     return this.entries.slice(from - this.start, to - this.start + 1);
   }
 
-  /** A new epoch began after `base`: what is above it never was. True when something was held above it. */
-  truncate(epoch: bigint, base: number): boolean {
+  /**
+   * A new epoch began after `base`: what is above it never was. What was held above it, as far as it is still in memory;
+   * undefined when nothing was.
+   */
+  truncate(epoch: bigint, base: number): readonly Entry[] | undefined {
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
-    if (epoch < this.epoch || this.left || !this.anchored) return false;
+    if (epoch < this.epoch || this.left || !this.anchored) return undefined;
     this.#forget(epoch, base);
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
-    const cut = this.head > base;
-    if (cut) {
-      this.entries.length = Math.max(0, this.entries.length - (this.head - base));
+    const cut = this.head > base ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
+    if (cut !== undefined) {
       this.head = base;
       this.known = base;
       this.#entryEpoch = this.entries.at(-1)?.epoch ?? 0n;

@@ -1,6 +1,7 @@
 // What a caller gives to a client, and what it hears from it.
 
 import { sha256 } from '@noble/hashes/sha2.js';
+import type { WeftError } from '@weft/proto/faults.ts';
 
 import type { StateName, StopReason } from './connection.ts';
 import type { Conversation, ConversationKind } from './conversation.ts';
@@ -84,6 +85,11 @@ export type WeftEvents = {
   sent: [sent: Sent];
   /** An entry of this client will never be accepted; `sent.fault` says why. */
   refused: [sent: Sent];
+  /**
+   * An entry of this user that was accepted, and that a newer epoch of its log gave up (`truncated`), was offered again and
+   * refused: it is in no history any more, and `fault` says why. Rare: after a restore, for somebody who was removed meanwhile.
+   */
+  givenUp: [entry: Entry, conversation: Conversation, fault: WeftError];
   /** The history shown here is not the one its owner gave: judge.ts tells what each field means. Nothing is told of what is right. */
   proof: [report: ProofReport];
   /** The outbox's store failed: entries are sent all the same, but would not survive a crash. */

@@ -144,7 +144,7 @@ describe('the outbox', () => {
     const first = write(outbox, 'a');
     const second = write(outbox, 'b');
     owner.decide('later');
-    outbox.refused(first.id, 'not_allowed', '');
+    assert.equal(outbox.refused(first.id, new WeftError('not_allowed', '')), true);
     owner.decide('later');
     await clock.advance(1_000);
     assert.deepEqual(
@@ -229,7 +229,7 @@ describe('the outbox', () => {
       text: 'a',
       body: undefined,
     });
-    outbox.refused(refused.id, 'not_a_member', '');
+    assert.equal(outbox.refused(refused.id, new WeftError('not_a_member', '')), true);
     assert.deepEqual(await seen.accepted, { log: 7n, epoch: 1n, seq: 4, ts: 9 });
     assert.equal(refused.state, 'refused');
   });

@@ -131,10 +131,11 @@ export class Outbox {
       this.#decide(sent, () => sent.become('accepted', { at: { log: entry.log, epoch: entry.epoch, seq: entry.seq, ts: entry.ts } }));
   }
 
-  /** The owner refused it, for ever. */
-  refused(id: bigint, code: string, text: string): void {
+  /** The owner refused it, for ever. False when it is not undecided here. */
+  refused(id: bigint, fault: WeftError): boolean {
     const sent = this.#byId.get(id);
-    if (sent !== undefined) this.#refuse(sent, toFault({ code, text, retry: 'never', afterMs: 0 }));
+    if (sent !== undefined) this.#refuse(sent, fault);
+    return sent !== undefined;
   }
 
   /** The user left the log, or is back in it. */

@@ -253,6 +253,33 @@ describe('the client', () => {
     await close();
   });
 
+  for (const first of ['truncated', 'refused'] as const)
+    it(`is told when what was accepted is given up and then refused, ${first} first`, async () => {
+      const { clock, cell, ana, toBo, log, close } = await pair();
+      const told: string[] = [];
+      ana.on('givenUp', ({ text }, conversation, fault) => told.push(`${text} in ${conversation.log === log}: ${fault.code}`));
+      ana.conversation(log).subscribe(() => undefined);
+      const [, kept, back, refused] = ['a', 'b', 'c', 'd'].map((text) => toBo.send(text));
+      await clock.advance(10);
+      assert.equal(refused?.state, 'accepted');
+      const owned = cell.logs.get(log);
+      assert.ok(owned && kept && back);
+      owned.entries.length = Number(kept.at?.seq);
+      owned.epoch = 2n;
+      const pushes = {
+        truncated: () => cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: BigInt(owned.entries.length) } }),
+        refused: () =>
+          cell.push('ana', { $case: 'refused', value: { log, clientEntryId: refused.id, code: 'not_a_member', text: '', peer: 0n } }),
+      };
+      pushes[first]();
+      await clock.advance(10);
+      assert.deepEqual(told, []);
+      pushes[first === 'truncated' ? 'refused' : 'truncated']();
+      await clock.advance(10);
+      assert.deepEqual(told, ['d in true: not_a_member']);
+      await close();
+    });
+
   it('renews its token while it is live', async () => {
     const { clock, cell, ana, close } = await pair();
     for (let i = 0; i < 100; i++) {

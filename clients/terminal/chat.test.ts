@@ -164,6 +164,8 @@ describe('the terminal', () => {
     bo.type('/open ana');
     ana.type('noon');
     await sees(bo, clock, 'ana> noon');
+    ana.type('or never');
+    await sees(bo, clock, 'ana> or never');
     for (const body of [
       { $case: 'handover' as const, value: { epoch: 2n, decided: [] } },
       { $case: 'takeover' as const, value: { after: 1n } },
@@ -176,6 +178,12 @@ describe('the terminal', () => {
     }
     cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
     await sees(bo, clock, '! what came after entry 2 was taken back');
+    const given = cell.logs.get(log)?.entries[2];
+    assert.ok(given);
+    cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    const { clientEntryId } = given;
+    cell.push('ana', { $case: 'refused', value: { log, clientEntryId, code: 'not_a_member', text: 'no member', peer: 0n } });
+    await sees(ana, clock, '! taken back for good: or never (the user is not a member of the log: no member)');
     await close();
   });
 

@@ -49,6 +49,9 @@ export class Chat {
     this.#weft.on('state', () => this.#showState());
     this.#weft.on('entry', (entry, conversation) => this.#arrived(entry, conversation));
     this.#weft.on('sent', (sent) => this.#sentChanged(sent));
+    this.#weft.on('givenUp', ({ text }, _, fault) =>
+      this.#say(this.#paint.bad(`! taken back for good: ${harmless(text)} (${fault.message})`)),
+    );
     this.#weft.on('mark', (mark) => this.#marked(mark));
     this.#weft.on('conversation', (conversation, change) => this.#changed(conversation, change));
     this.#weft.on('trouble', (error) => this.#say(this.#paint.bad(`! the outbox could not be written: ${String(error)}`)));

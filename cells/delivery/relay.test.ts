@@ -13,7 +13,9 @@ const limits = {
   ackGatherMs: 5,
   framesRememberedMax: 100,
   resendAtOnceMax: 2,
+  resendEntriesMin: 100,
   resendEntriesMax: 100,
+  paceLateMs: 100,
   resendSkippedMax: 100,
 };
 const row = (id: number): OutboxRow => ({ id: BigInt(id), dst: 2, class: 'e', lane: 0, ranges: [], envelopes: [], entries: [] });
@@ -218,7 +220,7 @@ test('a backlog leaves half of the window to what commits now', async () => {
 });
 
 test('one look sends no more entries of a backlog than its budget, and one frame at least', async () => {
-  const { rows, published, resend, clock } = open({ resendEntriesMax: 10, resendAtOnceMax: 4, framesInFlightMax: 8 });
+  const { rows, published, resend, clock } = open({ resendEntriesMin: 10, resendEntriesMax: 10, resendAtOnceMax: 4, framesInFlightMax: 8 });
   const long = (id: number): OutboxRow => ({ ...row(id), ranges: [{ log: 7n, first: 1, last: 8 }] });
   rows.push(...[1, 2, 3, 4].map(long));
   clock.advance(limits.resendAfterMs);

@@ -88,24 +88,23 @@ export class LogView {
 
   /**
    * One entry, pushed, accepted or fetched. Entries that became part of the run, in order, are added to `taken`.
-   * The result is where the run must be cut first, if the entry proves that what is held was given up by a new epoch.
+   * One of an epoch that may have begun below the head waits for the page that tells where.
    */
-  offer(entry: Entry, nowMs: number, taken: Entry[]): number | undefined {
-    if (this.left) return undefined;
+  offer(entry: Entry, nowMs: number, taken: Entry[]): void {
+    if (this.left || this.#waitsForPage(entry)) return;
     if (entry.seq > this.known) this.known = entry.seq;
     if (entry.epoch > this.epoch) this.epoch = entry.epoch;
-    if (entry.seq <= this.head) {
-      const mine = this.entries[entry.seq - this.start];
-      return mine !== undefined && mine.epoch < entry.epoch ? entry.seq - 1 : undefined;
-    }
-    if (this.#isOrphan(entry)) return undefined;
-    if (!this.anchored || entry.seq > this.head + 1) {
-      this.#hold(entry, nowMs);
-      return undefined;
-    }
+    if (entry.seq <= this.head || this.#isOrphan(entry)) return;
+    if (!this.anchored || entry.seq > this.head + 1) return this.#hold(entry, nowMs);
     this.#append(entry, taken);
     if (this.#held.size > 0) this.settle(nowMs, taken);
-    return undefined;
+  }
+
+  /** Only its first entry is at its beginning; what came before this one tells nothing of where that was. */
+  #waitsForPage({ seq, epoch }: Entry): boolean {
+    const mine = this.entries[seq - this.start];
+    if (seq <= this.head && mine !== undefined && mine.epoch < epoch && epoch > this.#newest) this.#newest = epoch;
+    return epoch > this.epoch && this.#newest > this.epoch;
   }
 
   /**
@@ -119,7 +118,7 @@ export class LogView {
     if (head.seq > this.known) this.known = head.seq;
     if (head.epoch > this.epoch) {
       // Entries are held of an epoch that is over: where it ended, a page tells.
-      if (this.head > 0 && this.epoch !== 0n) {
+      if ((this.head > 0 || this.#held.size > 0) && this.epoch !== 0n) {
         this.#newest = head.epoch;
         return undefined;
       }

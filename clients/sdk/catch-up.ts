@@ -97,7 +97,11 @@ export class CatchUp {
     if (!view.anchored) this.#anchorBy(view, entry);
     const taken: Entry[] = [];
     const nowMs = this.#clock.monotonic();
-    view.offer(entry, nowMs, taken);
+    const cut = view.offer(entry, nowMs, taken);
+    if (cut !== undefined) {
+      this.#truncate(view, { epoch: entry.epoch, base: cut });
+      view.offer(entry, nowMs, taken);
+    }
     this.#tell(view, taken);
     if (view.behind) this.#watch(view);
   }

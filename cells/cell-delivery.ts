@@ -118,7 +118,8 @@ export class CellDelivery implements AsyncDisposable {
 
   /** What gets a log to where this cell may own it. */
   #settlers() {
-    return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay };
+    const compare = (cell: number) => this.requests.antiEntropy.compare(cell);
+    return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay, compare };
   }
 
   /** A log's epoch as known here; 0 when it cannot be read now: then it is not said, and the owner decides all the same. */
@@ -166,6 +167,8 @@ export class CellDelivery implements AsyncDisposable {
         homeOf: peers.homeOf,
         birthplace: peers.birthplace,
         takeover: peers.takeover,
+        isBack: (number) => this.ownership.isBack(number),
+        isWhole: () => this.ownership.isWhole(),
         chain,
         hasIntakeRoom: (dst) => waiting.hasIntakeRoom(dst),
         hasOutboxRoom: (dst) => waiting.hasOutboxRoom(dst),

@@ -115,7 +115,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     everyMs: limits.pullEveryMs,
     run: async () => {
       for (const src of delivery.links.due()) {
-        const behind = await delivery.requests.antiEntropy.compare(src);
+        const { length: behind } = await delivery.requests.antiEntropy.compare(src);
         delivery.links.compared(src);
         metrics.compared.inc({ src: peers.nameOf(src) ?? String(src) });
         if (behind > 0) log.warn({ src: peers.nameOf(src), behind }, 'logs were behind their owner');

@@ -207,6 +207,8 @@ export class StoreNode implements AsyncDisposable {
         birthplace: () => cell,
         takeover: () => undefined,
         chain,
+        isBack: () => true,
+        isWhole: () => true,
         hasIntakeRoom: () => true,
         hasOutboxRoom: () => true,
         freshId: () => this.#ids.next(),

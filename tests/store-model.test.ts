@@ -109,6 +109,8 @@ async function run(store: LogStore, operations: readonly Operation[], of: { cell
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
       takeover: () => undefined,
+      isBack: () => true,
+      isWhole: () => true,
       hasIntakeRoom: () => true,
       hasOutboxRoom: () => true,
       freshId: ids.next,

@@ -21,7 +21,7 @@ const unitFilesAtOnce = 2;
 /** Beside them, at the lowest priority, so that what is held to a clock there is not disturbed. */
 const besideFilesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
-const underVirtualTime = /^tests\/(ownership-)?simulation/;
+const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
 /** Files that hold the fabric to a clock, after everything that runs beside it. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 

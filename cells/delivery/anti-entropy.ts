@@ -19,6 +19,13 @@ export interface SharedHead {
   readonly head: number;
 }
 
+/** A log of which its owner has more than is held here. */
+export interface BehindLog {
+  readonly log: bigint;
+  readonly head: number;
+  readonly held: number;
+}
+
 export interface AntiEntropyOptions {
   readonly heads: SharedHeads;
   readonly link: Link;
@@ -40,21 +47,22 @@ export class AntiEntropy {
     this.#options = options;
   }
 
-  /** Compares with one owner and asks for what is missing here. Resolves to how many logs were behind. */
-  async compare(owner: number): Promise<number> {
+  /** Compares with one owner and asks for what is missing here. Resolves to the logs that were behind. */
+  async compare(owner: number): Promise<readonly BehindLog[]> {
     const { heads, limits } = this.#options;
     const kept: ReadPage = (page) => heads.kept(owner, page);
     const [theirs, mine] = [await this.#ask(owner, []), await this.#digests(kept)];
     const unequal = mine.flatMap((digest, bucket) => (theirs.digests[bucket] === digest ? [] : [bucket]));
-    let behind = 0;
+    const behind: BehindLog[] = [];
     for (let at = 0; at < unequal.length; at += limits.bucketsPerRequest) {
       const buckets = new Set(unequal.slice(at, at + limits.bucketsPerRequest));
       const answer = await this.#ask(owner, [...buckets]);
       const known = new Map<bigint, number>();
       await this.#each(kept, buckets, (row) => void known.set(row.log, row.head));
       for (const head of answer.heads) {
-        if (Number(head.seq) <= (known.get(head.log) ?? 0)) continue;
-        behind += 1;
+        const held = known.get(head.log) ?? 0;
+        if (Number(head.seq) <= held) continue;
+        behind.push({ log: head.log, head: Number(head.seq), held });
         this.#options.want(head.log, owner);
       }
     }

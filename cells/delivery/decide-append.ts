@@ -16,8 +16,16 @@ import type { WorkingSet } from './working-set.ts';
 export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {
   if (faulted.size > 0 && faulted.has(orderKey(operation))) return { type: 'fault', code: 'earlier_faulted' };
   const outcome = chooseWay(operation, work);
-  if (outcome.type === 'fault' && (outcome.code === 'intake_full' || outcome.code === 'log_frozen')) faulted.add(orderKey(operation));
+  if (outcome.type === 'fault' && comesAgain.has(outcome.code)) faulted.add(orderKey(operation));
   return outcome;
+}
+
+const comesAgain: ReadonlySet<string> = new Set(['intake_full', 'log_frozen', 'busy']);
+
+/** What is not known here may have come after the backup that this store was restored from: nothing final is said yet (R25). */
+function notHere(code: 'unknown_log' | 'not_a_member', work: WorkingSet, row?: LogRow): Outcome {
+  const mayBeOld = !work.context.isWhole() || row?.status === 'stopped';
+  return mayBeOld ? { type: 'fault', code: 'busy', afterMs: 1_000 } : { type: 'fault', code };
 }
 
 /** One session's appends to one log (R8). */
@@ -30,7 +38,7 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   if (log === undefined) return openAndAppend(operation, work);
   const state = work.state(log);
   const row = work.row(log);
-  if (!state || !row) return { type: 'fault', code: 'unknown_log' };
+  if (!state || !row) return notHere('unknown_log', work);
   const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) return { type: 'accepted', entry: known, fresh: false };
   const isHere = row.status === 'open' && givesSeqs(row, work.context);
@@ -41,7 +49,7 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
     if (work.known({ log: operation.author, author: operation.author, clientEntryId: refusal }))
       return { type: 'fault', code: 'not_allowed', text: 'refused before' };
   }
-  if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
+  if (!state.members.has(operation.author)) return notHere('not_a_member', work, row);
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
   // Opening what is open already, for another cell's people perhaps: never intake, which is this cell's own people's only.
   if (operation.kind === kinds.created) return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
@@ -87,6 +95,9 @@ export function createHere(operation: AppendOperation | IntakeOperation, work: W
   const state = stateAfterCreation(first);
   if (!state?.members.has(operation.author)) return { type: 'fault', code: 'bad_request' };
   if (state.members.size > state.membersMax) return { type: 'fault', code: 'group_full' };
+  // It may have been opened after the backup, under another id, and the members' cells know it.
+  if ([...state.members.values()].some(({ home }) => home !== work.context.cell && !work.context.isBack(home)))
+    return { type: 'fault', code: 'busy', afterMs: 1_000 };
   const row: LogRow = { log: first.log, epoch: first.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status: 'open' };
   work.create(row, state, 0);
   if (pair) work.addPair(pair, first.log);

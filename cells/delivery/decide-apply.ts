@@ -32,7 +32,7 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   // Before anything of it is looked at: a stranger's entry must not even look like a fork.
   const may = maySend(operation, row, work);
   if (may !== 'yes') return whyNot(may, operation, work, state);
-  const before = row.head;
+  const before = { head: row.head, epoch: row.epoch };
   for (const entry of operation.entries) {
     const wrong = applyOne(entry, operation, row, work);
     if (wrong) return wrong;
@@ -41,7 +41,9 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   const missing = highest > row.head;
   if (missing) work.behind.push({ log: operation.log, known: highest, src: operation.src });
   // A page without entries says that there is no more.
-  else if (row.head > before || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
+  // How far an epoch went that is over says nothing of the one in force.
+  else if (row.epoch !== before.epoch) work.caughtUp(operation.log, Number.MAX_SAFE_INTEGER);
+  else if (row.head > before.head || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
 }
 

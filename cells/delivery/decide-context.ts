@@ -13,6 +13,10 @@ export interface DecideContext {
   birthplace(pair: Pair): number;
   /** What the directory signed for this log last: who took it over, in which epoch. */
   takeover(log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined;
+  /** False while a restored store may lack logs which that cell knows (R25). */
+  isBack(cell: number): boolean;
+  /** It lacks nothing that any cell knows. */
+  isWhole(): boolean;
   readonly chain: Chain;
   /** Whether more may wait here for that cell's decision, and more notices be kept for it (R28). */
   hasIntakeRoom(dst: number): boolean;

@@ -2,6 +2,7 @@
 
 import { faults } from '@weft/proto/faults.ts';
 import { Envelope } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { birthCell } from '@weft/proto/ids.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
 import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
@@ -22,7 +23,8 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
     return { type: 'stale' };
   }
   const stream = streamFor(operation, work, state);
-  if (!stream || streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
+  if (!stream) return decideForgotten(operation, work);
+  if (streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
   // Until the tails are back nothing is decided (R25): it comes again.
   if (log !== undefined && !givesSeqs(work.row(log) as LogRow, work.context)) return { type: 'early' };
   const key = { stream, cell: operation.src, generation: operation.generation };
@@ -46,6 +48,15 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
  */
 const isParted = ({ epoch = 0n }: IntakeOperation, state: LogState): boolean =>
   epoch !== 0n && epoch < state.epoch && !state.epochs.some((start) => start.epoch === epoch);
+
+/** A log of this cell that a restore lost, and whose beginning nobody else holds: final once everybody has given back what there is. */
+function decideForgotten(operation: IntakeOperation, work: WorkingSet): Outcome {
+  const isOurs = 'log' in operation.target && birthCell(operation.target.log) === work.context.cell;
+  if (!isOurs) return { type: 'rejected', why: 'not-owner' };
+  if (!work.context.isWhole() || !work.context.hasOutboxRoom(operation.src)) return { type: 'early' };
+  refuse(operation, work, { log: operation.stream.a, code: 'unknown_log', text: faults.unknown_log.text });
+  return { type: 'decided' };
+}
 
 /** Another cell decides: the sender addresses it anew, nothing is forwarded (R11). */
 function tellMoved(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome {

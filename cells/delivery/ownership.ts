@@ -1,13 +1,15 @@
 // Gets the logs this cell owns, or is to own, to where it may give seqs (R23, R25). Nothing here decides: it pulls what can
 // be had and then asks the lanes, who look under the lock.
 //
-// 1. After a restore: every other cell is asked which of our logs it keeps, so that logs born after the backup are found.
+// 1. After a restore: every other cell is asked which of our logs it keeps, so that logs born after the backup are found, and
+//    which of its logs we lack. Until all have answered, and what they named is here, nothing final is said of what is not.
 // 2. A stopped log, or one the directory gave us: the tails of its replicas are pulled, longest last; of a restored owner's
 //    from every one of them, for a takeover from those that can be reached. Then the new epoch begins at the head found.
 // 3. Own people's intake of before is decided; once none waits, the log is open.
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { KeptAnswer, KeptRequest, PullAnswer, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { BehindLog } from './anti-entropy.ts';
 import type { Entry } from './entry.ts';
 import { ownerOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, OwnerOperation } from './operations.ts';
@@ -30,6 +32,8 @@ export interface OwnershipOptions {
   readonly takeover: DecideContext['takeover'];
   readonly regained: Regained;
   readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
+  /** Asks another cell for what is kept here of its logs, and tells what it has more. */
+  readonly compare: (cell: number) => Promise<readonly BehindLog[]>;
   /** A log is pulled soon. */
   readonly want: (log: bigint, src: number) => void;
   /** Own people's intake goes to its own cell. */
@@ -43,6 +47,10 @@ export class Ownership {
   readonly #options: OwnershipOptions;
   /** Logs the directory gave to this cell or to another. */
   readonly #given = new Set<bigint>();
+  /** As read last. */
+  #back: ReadonlyMap<number, boolean> = new Map();
+  /** Of each other cell after a restore: its logs that were behind at the first look, and how far they went. */
+  readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
   #running = false;
   #again = false;
 
@@ -54,6 +62,18 @@ export class Ownership {
   given(log: bigint): void {
     this.#given.add(log);
     this.poke();
+  }
+
+  /** Whether that cell gave back what a restore lost, or is declared lost. Where this is not known yet, it is looked at. */
+  isBack(cell: number): boolean {
+    if (this.#options.generation === 1 || this.#back.has(cell)) return true;
+    this.poke();
+    return false;
+  }
+
+  /** Whether this store holds whatever it held before it was restored, as far as anybody else does. */
+  isWhole(): boolean {
+    return this.#options.others().every((cell) => this.isBack(cell));
   }
 
   /** Something may have to be settled now. Two at once, in one node or in two, are harmless. */
@@ -78,8 +98,9 @@ export class Ownership {
   /** One look at everything that is not settled. */
   async run(): Promise<void> {
     const { store, generation, regained, limits } = this.#options;
+    if (generation > 1) await this.#findLost(await regained.read());
     const back = await regained.read();
-    if (generation > 1) await this.#findLost(back);
+    this.#back = back;
     for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
@@ -106,14 +127,28 @@ export class Ownership {
   /** Logs of ours that only others know. */
   async #findLost(back: ReadonlyMap<number, boolean>): Promise<void> {
     for (const cell of this.#options.others())
-      if (!back.has(cell) && (await this.#tried(() => this.#findLostAt(cell)))) await this.#options.regained.regained(cell);
+      if (!back.has(cell) && (await this.#tried(() => this.#findLostAt(cell))) && (await this.#tried(() => this.#hasCaughtUpWith(cell))))
+        await this.#options.regained.regained(cell);
+  }
+
+  /** What that cell's logs had at the first look is here, or is not for this cell any more. */
+  async #hasCaughtUpWith(cell: number): Promise<boolean> {
+    const behind = new Map((await this.#options.compare(cell)).map((each) => [each.log, each]));
+    const first = this.#lagging.get(cell) ?? new Map([...behind].map(([log, { head }]) => [log, head]));
+    const left = new Map([...first].filter(([log, head]) => (behind.get(log)?.held ?? head) < head));
+    this.#lagging.set(cell, left);
+    return left.size === 0;
   }
 
   async #findLostAt(cell: number): Promise<boolean> {
     const { link, store } = this.#options;
     for (let after = 0n; ; ) {
       const { heads, end } = KeptAnswer.decode(await link.request(cell, 'kept', KeptRequest.encode({ after }).finish()));
-      for (const head of heads) if (!(await store.readRow(head.log))) await this.#pullTail(head.log, cell);
+      for (const { log, seq } of heads) {
+        // Of a log that is known here too: its first member there may have come after the backup.
+        const found = await store.readRow(log);
+        if (!found || (found.row.status === 'stopped' && Number(seq) > found.row.head)) await this.#pullTail(log, cell);
+      }
       const last = heads.at(-1);
       if (end || !last) return true;
       after = last.log;
@@ -122,11 +157,17 @@ export class Ownership {
 
   /** Every replica's tail, then the next epoch. */
   async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
-    const { store, cell, apply } = this.#options;
-    const asked = new Set<number>([cell]);
-    for (;;) {
+    const { store, cell, apply, others } = this.#options;
+    const asked = new Set<number>();
+    for (let head = -1; ; ) {
       const found = await store.readRow(log);
       if (found?.row.status !== 'stopped' || ownerOf(found.row) !== cell) return true;
+      // Which cells keep a group is known once every cell has said what it keeps.
+      if (found.state.kind === 'group' && !others().every((each) => back.has(each))) return false;
+      // What came may be what the run of a cell that joined late continues: all are asked again.
+      if (found.row.head > head) asked.clear();
+      head = found.row.head;
+      asked.add(cell);
       // A tail may tell of a cell nobody here knew of.
       const next = [...found.state.cells.keys()].find((each) => !asked.has(each) && back.get(each) !== true);
       if (next === undefined) break;

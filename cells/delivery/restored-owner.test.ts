@@ -65,3 +65,21 @@ test('without that, it gives a seq anew that its replica has already, and the re
   assert.deepEqual(r.say(4n), { type: 'rejected', why: 'fork' });
   assert.equal(r.status('replica'), 'frozen');
 });
+
+test('a restored store opens nothing with people whose cell may know the log already', () => {
+  const owner = new StagedCell(1, [ana]);
+  owner.lacking.add(2);
+  const outcome = (): unknown => owner.decide(groupOf(ana, [bo]))[0];
+  assert.deepEqual(outcome(), { type: 'fault', code: 'busy', afterMs: 1_000 });
+  owner.lacking.clear();
+  assert.equal((outcome() as { type: string }).type, 'accepted');
+});
+
+test('it refuses nothing for good that may have come after the backup', () => {
+  const home = new StagedCell(2, [bo]);
+  home.lacking.add(1);
+  const codes = (): unknown => home.decide(text({ log: userOf(1, 9) }, bo, 5n)).map((each) => each.type === 'fault' && each.code);
+  assert.deepEqual(codes(), ['busy']);
+  home.lacking.clear();
+  assert.deepEqual(codes(), ['unknown_log']);
+});

@@ -39,6 +39,8 @@ export class StagedCell {
   generation = 1;
   /** What the directory signed. */
   readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
+  /** Cells that have not given back what a restore lost. */
+  readonly lacking = new Set<number>();
   readonly orphans: Entry[] = [];
   /** Cells for which no more may wait here. */
   readonly full = new Set<number>();
@@ -65,6 +67,8 @@ export class StagedCell {
       nowMs: this.nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      isBack: (cell) => !this.lacking.has(cell),
+      isWhole: () => this.lacking.size === 0,
       takeover: (log) => this.takeovers.get(log),
       chain,
       hasIntakeRoom: (dst) => !this.full.has(dst),

@@ -2,7 +2,7 @@
 
 import { Applier, type ApplierOptions } from '../delivery/applier.ts';
 import type { IntakeRelay } from '../delivery/intake-relay.ts';
-import { Ownership } from '../delivery/ownership.ts';
+import { Ownership, type OwnershipOptions } from '../delivery/ownership.ts';
 import { Puller } from '../delivery/puller.ts';
 import type { CellDeliveryOptions } from '../delivery-options.ts';
 import type { DeliveryLimits } from '../limits.ts';
@@ -55,9 +55,15 @@ export function openPuller(options: PullingOptions): Puller {
   });
 }
 
-export function openOwnership(options: PullingOptions & { readonly puller: Puller; readonly intakeRelay: IntakeRelay }): Ownership {
-  const { cell, store, link, peers, tables, limits, applier, puller, intakeRelay, failed } = options;
+export interface OwnershipParts extends PullingOptions, Pick<OwnershipOptions, 'compare'> {
+  readonly puller: Puller;
+  readonly intakeRelay: IntakeRelay;
+}
+
+export function openOwnership(options: OwnershipParts): Ownership {
+  const { cell, store, link, peers, tables, limits, applier, puller, intakeRelay, failed, compare } = options;
   return new Ownership({
+    compare,
     cell: cell.number,
     generation: cell.generation,
     store,

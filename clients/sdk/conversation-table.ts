@@ -55,7 +55,9 @@ export class ConversationTable {
   /** What became known of a log; the result is its conversation. */
   bind(log: bigint, about: About): Conversation {
     const peer = about.peer === 0n ? undefined : about.peer;
-    const met = peer === undefined ? undefined : this.#byPeer.get(peer);
+    const byPeer = peer === undefined ? undefined : this.#byPeer.get(peer);
+    // Where a cell was restored to before the conversation began, it may be opened anew: another log, another object.
+    const met = byPeer?.log === undefined || byPeer.log === log ? byPeer : undefined;
     const known = this.#byLog.get(log) ?? [];
     if (met !== undefined && !known.includes(met)) this.#byLog.set(log, [met, ...known]);
     const conversation = this.byLog(log);

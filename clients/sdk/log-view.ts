@@ -1,7 +1,7 @@
 // What a client holds of one log: its head, and an unbroken run of entries up to it. Whatever comes in, in whatever
 // order and however often, the run stays dense and never steps back, but for `truncate`.
 
-import type { Position } from '@weft/proto/positions.ts';
+import { epochParts, type Position } from '@weft/proto/positions.ts';
 
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -88,16 +88,14 @@ export class LogView {
 
   /**
    * One entry, pushed, accepted or fetched. Entries that became part of the run, in order, are added to `taken`.
-   * The result is where the run must be cut first, if the entry proves that what is held was given up by a new epoch.
+   * While a page is to tell where the newest epoch of a restored owner began, its entries wait. The result is where the run must
+   * be cut first, if the entry proves that what is held in its place was given up.
    */
   offer(entry: Entry, nowMs: number, taken: Entry[]): number | undefined {
-    if (this.left) return undefined;
+    if (this.left || this.#waitsForPage(entry)) return undefined;
     if (entry.seq > this.known) this.known = entry.seq;
     if (entry.epoch > this.epoch) this.epoch = entry.epoch;
-    if (entry.seq <= this.head) {
-      const mine = this.entries[entry.seq - this.start];
-      return mine !== undefined && mine.epoch < entry.epoch ? entry.seq - 1 : undefined;
-    }
+    if (entry.seq <= this.head) return this.#isOther(entry) ? entry.seq - 1 : undefined;
     if (this.#isOrphan(entry)) return undefined;
     if (!this.anchored || entry.seq > this.head + 1) {
       this.#hold(entry, nowMs);
@@ -106,6 +104,18 @@ export class LogView {
     this.#append(entry, taken);
     if (this.#held.size > 0) this.settle(nowMs, taken);
     return undefined;
+  }
+
+  /** An entry of an older epoch is held at its place. */
+  #isOther({ seq, epoch }: Entry): boolean {
+    const mine = this.entries[seq - this.start];
+    return seq <= this.head && mine !== undefined && mine.epoch < epoch;
+  }
+
+  /** Only its first entry is at its beginning; what came before this one tells nothing of where that was. */
+  #waitsForPage({ epoch }: Entry): boolean {
+    const isRestored = epochParts(epoch).generation !== epochParts(this.epoch).generation;
+    return isRestored && epoch > this.epoch && this.#newest > this.epoch;
   }
 
   /**
@@ -119,7 +129,7 @@ export class LogView {
     if (head.seq > this.known) this.known = head.seq;
     if (head.epoch > this.epoch) {
       // Entries are held of an epoch that is over: where it ended, a page tells.
-      if (this.head > 0 && this.epoch !== 0n) {
+      if ((this.head > 0 || this.#held.size > 0) && this.epoch !== 0n) {
         this.#newest = head.epoch;
         return undefined;
       }

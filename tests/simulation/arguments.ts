@@ -6,17 +6,20 @@ export interface SimulateArguments {
   readonly to: number;
   readonly jobs: number;
   readonly replays: boolean;
+  /** Cells are restored from backups too. */
+  readonly restores: boolean;
   /** Name of the guard that is off, or how it begins. */
   readonly mutation: string | undefined;
 }
 
-export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N] | --bench | --mutations]
+export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N]] [--restores] | [--bench | --bench | --mutations]
 
   --seed 42            one run: what happened, the hash of its trace, what is wrong with it
   --seed 42 --replay   the same as a timeline
   --mutation NAME      with --seed: with that guard off (docs/mutations.md; the beginning of its name is enough); what is found
                        is shrunk to the faults it needs and told as a timeline
   --seeds 1..100000    one run after another; stops at the first violation and shrinks its faults
+  --restores           with --seed and --seeds: in some of the seeds cells are restored from backups, too
   --jobs 2             so many processes
   --bench              the large fabric: messages a CPU second
   --mutations          switches each guard off and writes docs/mutations.md
@@ -27,7 +30,7 @@ const jobsMax = 64;
 
 export function readArguments(args: readonly string[]): SimulateArguments {
   const rest = [...args];
-  let found: SimulateArguments = { what: 'seed', from: 42, to: 42, jobs: 1, replays: false, mutation: undefined };
+  let found: SimulateArguments = { what: 'seed', from: 42, to: 42, jobs: 1, replays: false, restores: false, mutation: undefined };
   if (args.includes('--help') || args.includes('-h')) return { ...found, what: 'help' };
   let whats = 0;
   for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
@@ -38,9 +41,10 @@ export function readArguments(args: readonly string[]): SimulateArguments {
     else if (flag === '--jobs') found = { ...found, jobs: numberOf(flag, rest.shift(), jobsMax) };
     else if (flag === '--mutation') found = { ...found, mutation: rest.shift() ?? '' };
     else if (flag === '--replay') found = { ...found, replays: true };
+    else if (flag === '--restores') found = { ...found, restores: true };
     else if (flag === '--bench' || flag === '--mutations') found = { ...found, what: flag === '--bench' ? 'bench' : 'mutations' };
     else throw new Error(`there is no ${flag}`);
-    if (!['--jobs', '--replay', '--mutation'].includes(flag)) whats += 1;
+    if (!['--jobs', '--replay', '--restores', '--mutation'].includes(flag)) whats += 1;
   }
   if (whats > 1) throw new Error('one of --seed, --seeds, --bench and --mutations at a time');
   if (found.replays && found.what !== 'seed') throw new Error('--replay tells the story of one --seed');

@@ -1,7 +1,7 @@
 // Carries out the faults of a run, and takes them all back at the end.
 
 import type { Breakable } from './breakable.ts';
-import type { Fault, FaultKind } from './fault.ts';
+import { type Fault, type FaultKind, restoreKind } from './fault.ts';
 import { lie } from './lie.ts';
 import type { MemoryCell } from './memory-cell.ts';
 import type { Person } from './person.ts';
@@ -158,12 +158,14 @@ const breakings: Readonly<Record<FaultKind, Breaking>> = {
     (person) => person.clock.freeze(),
     (person) => person.clock.frozen && person.clock.thaw(),
   ),
+  'restore-cell': (world, fault) => world.restores.restore(world, fault),
   lie,
 };
 
 /** Each fault at its time, while the chaos lasts. */
 export function breakThings(world: Breakable, faults: readonly Fault[]): void {
   for (const fault of faults) {
+    if (fault.kind === restoreKind) world.restores.schedule(world, fault);
     world.time.after(fault.atMs, () => {
       world.trace.add(
         `fault ${fault.kind} cell ${fault.cell + 1} node ${fault.node} person ${fault.person + 1} ${fault.strength.toFixed(3)}`,

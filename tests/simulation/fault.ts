@@ -39,7 +39,9 @@ export const faultKinds = [
   'freeze-client',
   'lie',
 ] as const;
-export type FaultKind = (typeof faultKinds)[number];
+/** Drawn by itself, so that it moved no draw of the others. */
+export const restoreKind = 'restore-cell';
+export type FaultKind = (typeof faultKinds)[number] | typeof restoreKind;
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -83,6 +85,33 @@ export function drawFaults(random: Random, extent: Extent): Fault[] {
   return faults.sort((a, b) => a.atMs - b.atMs);
 }
 
+/** Share of runs in which cells are restored from backups, and restores of one run at most. */
+const restoringShare = 0.3;
+const restoresMax = 2;
+/** Earlier there is nothing to lose. */
+const restoreMsMin = 2_000;
+
+/** From numbers of its own. A restore takes place at its time; how old the backup is then, is its strength. */
+export function drawRestores(random: Random, extent: Extent): Fault[] {
+  const many = random.next() < restoringShare ? 1 + random.int(restoresMax) : 0;
+  return Array.from(
+    { length: many },
+    (): Fault => ({
+      kind: restoreKind,
+      atMs: restoreMsMin + random.int(extent.chaosMs - restoreMsMin),
+      forMs: 200 + random.int(2_000),
+      cell: random.int(extent.cells),
+      node: 0,
+      other: 0,
+      person: random.int(extent.people),
+      strength: random.next(),
+    }),
+  );
+}
+
+/** When the backup was taken that a restore goes back to. */
+export const backupMsOf = ({ atMs, strength }: Fault): number => Math.floor(atMs * (1 - strength));
+
 const places: Partial<Record<FaultKind, (f: Fault) => string>> = {
   'freeze-cell': (f) => `cell ${f.cell + 1}`,
   'stop-cell': (f) => `cell ${f.cell + 1}`,
@@ -102,6 +131,7 @@ const places: Partial<Record<FaultKind, (f: Fault) => string>> = {
   'reset-client': (f) => `person ${f.person + 1}`,
   'kill-client': (f) => `person ${f.person + 1}`,
   'freeze-client': (f) => `person ${f.person + 1}`,
+  'restore-cell': (f) => `cell ${f.cell + 1}, to its backup of ${(backupMsOf(f) / 1_000).toFixed(1)} s`,
   lie: (f) => `cell ${f.other + 1} about a log of cell ${f.cell + 1}`,
 };
 

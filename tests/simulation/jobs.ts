@@ -12,6 +12,7 @@ export const roomForTheYoung = ['--max-semi-space-size=64'] as const;
 interface Chunk {
   readonly from: number;
   readonly to: number;
+  readonly restores: boolean;
 }
 
 export interface JobsRun extends Chunk {
@@ -21,11 +22,11 @@ export interface JobsRun extends Chunk {
 }
 
 /** The first violation, if there is one. */
-export async function runJobs({ from, to, jobs, ran }: JobsRun): Promise<void> {
+export async function runJobs({ from, to, jobs, restores, ran }: JobsRun): Promise<void> {
   let next = from;
   const take = (): Chunk | undefined => {
     if (next > to) return undefined;
-    const chunk = { from: next, to: Math.min(to, next + chunkSeeds - 1) };
+    const chunk = { restores, from: next, to: Math.min(to, next + chunkSeeds - 1) };
     next = chunk.to + 1;
     return chunk;
   };

@@ -3,11 +3,13 @@
 import { type Entry, isContent, isOwnership, kinds } from '@weft/cells/delivery/entry.ts';
 import { ownedUpTo } from '@weft/cells/delivery/epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation } from '@weft/cells/delivery/log-state.ts';
+import type { Mark } from '@weft/cells/delivery/marks.ts';
 import { Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import type { DeviceRecord, HistoryEvent, LogDump, SeenEntry } from '../history.ts';
 import { checkHistory, describeViolations } from '../history-checker.ts';
-import type { MemoryCell, StoredLog } from './memory-cell.ts';
-import { sameMark } from './memory-tables.ts';
+import { entryKey, type MemoryCell, type StoredLog } from './memory-cell.ts';
+import { isFurther, sameMark } from './memory-tables.ts';
+import type { Restores } from './restores.ts';
 
 const seenOf = (entry: Entry): SeenEntry => ({
   log: entry.log,
@@ -51,10 +53,13 @@ export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
 /** What still has to happen; empty when every copy is whole and nothing waits. */
 export function unsettled(cells: readonly MemoryCell[]): string[] {
   const found: string[] = [];
+  const owned = new Set(sharedLogs(cells).map(({ owner }) => owner.row.log));
   for (const cell of cells) {
     for (const [dst, rows] of cell.outbox)
       if (rows.size > 0) found.push(`cell ${cell.number}: ${rows.size} frames to ${dst} without acknowledgement`);
-    if (cell.marksOut.size > 0) found.push(`cell ${cell.number}: ${cell.marksOut.size} marks untold`);
+    // Of a log that a restore took whole nobody can take marks.
+    const untold = [...cell.marksOut.values()].filter(({ mark }) => owned.has(mark.log)).length;
+    if (untold > 0) found.push(`cell ${cell.number}: ${untold} marks untold`);
     if (cell.intake.size > 0) found.push(`cell ${cell.number}: ${cell.intake.size} appends undecided`);
     if (cell.behind.size > 0) found.push(`cell ${cell.number}: behind in ${[...cell.behind.keys()].join(', ')}`);
   }
@@ -156,8 +161,11 @@ function wrongLists(cells: readonly MemoryCell[], shared: readonly Shared[]): st
   return found;
 }
 
-/** Marks are the same wherever they are kept, in cells that were in the log from the beginning (I11). */
-export function wrongMarks(cells: readonly MemoryCell[]): string[] {
+/**
+ * Marks are the same wherever they are kept, in cells that were in the log from the beginning (I11). A restored cell goes back to
+ * those of its backup, and says and hears nothing of it before they move again: so it may be behind, and nobody else.
+ */
+export function wrongMarks(cells: readonly MemoryCell[], restored: ReadonlySet<number>): string[] {
   const found: string[] = [];
   for (const { owner } of sharedLogs(cells)) {
     const { log } = owner.row;
@@ -167,7 +175,8 @@ export function wrongMarks(cells: readonly MemoryCell[]): string[] {
       const own = cells.find(({ number }) => number === home)?.marks.get(key);
       for (const cell of whole) {
         const kept = cell.marks.get(key);
-        if (kept && (!own || !sameMark(own, kept)))
+        const isForgotten = (restored.has(home) && isBehind(own, kept)) || (restored.has(cell.number) && own && isBehind(kept, own));
+        if (kept && !isForgotten && (!own || !sameMark(own, kept)))
           found.push(`I11: cell ${cell.number} has another mark of ${user} in log ${log} than its home`);
       }
     }
@@ -175,15 +184,33 @@ export function wrongMarks(cells: readonly MemoryCell[]): string[] {
   return found;
 }
 
+/** In both: what was seen is what was delivered at least. */
+const isBehind = (mark: Mark | undefined, other: Mark | undefined): boolean =>
+  other !== undefined &&
+  (mark === undefined ||
+    (!isFurther(mark.seenEpoch, mark.seen, other.seenEpoch, other.seen) &&
+      !isFurther(mark.deliveredEpoch, mark.delivered, other.deliveredEpoch, other.delivered)));
+
 export interface Run {
   readonly cells: readonly MemoryCell[];
   readonly devices: readonly DeviceRecord[];
   readonly events: readonly HistoryEvent[];
+  readonly restores: Restores;
+}
+
+/** What a device was told of entries that a restore took is true no more. */
+function withoutLost({ devices, events, restores }: Run): HistoryEvent[] {
+  const userOf = new Map(devices.map(({ device, user }) => [device, user]));
+  return events.filter(
+    (event) =>
+      (event.what !== 'accepted' && event.what !== 'pending') ||
+      !restores.lost.has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId)),
+  );
 }
 
 /** Everything that is wrong, as lines. */
-export function judge({ cells, devices, events }: Run): string[] {
-  const told = [...events, ...refusedAtHome(cells, devices)];
+export function judge({ cells, devices, events, restores }: Run): string[] {
+  const told = [...withoutLost({ cells, devices, events, restores }), ...refusedAtHome(cells, devices)];
   const { violations } = checkHistory({ devices, events: told, dumps: dumpsOf(cells), repairMsMax: 2_000 });
   const shared = sharedLogs(cells);
   return [
@@ -192,6 +219,6 @@ export function judge({ cells, devices, events }: Run): string[] {
     ...shared.flatMap(wrongInLog),
     ...shared.flatMap(wrongInCopies),
     ...wrongLists(cells, shared),
-    ...wrongMarks(cells),
+    ...wrongMarks(cells, restores.cells),
   ];
 }

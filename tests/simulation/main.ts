@@ -22,8 +22,8 @@ function commitOf(): string {
   }
 }
 
-async function runSeed({ from: seed, replays }: SimulateArguments): Promise<boolean> {
-  const world = new World({ seed });
+async function runSeed({ from: seed, replays, restores }: SimulateArguments): Promise<boolean> {
+  const world = new World({ seed, restores });
   world.trace.keeps = replays;
   const verdict = await world.run();
   if (replays) console.log(storyOf(world, verdict).join('\n'));
@@ -41,13 +41,13 @@ const describeCounts = (counts: Verdict['counts']): string =>
     .join(', ');
 
 /** One seed with a guard off: what the faults it needs are, and how it came about. False when something was found. */
-async function runMutated({ from: seed, mutation = '' }: SimulateArguments): Promise<boolean> {
+async function runMutated({ from: seed, mutation = '', restores }: SimulateArguments): Promise<boolean> {
   const named = Object.keys(mutations).filter((name) => name.startsWith(mutation));
   const [guard] = named;
   if (guard === undefined || (named.length > 1 && !named.includes(mutation)))
     throw new Error(`${named.length} guards begin with "${mutation}": docs/mutations.md names them`);
   const { mutate } = mutations[named.includes(mutation) ? mutation : guard] as (typeof mutations)[string];
-  const found = await new World({ seed, mutation: mutate() }).run();
+  const found = await new World({ seed, restores, mutation: mutate() }).run();
   if (found.wrong.length === 0) {
     console.log(`seed ${seed}: nothing wrong was found with this guard off`);
     return true;
@@ -61,7 +61,7 @@ async function runMutated({ from: seed, mutation = '' }: SimulateArguments): Pro
   return false;
 }
 
-async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> {
+async function runMany({ from, to, jobs, restores }: SimulateArguments): Promise<boolean> {
   const startedMs = performance.now();
   let ran = 0;
   let sent = 0;
@@ -76,6 +76,7 @@ async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> 
     from,
     to,
     jobs,
+    restores,
     ran: (sum: SeedSum) => {
       ran += sum.ran;
       sent += sum.sum.sent;
@@ -95,7 +96,7 @@ async function runMany({ from, to, jobs }: SimulateArguments): Promise<boolean> 
   const least = await shrink(violation);
   for (const fault of least.faults) console.log(`  ${describeFault(fault)}`);
   for (const wrong of least.wrong) console.log(wrong);
-  console.log(`the story: npm run simulate -- --seed ${violation.seed} --replay`);
+  console.log(`the story: npm run simulate -- --seed ${violation.seed}${restores ? ' --restores' : ''} --replay`);
   return false;
 }
 

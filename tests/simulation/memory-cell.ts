@@ -6,6 +6,7 @@ import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { DecidedKey, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
 import { chainStart } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 
 export interface StoredLog {
   row: LogRow;
@@ -56,6 +57,11 @@ export class MemoryCell {
   readonly leases = new Map<string, { readonly holder: string; readonly term: bigint; readonly expiresMs: number }>();
   readonly witnessed = new Map<bigint, SignedHead>();
   parked = 0;
+  /** Which life of the store this is, and how far it came (R25). */
+  generation = 1;
+  beat = 0;
+  /** Raised where the server's files are replaced under it. */
+  incarnation = 0;
   /** The unique key over author and client entry id; a mutation takes it away. */
   uniqueEntries = true;
   down = false;
@@ -172,6 +178,29 @@ export class MemoryCell {
     const { log, status } = stored.row;
     if (status === 'intake' || status === 'stopped') this.unsettled.set(log, stored);
     else this.unsettled.delete(log);
+  }
+
+  /** After every row was replaced. */
+  indexAll(): void {
+    this.unsettled.clear();
+    for (const stored of this.logs.values()) this.#index(stored);
+  }
+
+  /** As store/life-table.ts begins a new life: no seq until a new epoch begins, and what waits is counted anew. */
+  raiseLife({ generation, beat }: { readonly generation: number; readonly beat: number }): void {
+    if (this.generation >= generation) return;
+    Object.assign(this, { generation, beat: Math.max(beat, this.beat) + 1 });
+    this.regained.clear();
+    for (const { row } of this.logs.values())
+      if (epochParts(row.epoch).cell === this.number && (row.status === 'open' || row.status === 'intake')) row.status = 'stopped';
+    this.indexAll();
+    const waiting = [...this.intake.values()].sort((a, b) => a.n - b.n);
+    this.nextIntake.clear();
+    for (const row of waiting) {
+      const n = this.nextIntake.get(streamKey(row.stream)) ?? 1;
+      this.intake.set(intakeKey(row), { ...row, n });
+      this.nextIntake.set(streamKey(row.stream), n + 1);
+    }
   }
 
   /** A fork of it was seen. */

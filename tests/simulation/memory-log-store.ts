@@ -57,6 +57,7 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     const { cell, time, clock, node, random, faults, trace } = this.#options;
     await this.#travel();
     if (cell.down) throw new RunAgain('no connection');
+    const { incarnation } = cell;
     const transaction = cell.begin(clock);
     const idle = time.after(idleInTransactionMsMax, () => cell.end(transaction));
     try {
@@ -71,6 +72,7 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
       transaction.committing = true;
       await time.sleep(random.next());
       if (random.next() < faults.failBefore) throw new RunAgain('serialisation failure');
+      if (cell.incarnation !== incarnation) throw new RunAgain('the server is gone');
       cell.commit(decision.writes, clock.now());
       this.remember(decision.writes, facts);
       for (const { log, start } of decision.writes.reopened) trace(`reopened ${cell.number} ${log} after ${start}`);

@@ -164,7 +164,7 @@ function further(known: Mark | undefined, mark: Mark): Mark {
   return { ...known, deliveredEpoch, delivered: deliveredSeq, seenEpoch: seen.seenEpoch, seen: seen.seen };
 }
 
-const isFurther = (epoch: bigint, seq: number, thanEpoch: bigint, thanSeq: number): boolean =>
+export const isFurther = (epoch: bigint, seq: number, thanEpoch: bigint, thanSeq: number): boolean =>
   epoch > thanEpoch || (epoch === thanEpoch && seq > thanSeq);
 
 export const sameMark = (a: Mark, b: Mark): boolean =>

@@ -4,17 +4,21 @@ import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
 import { Lane, type Submission } from '@weft/cells/delivery/lane.ts';
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
 import type { Operation } from '@weft/cells/delivery/operations.ts';
+import { Ownership } from '@weft/cells/delivery/ownership.ts';
 import type { AppendKey } from '@weft/cells/delivery/ports.ts';
 import { Puller } from '@weft/cells/delivery/puller.ts';
 import { Relay } from '@weft/cells/delivery/relay.ts';
+import { TailServer } from '@weft/cells/delivery/tail-server.ts';
 import { WorkingSet } from '@weft/cells/delivery/working-set.ts';
 import { AppendOrder } from '@weft/cells/edge/append-order.ts';
 import { Beats } from '@weft/cells/link/beats.ts';
 import { Hub } from '@weft/cells/push/hub.ts';
+import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { answersForgotten, digestIgnored, holesTaken, ownEntriesShownTwice, resentLast, resentUnderNewIds } from './careless-client.ts';
 import { acknowledgedBeforeApply, attemptNeverRaised, forgottenAtTheBrokersAnswer, messageIdWithoutSource } from './lying-bus.ts';
 import { everybodyEver, headsJump, knownFor, lying, neverUnsure, readsAboveTheLast, toldBeforeCommit, withStates } from './lying-store.ts';
+import { MemoryCell } from './memory-cell.ts';
 import { MemoryTables } from './memory-tables.ts';
 import { type Mutation, patched } from './mutation.ts';
 import { asOfTheNewestEpoch, withoutEpochs } from './outlived-owner.ts';
@@ -29,9 +33,13 @@ export interface NamedMutation {
   readonly mutate: () => Mutation;
   /** Owners change meanwhile. */
   readonly owners?: OwnerScenario;
+  /** Cells are restored from backups meanwhile. */
+  readonly restores?: boolean;
 }
 
 const off = (breaks: string, seedsMax: number, mutate: () => Mutation): NamedMutation => ({ breaks, seedsMax, mutate });
+
+const restored = (seedsMax: number, mutate: () => Mutation): NamedMutation => ({ ...off('R25', seedsMax, mutate), restores: true });
 
 /** Operations of other cells on their way into a lane. */
 const submitted = (change: (operation: Operation) => Operation): Mutation => ({
@@ -70,6 +78,11 @@ const asIfFromDecider = (operation: Operation): Operation => {
   const { target } = operation;
   return { ...operation, src: birthCell('log' in target ? target.log : target.pair.low) };
 };
+
+/** A replica says that it holds no more than it was told. */
+const noTail = PullAnswer.encode({
+  result: { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: [] } },
+}).finish();
 
 const marksOverwrite = (): Mutation => ({
   patch: () =>
@@ -147,6 +160,14 @@ export const mutations: Readonly<Record<string, NamedMutation>> = {
     ...off('R24', 100, () => submitted(withoutEpochs)),
     owners: takeovers,
   },
+  'restore: the store goes on in the generation of its backup': restored(100, () => silenced(MemoryCell.prototype, 'raiseLife')),
+  'restore: new epochs begin without the tails that replicas hold': restored(100, () =>
+    silenced(TailServer.prototype, 'tail', Promise.resolve(noTail)),
+  ),
+  'restore: what is not known yet is answered for good': restored(400, () => silenced(Ownership.prototype, 'isWhole', true)),
+  'restore: conversations open before the other cells have told which they know': restored(100, () =>
+    silenced(Ownership.prototype, 'isBack', true),
+  ),
   'order: what a faulted append holds back is decided before it': off('R8', 400, () => ({
     patch: () =>
       patched(

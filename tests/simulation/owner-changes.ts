@@ -41,7 +41,9 @@ function handOverOne(world: OwnedWorld, random: Random): void {
   const to = pick(random, keepers)?.[0];
   const node = [...world.nodes].find(([name, each]) => name.startsWith(`${ownerOf(state)}.`) && each.alive)?.[1];
   if (to === undefined || !node) return;
-  node.delivery.applier.apply({ type: 'handover', log: row.log, to, toGeneration: 1 }).catch(() => undefined);
+  node.delivery.applier
+    .apply({ type: 'handover', log: row.log, to, toGeneration: world.cells[to - 1]?.generation ?? 1 })
+    .catch(() => undefined);
 }
 
 function takeOverOne(world: OwnedWorld, random: Random): void {
@@ -53,5 +55,5 @@ function takeOverOne(world: OwnedWorld, random: Random): void {
   const signed = world.takeovers.get(row.log)?.epoch ?? 0n;
   const { count } = epochParts(signed > row.epoch ? signed : row.epoch);
   const owner = copy.cell.number;
-  world.sign(row.log, { epoch: makeEpoch({ count: countByDirectory(count), cell: owner, generation: 1 }), owner });
+  world.sign(row.log, { epoch: makeEpoch({ count: countByDirectory(count), cell: owner, generation: copy.cell.generation }), owner });
 }

@@ -7,18 +7,32 @@ import { withUnknownField } from './later-version.ts';
 const kinds: readonly SealKind[] = ['frame', 'ack', 'signal', 'request', 'answer'];
 const frontBytes = 20;
 
+export interface PlainSealOptions {
+  readonly cell: string;
+  readonly cells: readonly string[];
+  readonly now: () => number;
+  /** What it seals has fields that the other side does not know. */
+  readonly later: boolean;
+  /** Of this cell's store, and of the others' as the directory knows them. */
+  readonly generation: number;
+  readonly generationOf: (cell: string) => number;
+}
+
 export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
   readonly #cell: string;
   readonly #cells: readonly string[];
   readonly #now: () => number;
   readonly #later: boolean;
+  readonly #generation: number;
+  readonly #generationOf: (cell: string) => number;
 
-  /** `later`: what it seals has fields that the other side does not know. */
-  constructor(cell: string, cells: readonly string[], now: () => number, later: boolean) {
+  constructor({ cell, cells, now, later, generation, generationOf }: PlainSealOptions) {
     this.#cell = cell;
     this.#cells = cells;
     this.#now = now;
     this.#later = later;
+    this.#generation = generation;
+    this.#generationOf = generationOf;
   }
 
   seal(to: { readonly kind: SealKind; readonly dst: string }, header: SealHeader, bytes: Uint8Array): Uint8Array {
@@ -33,7 +47,8 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
     out[5] = header.what.length;
     out.writeUInt16BE(header.attempt & 0xffff, 6);
     out.writeBigUInt64BE(header.id, 8);
-    out.writeUInt32BE(0, 16);
+    out.writeUInt16BE(this.#generation, 16);
+    out.writeUInt16BE(this.#generationOf(to.dst), 18);
     out.set(plain, frontBytes);
     return out;
   }
@@ -52,6 +67,8 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
       (at.what ?? '').length === (at.what === undefined ? 0 : (found[5] as number)) &&
       (at.id ?? id) === id;
     if (!asAddressed) return { ok: false, why: 're-addressed' };
+    const isOfThisLife = found.readUInt16BE(16) === this.#generationOf(at.src) && found.readUInt16BE(18) === this.#generation;
+    if (!isOfThisLife) return { ok: false, why: 'stale' };
     const header = { id, attempt: found.readUInt16BE(6), ...(cls && { cls }), p: found[4] as number, what: at.what ?? '' };
     return { ok: true, header: { ...header, time: this.#now() }, plain: found.subarray(frontBytes) };
   }

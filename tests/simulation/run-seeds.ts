@@ -11,6 +11,7 @@ export interface SeedRun {
   /** A fresh one for each run: some keep what they have seen. */
   readonly mutate?: () => Mutation;
   readonly owners?: OwnerScenario | undefined;
+  readonly restores?: boolean | undefined;
   readonly ran?: (verdict: Verdict) => void;
 }
 
@@ -22,7 +23,15 @@ export interface SeedSum {
   readonly violation: Verdict | undefined;
 }
 
-export async function runSeeds({ from, to, secondsMax = Number.POSITIVE_INFINITY, mutate, owners, ran: told }: SeedRun): Promise<SeedSum> {
+export async function runSeeds({
+  from,
+  to,
+  secondsMax = Number.POSITIVE_INFINITY,
+  mutate,
+  owners,
+  restores = false,
+  ran: told,
+}: SeedRun): Promise<SeedSum> {
   const startedMs = performance.now();
   const cpu = process.cpuUsage();
   const sum = { events: 0, sent: 0, accepted: 0, pending: 0, refused: 0, shown: 0, virtualMs: 0, restMsMax: 0 };
@@ -30,7 +39,7 @@ export async function runSeeds({ from, to, secondsMax = Number.POSITIVE_INFINITY
   let ran = 0;
   const seconds = (): number => (performance.now() - startedMs) / 1_000;
   for (let seed = from; seed <= to && !violation && seconds() < secondsMax; seed++) {
-    const verdict = await simulate({ seed, ...(mutate && { mutation: mutate() }), ...(owners && { owners }) });
+    const verdict = await simulate({ seed, restores, ...(mutate && { mutation: mutate() }), ...(owners && { owners }) });
     ran += 1;
     for (const what of Object.keys(verdict.counts) as (keyof Verdict['counts'])[]) sum[what] += verdict.counts[what];
     sum.virtualMs += verdict.virtualMs;

@@ -31,6 +31,10 @@ export interface SimulatedNodeOptions {
   /** Which of the cell's nodes, and its leased number. */
   readonly index: number;
   readonly number: number;
+  /** Of its store. */
+  readonly generation: number;
+  /** Of other cells' stores, as the directory knows them. */
+  readonly generationOf: (cell: number) => number;
   readonly time: SimulatedTime;
   readonly clock: ProcessClock;
   readonly random: Random;
@@ -94,14 +98,21 @@ export class SimulatedNode {
     this.bus = new MemoryBus({ ...options, cell: nameOf(cell.number) });
     const [ids, peers] = [this.#openIds(), peersOf(options)];
     const names = options.cells.map((each) => nameOf(each.number));
-    const seal = new PlainSeal(nameOf(cell.number), names, () => clock.now(), options.later);
+    const seal = new PlainSeal({
+      cell: nameOf(cell.number),
+      cells: names,
+      now: () => clock.now(),
+      later: options.later,
+      generation: options.generation,
+      generationOf: (name) => options.generationOf(names.indexOf(name) + 1),
+    });
     const bus = mutation.bus?.(this.bus, { store, seal }) ?? this.bus;
     this.link = this.#openLink(peers, bus, seal);
     const reach = (takesTime?: boolean): Promise<void> => bare.reach(takesTime);
     const tables = new MemoryTables({ cell, clock, reach });
     const metrics = countsNothing;
     const sessionsWatch = new SessionsWatch(number);
-    const identity = { name: nameOf(cell.number), number: cell.number, generation: 1 };
+    const identity = { name: nameOf(cell.number), number: cell.number, generation: options.generation };
     this.delivery = new CellDelivery({
       cell: identity,
       node: { number, startMs: clock.now() },
@@ -187,13 +198,13 @@ export class SimulatedNode {
   }
 
   #openLink(peers: KnownPeers, bus: LinkBus, sealer: PlainSeal): SealedLink {
-    const { cell, random, rejected } = this.options;
+    const { cell, random, rejected, generation } = this.options;
     return new SealedLink({
       bus,
       sealer,
       nonce: () => BigInt(random.int(2 ** 32)) * 2n ** 31n + BigInt(random.int(2 ** 31)),
       cell: nameOf(cell.number),
-      generation: 1,
+      generation,
       requestMsMax: cellLimits.requestMsMax,
       nameOf: peers.nameOf,
       numberOf: peers.numberOf,
@@ -216,14 +227,14 @@ export class SimulatedNode {
 
 export const nameOf = (cell: number): string => `c${cell}`;
 
-function peersOf({ cell, cells, mutation, takeover }: SimulatedNodeOptions): KnownPeers {
+function peersOf({ cell, cells, mutation, takeover, generationOf }: SimulatedNodeOptions): KnownPeers {
   const records = cells.map(({ number }) => CellRecord.fromPartial({ name: nameOf(number), number, generation: 1n }));
   const others = records.filter(({ number }) => number !== cell.number);
   return {
     others: () => others,
     nameOf: (number) => records.find((each) => each.number === number)?.name,
     numberOf: (name) => records.find((each) => each.name === name)?.number,
-    generationOf: () => 1,
+    generationOf,
     homeOf: mutation.homeOf ?? birthCell,
     birthplace: (pair) => birthCell(pair.low),
     takeover,

@@ -11,46 +11,30 @@ import type { HistoryEvent } from '../history.ts';
 import type { Breakable } from './breakable.ts';
 import { breakThings, heal } from './breaking.ts';
 import { ClientLink } from './client-link.ts';
-import { drawFaults, type Fault } from './fault.ts';
+import { drawFaults, drawRestores, type Fault } from './fault.ts';
 import { judge, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
+import { MemoryLives } from './memory-life.ts';
 import { ConnectionLost, type StoreFaults } from './memory-log-store.ts';
 import { type Mutation, noMutation, valued } from './mutation.ts';
-import type { OwnerScenario } from './owner-changes.ts';
 import { Person } from './person.ts';
 import { forbidRealWorld } from './real-world.ts';
+import { Restores } from './restores.ts';
 import { drawShape, type Shape } from './shape.ts';
 import { nameOf, SimulatedNode, smallLimits } from './simulated-node.ts';
 import { inMacrotask, ProcessClock, SimulatedTime } from './simulated-time.ts';
 import { Supercluster } from './supercluster.ts';
 import { Trace } from './trace.ts';
 import { describeError, describeEvent } from './trace-line.ts';
+import type { Verdict, WorldOptions } from './verdict.ts';
 
-export interface Verdict {
-  readonly seed: number;
-  /** Of everything that happened, in order. */
-  readonly hash: string;
-  readonly wrong: readonly string[];
-  readonly faults: readonly Fault[];
-  readonly counts: Readonly<Record<'events' | 'sent' | 'accepted' | 'pending' | 'refused' | 'shown', number>>;
-  /** Virtual milliseconds: of all, and from the healing to rest. */
-  readonly virtualMs: number;
-  readonly restMs: number;
-}
-
-export interface WorldOptions {
-  readonly seed: number;
-  readonly shape?: Shape;
-  /** Instead of those drawn from the seed. */
-  readonly faults?: readonly Fault[];
-  readonly mutation?: Mutation;
-  /** Owners that change beside everything else. */
-  readonly owners?: OwnerScenario;
-}
+export type { Verdict, WorldOptions } from './verdict.ts';
 
 const startMs = idEpochMs + 1_000_000_000;
 /** The longest wait of anything is a minute between two resends; two of them and some slack. */
 const restMsMax = 180_000;
+/** The directory hears of a new generation within this. */
+const registersAfterMsMax = 1_000;
 
 export class World implements Breakable {
   readonly time = new SimulatedTime();
@@ -64,6 +48,8 @@ export class World implements Breakable {
   readonly events: HistoryEvent[] = [];
   readonly storeFaults: StoreFaults = { failBefore: 0, failAfter: 0, failRead: 0 };
   readonly bugs = new Set<string>();
+  readonly lives = new MemoryLives(this.time);
+  readonly restores = new Restores();
   readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
   readonly #seed: number;
   readonly #mutation: Mutation;
@@ -72,7 +58,7 @@ export class World implements Breakable {
   readonly #users = new Set<bigint>();
   readonly #laterCells = new Set<number>();
 
-  constructor({ seed, shape, faults, mutation = noMutation, owners }: WorldOptions) {
+  constructor({ seed, shape, faults, mutation = noMutation, restores = false, owners }: WorldOptions) {
     // Each part draws from numbers of its own: what one needs more does not change the others.
     const drawn = seededRandom(seed * 4 + 1);
     this.shape = shape ?? drawShape(drawn);
@@ -95,7 +81,8 @@ export class World implements Breakable {
       for (let node = 0; node < this.shape.nodes; node++) this.start(cell.number, node);
     }
     owners?.(this, { random: seededRandom(seed * 4 + 5), untilMs: this.shape.chaosMs });
-    this.faults = faults ?? drawFaults(drawn, { ...this.shape, people: this.people.length });
+    const extent = { ...this.shape, people: this.people.length };
+    this.faults = faults ?? [...drawFaults(drawn, extent), ...(restores ? drawRestores(seededRandom(seed * 4), extent) : [])];
   }
 
   /** Starts (again) a node of a cell. */
@@ -104,8 +91,12 @@ export class World implements Breakable {
     // Each start has a node number of its own, as leased ones would: ids never repeat.
     this.#nodeNumbers.set(cell, number + 1);
     const random = seededRandom(this.#seed * 1_000 + cell * 100 + number);
+    const store = this.cells[cell - 1] as MemoryCell;
+    const generation = this.lives.open(store, index);
     const node: SimulatedNode = new SimulatedNode({
-      cell: this.cells[cell - 1] as MemoryCell,
+      cell: store,
+      generation,
+      generationOf: this.lives.published,
       cells: this.cells,
       index,
       number: number % 32,
@@ -130,6 +121,8 @@ export class World implements Breakable {
       rejected: (what) => this.trace.add(`rejected ${cell} ${what}`),
     });
     this.nodes.set(`${cell}.${index}`, node);
+    const registersAfterMs = generation > this.lives.published(cell) ? random.int(registersAfterMsMax) : 0;
+    this.lives.keep(store, index, { clock: node.options.clock, registersAfterMs });
     for (const log of this.takeovers.keys()) node.delivery.ownership.given(log);
     this.trace.add(`start ${cell}.${index}`);
   }
@@ -195,7 +188,7 @@ export class World implements Breakable {
       if (person.open > 0) found.push(...person.waiting().map((item) => `${person.options.name} waits for ${item}`));
     }
     if (found.length > 0) return found;
-    return [...this.people.flatMap((person) => this.#lacking(person)), ...wrongMarks(this.cells)];
+    return [...this.people.flatMap((person) => this.#lacking(person)), ...wrongMarks(this.cells, this.restores.cells)];
   }
 
   /** Logs that a device does not hold up to their end. */
@@ -238,7 +231,7 @@ export class World implements Breakable {
         newClock: () => new ProcessClock(this.time, startMs, own.int(2_000) - 1_000),
         connect: (of, handlers) => this.#connect(of, handlers),
         record: (event) => {
-          this.events.push(event);
+          this.events.push(this.restores.asFarAsKnown(event, cell.number));
           this.trace.add(describeEvent(event));
         },
         failed: (what, error) => this.#failed(what, error),
@@ -322,7 +315,7 @@ export class World implements Breakable {
     for (const person of this.people) person.closeLeft(this.cells[person.options.home - 1] as MemoryCell);
     const devices = this.people.flatMap((person) => person.records());
     const restless = this.#restless().map((what) => `liveness: ${what}`);
-    const wrong = [...this.bugs, ...judge({ cells: this.cells, devices, events: this.events }), ...restless];
+    const wrong = [...this.bugs, ...judge({ cells: this.cells, devices, events: this.events, restores: this.restores }), ...restless];
     const count = (what: HistoryEvent['what']): number => this.events.reduce((sum, event) => sum + (event.what === what ? 1 : 0), 0);
     return {
       seed: this.#seed,

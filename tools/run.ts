@@ -1,4 +1,5 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -56,11 +57,23 @@ export async function runVisibly(program: string, args: readonly string[], timeo
 /** The same beside something visible: with what that leaves of the machine, and what it printed is given at its end. */
 export async function runBeside(program: string, args: readonly string[], timeoutMs: number): Promise<Result> {
   const child = spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  if (child.pid !== undefined) setPriority(child.pid, lowestPriority);
+  if (child.pid !== undefined) giveWay(child.pid);
   const printed = kept(child);
   const code = await ended(child, timeoutMs);
   await Promise.allSettled([finished(child.stdout), finished(child.stderr)]);
   return { ok: code === 0, output: printed() };
+}
+
+/** The lowest priority for this leader of a session and what it starts. */
+function giveWay(pid: number): void {
+  setPriority(pid, lowestPriority);
+  try {
+    // Linux may share the processor by sessions first, with a priority for each, and look at those of processes only within one
+    // (sched(7), "The autogroup feature").
+    writeFileSync(`/proc/${pid}/autogroup`, String(lowestPriority));
+  } catch {
+    // It does not, or this is no Linux.
+  }
 }
 
 /** The exit code of the leader of a process group that is about to run. */

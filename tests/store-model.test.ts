@@ -246,7 +246,13 @@ async function compareReads(here: Model, store: CellStore, users: readonly bigin
 
 /** Marks that newer epochs began below: what the list says of them, for epochs and marks as they may come. */
 async function compareStanding(here: Model, store: CellStore, of: { real: StoreCell; users: readonly bigint[] }): Promise<void> {
-  const query: Query = (statement) => of.real.pool.query(statement);
+  // One after another, as on the session of a lane.
+  let last: ReturnType<Query> | undefined;
+  const query: Query = (statement) => {
+    const before = last;
+    last = Promise.resolve(before).then(() => of.real.pool.query(statement));
+    return last;
+  };
   const random = seededRandom(5);
   let below = 0;
   for (const stored of here.cell.logs.values()) {

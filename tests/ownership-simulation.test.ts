@@ -28,6 +28,13 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [169, 'what is offered again and was decided before is found there'],
   [189, 'a frame behind the page that gave its place up is no fork'],
   [299, 'of two cells that each take the other for the owner, one learns better'],
+  [218, 'a mark of an epoch that is heard of later is not cut where that epoch begins'],
+  [20255, 'nor is it in a cell that owns the log in the end'],
+  [20282, 'nor where several handovers lie before it'],
+  [20315, 'nor are both kinds of it'],
+  [21027, 'what was refused stays refused in the cell where its log was born, and which gave it away'],
+  [21719, 'nothing overtakes what was given back behind an append that is seen decided'],
+  [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 
 for (const [seed, what] of found)

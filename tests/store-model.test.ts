@@ -5,12 +5,16 @@ import { after, before, test } from 'node:test';
 import { hashOf } from '@weft/cells/delivery/chain-of.ts';
 import { decide } from '@weft/cells/delivery/decide.ts';
 import { kinds } from '@weft/cells/delivery/entry.ts';
+import { clampedSeq } from '@weft/cells/delivery/epochs.ts';
 import { keysOf } from '@weft/cells/delivery/keys-of.ts';
 import { groupPair, pairKey, pairOf } from '@weft/cells/delivery/log-state.ts';
 import type { Mark } from '@weft/cells/delivery/marks.ts';
 import type { AppendOperation, Operation, Target } from '@weft/cells/delivery/operations.ts';
 import type { LogStore } from '@weft/cells/delivery/ports.ts';
 import { foldState } from '@weft/cells/delivery/snapshot.ts';
+import type { Query } from '@weft/cells/store/entries-table.ts';
+import { writeEpochs } from '@weft/cells/store/epochs-table.ts';
+import { mergeMarks } from '@weft/cells/store/marks-table.ts';
 import { sideTables } from '@weft/cells/store/side-tables.ts';
 import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
@@ -240,6 +244,39 @@ async function compareReads(here: Model, store: CellStore, users: readonly bigin
   }
 }
 
+/** Marks that newer epochs began below: what the list says of them, for epochs and marks as they may come. */
+async function compareStanding(here: Model, store: CellStore, of: { real: StoreCell; users: readonly bigint[] }): Promise<void> {
+  // One after another, as on the session of a lane.
+  let last: ReturnType<Query> | undefined;
+  const query: Query = (statement) => {
+    const before = last;
+    last = Promise.resolve(before).then(() => of.real.pool.query(statement));
+    return last;
+  };
+  const random = seededRandom(5);
+  let below = 0;
+  for (const stored of here.cell.logs.values()) {
+    const { log, head } = stored.row;
+    const bases = [0, ...[1, 2].map(() => random.int(head + 1))].sort((a, b) => a - b).slice(0, 1 + random.int(3));
+    const epochs = bases.map((base, at) => ({ epoch: BigInt(2 * (at + 1)), base }));
+    stored.state = { ...stored.state, epochs };
+    stored.row = { ...stored.row, epoch: epochs.at(-1)?.epoch ?? 0n };
+    await Promise.all(writeEpochs(query, [{ log, epochs }]));
+    const marks = of.users.map((user): Mark => {
+      const [seenEpoch, seen] = [BigInt(random.int(8)), random.int(head + 3)];
+      below += clampedSeq(epochs, { epoch: seenEpoch, seq: seen }) < seen ? 1 : 0;
+      return { log, user, deliveredEpoch: seenEpoch, delivered: seen, seenEpoch, seen };
+    });
+    for (const mark of await mergeMarks(query, marks)) here.cell.marks.set(`${log}:${mark.user}`, mark);
+  }
+  assert.ok(below > 0, 'some marks stand below where they were set');
+  const logs = [...here.cell.logs.keys()];
+  for (const user of of.users) {
+    const lists = (from: CellStore) => Promise.all([from.listUserLogs(user, { after: 0n, limit: 50 }), from.userLogs(user, logs)]);
+    assert.deepEqual(plain(await here.ask(lists(here.store))), plain(await lists(store)), `what ${user} has seen`);
+  }
+}
+
 test('marks in memory are merged, wait and go as in SQL', async () => {
   await using real = await StoreCell.open(postgres, 'sides');
   const theirs = sideTables((statement) => real.pool.query(statement));
@@ -320,4 +357,5 @@ test('the store in memory finds and leaves what the real one does', async () => 
   assert.deepEqual(plain(await here.ask(here.store.behind(99))), plain(await store.behind(99)));
   assert.ok(reopened > 0 && here.cell.intake.size > 0 && here.cell.outboxOf(2).size > 10, 'the script met every table');
   await compareReads(here, store, users);
+  await compareStanding(here, store, { real, users: users.filter((user) => birthCell(user) === 1) });
 });

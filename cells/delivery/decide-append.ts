@@ -10,7 +10,7 @@ import { nextEpoch } from './epochs.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
-import { refusalId, selfBody } from './self-entries.ts';
+import { hadOtherOwner, refusalId, selfBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {
@@ -42,19 +42,21 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) return { type: 'accepted', entry: known, fresh: false };
   const isHere = row.status === 'open' && givesSeqs(row, work.context);
-  if (!isHere) {
-    // What waits is the owner's to decide, whatever has happened to its author since; what the owner refused stays refused.
-    if (work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
-    const refusal = refusalId({ log }, operation.clientEntryId);
-    if (work.known({ log: operation.author, author: operation.author, clientEntryId: refusal }))
-      return { type: 'fault', code: 'not_allowed', text: 'refused before' };
-  }
+  // What waits is the owner's to decide, whatever has happened to its author since; what an owner refused stays refused.
+  if (!isHere && work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
+  if (wasRefused(operation, work, state)) return { type: 'fault', code: 'not_allowed', text: 'refused before' };
   if (!state.members.has(operation.author)) return notHere('not_a_member', work, row);
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
   // Opening what is open already, for another cell's people perhaps: never intake, which is this cell's own people's only.
   if (operation.kind === kinds.created) return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
   if (!isHere) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
   return appendHere(operation, work, row, state);
+}
+
+/** As its author's self log says. */
+function wasRefused({ author, clientEntryId }: AppendOperation, work: WorkingSet, state: LogState): boolean {
+  if (!hadOtherOwner(state, work.context.cell)) return false;
+  return work.known({ log: author, author, clientEntryId: refusalId({ log: state.log }, clientEntryId) }) !== undefined;
 }
 
 /** The log of the target: as named, or as the pair is known or was opened earlier in this transaction. */

@@ -69,6 +69,28 @@ test('what the new owner’s people sent before it owned comes before what they 
   assert.deepEqual(ids.slice(-3), [waiting, later, last]);
 });
 
+test('what an owner refused stays refused where the log was born, also once it is back there', () => {
+  const f = new OwnedLog();
+  const home = f.cell(1);
+  f.handOver(1, 2);
+  f.follow(1, 2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  const id = f.say(1);
+  const refused = { type: 'refused', src: 2, target: { log: f.log }, stream: { a: f.log, b: 0n }, n: 1, author: ana } as const;
+  home.decide({ ...refused, clientEntryId: id, code: 'not_allowed', text: '' });
+  const again = () => home.decide(text({ log: f.log }, ana, id))[0];
+  const isRefused = { type: 'fault', code: 'not_allowed', text: 'refused before' };
+  assert.deepEqual(again(), isRefused);
+  assert.equal(home.intake.size, 0);
+  f.handOver(2, 1);
+  f.follow(2, 1);
+  home.decide({ type: 'settle', log: f.log });
+  assert.deepEqual(again(), isRefused);
+  const head = home.rows.get(f.log)?.head ?? 0;
+  f.say(1);
+  assert.equal(home.rows.get(f.log)?.head, head + 1, 'what is new is taken');
+});
+
 test('intake that reaches a former owner is answered Moved, and nothing is decided', () => {
   const f = new OwnedLog();
   f.say(3);

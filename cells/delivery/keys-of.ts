@@ -10,6 +10,7 @@ import { refusalId } from './self-entries.ts';
 interface Collected {
   readonly logs: Set<bigint>;
   readonly known: AppendKey[];
+  readonly refusals: AppendKey[];
   readonly pairs: Pair[];
   readonly intakes: { stream?: { a: bigint; b: bigint }; log: bigint; author: bigint; clientEntryId: bigint }[];
   readonly decided: DecidedKey[];
@@ -25,6 +26,7 @@ export function keysOf(operations: readonly Operation[], isLocal: (user: bigint)
   const keys: Collected = {
     logs: new Set(),
     known: [],
+    refusals: [],
     pairs: [],
     intakes: [],
     decided: [],
@@ -88,8 +90,7 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
     if (isLocal(author)) collectRefusal(operation, keys);
     return;
   }
-  // An append to a log of another cell may have been refused before: the author's self log remembers it.
-  if ('log' in target && !isLocal(target.log)) keys.known.push({ log: author, author, clientEntryId: refusalId(target, clientEntryId) });
+  if ('log' in target) keys.refusals.push({ log: target.log, author, clientEntryId });
   keys.intakes.push(
     'pair' in target ? { stream: streamOfPair(target.pair), log: 0n, author, clientEntryId } : { log: target.log, author, clientEntryId },
   );

@@ -38,9 +38,12 @@ export function markOf(
   };
 }
 
-/** Where a newer epoch gave up what a mark stands on, it stands on the last entry that is left (R22). */
+/**
+ * Where a mark stands, by the epochs known now: where a newer one gave up what it was set on, on the last entry that is left
+ * (R22). For those who look only: what is stored and told to cells is the mark as it was set, or what came of marks and epochs
+ * that a cell hears of in another order than its neighbour would not be the same in both.
+ */
 export function clampMark(mark: Mark, epochs: readonly EpochStart[]): Mark {
-  if (epochs.length === 1) return mark;
   const delivered = clampedSeq(epochs, { epoch: mark.deliveredEpoch, seq: mark.delivered });
   const seen = clampedSeq(epochs, { epoch: mark.seenEpoch, seq: mark.seen });
   return delivered === mark.delivered && seen === mark.seen ? mark : { ...mark, delivered, seen };

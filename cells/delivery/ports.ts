@@ -33,6 +33,8 @@ export interface WriteKeys {
   readonly logs: readonly bigint[];
   /** Ids that may be stored already. */
   readonly known: readonly AppendKey[];
+  /** Own people's appends that another owner of their log may have refused (`refusalsToFind`). */
+  readonly refusals: readonly AppendKey[];
   /** Direct conversations and groups that were not open a moment ago. Looked up after `decided`. */
   readonly pairs: readonly Pair[];
   /** Who may need an intake number, should the log turn out to be owned elsewhere. */

@@ -12,6 +12,7 @@ import { keysOf } from './keys-of.ts';
 import { groupPair, type LogState, pairKey, streamKey } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Operation, Outcome, Target } from './operations.ts';
 import type { DecidedKey, Facts, IntakeRow, LogRow, UserLogRow, WriteKeys, Writes } from './ports.ts';
+import { refusalsToFind } from './self-entries.ts';
 import type { DecideContext } from './working-set.ts';
 
 export const chain = new Chain(sha256);
@@ -88,7 +89,8 @@ export class StagedCell {
       rows: new Map([...of(this.rows)].map(([log, row]) => [log, { ...row }])),
       states: of(this.states),
       known: ({ log, author, clientEntryId }) => {
-        const isAsked = keys.known.some((key) => key.log === log && key.author === author && key.clientEntryId === clientEntryId);
+        const asked = [...keys.known, ...refusalsToFind(keys.refusals, of(this.states), this.number)];
+        const isAsked = asked.some((key) => key.log === log && key.author === author && key.clientEntryId === clientEntryId);
         return isAsked ? this.entries.find((e) => e.log === log && e.author === author && e.clientEntryId === clientEntryId) : undefined;
       },
       target: (log, seq) => this.entries.find((e) => e.log === log && e.seq === seq),

@@ -1,13 +1,23 @@
 // Appends of one session to one log are decided in the order sent (R8): after an append was told to come again later,
 // those behind it in the same log wait until it has. Those that came before it and still wait for their turn do not.
 import { type FaultCode, faults } from '@weft/proto/faults.ts';
+import { limits } from '@weft/proto/limits.ts';
 
 /** Place of an append among all that came over its connection. */
 export type Ticket = number;
 
-interface Awaited {
+interface Given {
   readonly clientEntryId: bigint;
   readonly ticket: Ticket;
+}
+
+/** What has to come again before anything else of its log. */
+interface Awaited {
+  readonly first: Given;
+  /** It was seen decided: the next that was given back may come in its place. */
+  isDecided: boolean;
+  /** Given back behind it, by their places: after it these come again, before anything that was under way meanwhile. */
+  readonly behind: Given[];
 }
 
 interface Overtaken {
@@ -32,15 +42,25 @@ export class AppendOrder {
   /** An append comes: its place, or undefined when another has to come again first. */
   arrive(target: bigint, clientEntryId: bigint): Ticket | undefined {
     const awaited = this.#awaited?.get(target);
-    if (awaited ? awaited.clientEntryId !== clientEntryId : (this.#awaited?.size ?? 0) >= this.#logsMax) return undefined;
+    if (!awaited && (this.#awaited?.size ?? 0) >= this.#logsMax) return undefined;
     this.#tickets += 1;
-    if (awaited) this.#overtake(target, { after: awaited.ticket, before: this.#tickets });
+    if (!awaited) return this.#tickets;
+    if (!mayCome(awaited, clientEntryId)) {
+      giveBack(awaited, { clientEntryId, ticket: this.#tickets });
+      return undefined;
+    }
+    this.#overtake(target, { after: awaited.first.ticket, before: this.#tickets });
     return this.#tickets;
   }
 
   /** What the user sees of the log shows this append decided: it need not come again. */
   decided(clientEntryId: bigint): void {
-    for (const [target, awaited] of this.#awaited ?? []) if (awaited.clientEntryId === clientEntryId) this.#awaited?.delete(target);
+    for (const [target, awaited] of this.#awaited ?? []) {
+      const at = awaited.behind.findIndex((each) => each.clientEntryId === clientEntryId);
+      if (at >= 0) awaited.behind.splice(at, 1);
+      awaited.isDecided ||= awaited.first.clientEntryId === clientEntryId;
+      if (awaited.isDecided && awaited.behind.length === 0) this.#awaited?.delete(target);
+    }
   }
 
   /** Whether any append has to come again. */
@@ -51,15 +71,19 @@ export class AppendOrder {
   /** Whether an append that came may still be decided: nothing that came before it has to come again. */
   mayRun(target: bigint, ticket: Ticket): boolean {
     const awaited = this.#awaited?.get(target);
-    if (awaited !== undefined && ticket >= awaited.ticket) return false;
+    if (awaited !== undefined && ticket >= awaited.first.ticket) return false;
     return !this.#overtaken?.get(target)?.some(({ after, before }) => ticket > after && ticket < before);
   }
 
-  faulted(target: bigint, append: Awaited, code: FaultCode): void {
-    if (faults[code].retry !== 'later' || code === 'earlier_faulted') return;
+  faulted(target: bigint, { clientEntryId, ticket }: Given, code: FaultCode): void {
+    if (faults[code].retry !== 'later') return;
+    const given = { clientEntryId, ticket };
+    const awaited = this.#awaited?.get(target);
+    if (awaited !== undefined && (ticket >= awaited.first.ticket || code === 'earlier_faulted')) return giveBack(awaited, given);
+    if (code === 'earlier_faulted') return;
     this.#awaited ??= new Map();
-    const awaited = this.#awaited.get(target);
-    if (awaited === undefined || append.ticket < awaited.ticket) this.#awaited.set(target, append);
+    const behind = awaited === undefined ? [] : [...(awaited.isDecided ? [] : [awaited.first]), ...awaited.behind];
+    this.#awaited.set(target, { first: given, isDecided: false, behind });
   }
 
   #overtake(target: bigint, places: Overtaken): void {
@@ -74,3 +98,15 @@ export class AppendOrder {
 }
 
 const overtakenMax = 8;
+/** As many as a device has under way; it sends the rest in order behind them. */
+const behindMax = limits.appendsInFlightMax;
+
+const mayCome = ({ first, isDecided, behind }: Awaited, clientEntryId: bigint): boolean =>
+  first.clientEntryId === clientEntryId || (isDecided && behind[0]?.clientEntryId === clientEntryId);
+
+function giveBack({ first, behind }: Awaited, given: Given): void {
+  if (first.clientEntryId === given.clientEntryId || behind.some((each) => each.clientEntryId === given.clientEntryId)) return;
+  const at = behind.findIndex(({ ticket }) => ticket > given.ticket);
+  behind.splice(at < 0 ? behind.length : at, 0, given);
+  if (behind.length > behindMax) behind.pop();
+}

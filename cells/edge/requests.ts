@@ -17,7 +17,7 @@ import { bucketCount, bucketOf, type Digest, digestValue, toggleHead } from '@we
 import { limits } from '@weft/proto/limits.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
 import { groupPair, type LogState, ownerOf, pairKey, pairOf, streamOf } from '../delivery/log-state.ts';
-import { type Mark, markOf, toMoved } from '../delivery/marks.ts';
+import { clampMark, type Mark, markOf, toMoved } from '../delivery/marks.ts';
 import type { AppendOperation, Outcome, Target } from '../delivery/operations.ts';
 import { protoKindOf } from '../delivery/self-entries.ts';
 import { epochsToWire } from '../delivery/snapshot.ts';
@@ -220,7 +220,7 @@ export class Requests {
     const found = await this.#options.store.readRow(log);
     if (!found?.state.members.has(user)) throw new WeftError('unknown_log');
     const members = [...found.state.members].map(([id, m]) => ({ user: id, home: m.home, from: BigInt(m.from) }));
-    const marks = (await this.#options.store.marksOf(log)).flatMap(toMoved);
+    const marks = (await this.#options.store.marksOf(log)).flatMap((mark) => toMoved(clampMark(mark, found.state.epochs)));
     return { $case: 'members', value: { log, members, marks } };
   }
 }

@@ -3,6 +3,7 @@ import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import { cellsToTell, clampMark, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
 import type { Link } from '../delivery/ports.ts';
@@ -37,8 +38,8 @@ export class MarkService {
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
     const { tables, cell, limits, moved } = this.#options;
-    const merged = await tables.setMark(clampMark(mark, state.epochs), cellsToTell(state, cell, limits.marksMembersMax));
-    moved(merged.flatMap(toMoved));
+    const merged = await tables.setMark(mark, cellsToTell(state, cell, limits.marksMembersMax));
+    moved(merged.flatMap((each) => toMoved(clampMark(each, state.epochs))));
   }
 
   /**
@@ -49,11 +50,17 @@ export class MarkService {
     const { homeOf, tables } = this.#options;
     const own = fromMoved(moved).filter(({ user }) => homeOf(user) === src);
     const marks: Mark[] = [];
+    const epochs = new Map<bigint, readonly EpochStart[]>();
     for (const mark of own) {
       const state = await this.#stateWith(mark);
-      if (state) marks.push(clampMark(mark, state.epochs));
+      if (!state) continue;
+      marks.push(mark);
+      epochs.set(mark.log, state.epochs);
     }
-    if (marks.length > 0) this.#options.moved((await tables.mergeMarks(marks)).flatMap(toMoved));
+    if (marks.length > 0) {
+      const merged = await tables.mergeMarks(marks);
+      this.#options.moved(merged.flatMap((mark) => toMoved(clampMark(mark, epochs.get(mark.log) ?? []))));
+    }
     return marks.length === own.length;
   }
 

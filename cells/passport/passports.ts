@@ -4,6 +4,7 @@ import type { EntryTrace, FrameTrace, IntakeTrace, Passport } from '@weft/proto/
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { type LogState, ownerOf } from '../delivery/log-state.ts';
+import { clampMark } from '../delivery/marks.ts';
 import { cellLimits } from '../limits.ts';
 import type { BookKeeper } from '../link/book-keeper.ts';
 import type { Hub } from '../push/hub.ts';
@@ -116,6 +117,7 @@ export class Passports {
     const marks = await this.#options.store.marksOf(log);
     return marks
       .filter(({ user }) => state.members.has(user))
+      .map((mark) => clampMark(mark, state.epochs))
       .map((mark) => ({ user: String(mark.user), delivered: mark.delivered >= seq, seen: mark.seen >= seq }));
   }
 

@@ -1,4 +1,6 @@
-// Marks: how far a user has received and read a log. They only move forward (R22).
+// Marks: how far a user has received and read a log. They only move forward (R22). Kept as they were set, whatever newer epochs
+// gave up since: cells hear of marks and of epochs in any order, and end with the same rows. Where one stands now is for its
+// readers to say (`clampMark`).
 import { int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type { Mark } from '../delivery/marks.ts';
 import type { Query } from './entries-table.ts';

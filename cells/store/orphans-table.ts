@@ -25,12 +25,6 @@ where (log_id, seq) in (
   where h.log_id = any ($1::bigint[]) and h.log_id = x.l and h.seq > x.b
 )`;
 
-const clampMarks = `
-update marks m
-set delivered_seq = least(m.delivered_seq, x.b), seen_seq = least(m.seen_seq, x.b)
-from unnest($1::bigint[], $2::bigint[]) as x (l, b)
-where m.log_id = any ($1::bigint[]) and m.log_id = x.l and (m.delivered_seq > x.b or m.seen_seq > x.b)`;
-
 export interface GivenUp {
   readonly log: bigint;
   readonly base: number;
@@ -38,7 +32,7 @@ export interface GivenUp {
   readonly before: readonly EpochStart[];
 }
 
-/** Moves what these logs hold above `base` aside, and no mark stays above it (R22). */
+/** Moves what these logs hold above `base` aside. Marks stay as they were set: whoever reads one knows where it stands (R22). */
 export function moveOrphans(query: Query, logs: readonly GivenUp[], nowMs: number): Promise<unknown>[] {
   const ranges = logs.flatMap(({ log, base, before }) => rangesAbove(before, base).map((range) => ({ log, ...range })));
   const bases = [int8Array(logs.map((l) => l.log)), int8Array(logs.map((l) => l.base))];
@@ -56,7 +50,6 @@ export function moveOrphans(query: Query, logs: readonly GivenUp[], nowMs: numbe
     }),
     query({ name: 'orphans-remove', text: remove, values: bases }),
     query({ name: 'orphans-hashes', text: forgetHashes, values: bases }),
-    query({ name: 'orphans-marks', text: clampMarks, values: bases }),
   ];
 }
 

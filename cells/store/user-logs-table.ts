@@ -18,13 +18,25 @@ cross join lateral (
 const readLogHeadsText = `
 select log_id, epoch, head from logs where log_id = any ($1::bigint[])`;
 
+// Where the user's mark stands: no further than where an epoch newer than the mark's began (R22).
+const seen = `
+left join lateral (
+  select case when m.seen_epoch = l.epoch then m.seen_seq else least(
+    m.seen_seq,
+    case when l.epoch > m.seen_epoch then l.epoch_base end,
+    (select min(e.base) from log_epochs e where e.log_id = u.log_id and e.epoch > m.seen_epoch)
+  ) end as seen_seq
+  from marks m
+  where m.log_id = u.log_id and m.user_id = u.user_id
+) as m on true`;
+
 const listText = `
 select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.low, l.high, g.title, m.seen_seq,
   (select e.ord from entries e where e.log_id = u.log_id and e.seq = greatest(coalesce(m.seen_seq, 0), u.from_seq - 1)) as seen_ord
 from user_logs u
 join logs l on l.log_id = u.log_id
 left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true
-left join marks m on m.log_id = u.log_id and m.user_id = u.user_id
+${seen}
 where u.user_id = $1 and u.until_seq = 0 and u.log_id > $2
 order by u.log_id
 limit $3`;
@@ -35,7 +47,7 @@ select u.log_id, u.from_seq, l.kind, l.epoch, l.head, l.head_ord, l.head_ts, l.l
 from user_logs u
 join logs l on l.log_id = u.log_id
 left join lateral (select title from groups where groups.log_id = u.log_id limit 1) as g on true
-left join marks m on m.log_id = u.log_id and m.user_id = u.user_id
+${seen}
 where u.user_id = $1 and u.until_seq = 0 and u.log_id = any ($2::bigint[])
 order by u.log_id`;
 

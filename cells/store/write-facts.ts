@@ -5,6 +5,7 @@ import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '../delivery/ports.ts';
+import { refusalsToFind } from '../delivery/self-entries.ts';
 import { cellLimits } from '../limits.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readEarlierEpochs } from './epochs-table.ts';
@@ -65,7 +66,7 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
   if (heldLane.rows.length === 0) throw new LaneGone();
   const states = await readStates(query, rows, options.states);
   const [headers, intake, above] = await Promise.all([
-    readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries }),
+    readKnown(query, { keys, rows, knownSeqs, states, entries: options.entries, cell: options.cell }),
     readIntakeFacts(query, { keys, rows, states, generation: options.generation, cell: options.cell }),
     readAbove(query, { keys, states, entries: options.entries }),
   ]);
@@ -116,6 +117,7 @@ interface KnownOptions {
   readonly knownSeqs: ReadonlyMap<number, number>;
   readonly states: ReadonlyMap<bigint, LogState>;
   readonly entries: EntriesTable;
+  readonly cell: number;
 }
 
 interface Headers {
@@ -124,10 +126,13 @@ interface Headers {
   readonly targets: ReadonlyMap<string, Entry>;
 }
 
-/** Headers of what is stored already: known ids, and runs that overlap the head. Both are rare. */
-async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries }: KnownOptions): Promise<Headers> {
+/** Headers of what is stored already: known ids, refusals, and runs that overlap the head. Both are rare. */
+async function readKnown(query: Query, { keys, rows, knownSeqs, states, entries, cell }: KnownOptions): Promise<Headers> {
   const at: { log: bigint; seq: number }[] = [];
   for (const [index, seq] of knownSeqs) at.push({ log: (keys.known[index] as AppendKey).log, seq });
+  const refusals = refusalsToFind(keys.refusals, states, cell);
+  const refused = refusals.length > 0 ? await entries.findKnown(query, refusals) : [];
+  for (const [index, seq] of refused) at.push({ log: (refusals[index] as AppendKey).log, seq });
   for (const run of keys.runs) {
     const head = rows.get(run.log)?.head ?? 0;
     for (let seq = run.from; seq <= Math.min(run.to, head); seq++) at.push({ log: run.log, seq });

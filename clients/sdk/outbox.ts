@@ -31,8 +31,11 @@ interface Lane {
   faults: number;
   /** Not before this (monotonic ms). */
   heldUntilMs: number;
-  /** The first that was told to come again: the node decides nothing behind it before it does, even if it is decided by then. */
-  owed: Sent | undefined;
+  /**
+   * The first that was told to come again, and those that were not told so for its sake: the node decides nothing behind one of
+   * them before it does, even if it is decided by then.
+   */
+  owed: Set<Sent>;
   /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
   left: boolean;
   /** A `later` fault came: everything unanswered must be answered before the first goes again. */
@@ -113,7 +116,7 @@ export class Outbox {
     this.#unanswered = 0;
     for (const lane of this.#lanes.values()) {
       lane.unanswered = 0;
-      lane.owed = undefined;
+      lane.owed.clear();
       lane.faulted = lane.heldUntilMs > this.#ports.clock.monotonic();
       for (const sent of lane.items) sent.become('queued');
     }
@@ -174,7 +177,7 @@ export class Outbox {
       target: undefined,
       faults: 0,
       heldUntilMs: 0,
-      owed: undefined,
+      owed: new Set(),
       left: false,
       faulted: false,
     };
@@ -201,9 +204,9 @@ export class Outbox {
       if (lane.unanswered > 0) return;
       if (this.#ports.clock.monotonic() < lane.heldUntilMs) return this.#arm();
       lane.faulted = false;
-      const { owed } = lane;
-      lane.owed = undefined;
-      if (owed?.final === true) this.#send(lane, owed);
+      const owed = [...lane.owed].filter(({ final }) => final);
+      lane.owed.clear();
+      for (const sent of owed) this.#send(lane, sent);
     }
     // What is queued is the end of the lane: what is before it was sent before it.
     let first = lane.items.length;
@@ -268,9 +271,9 @@ export class Outbox {
     if (fault.retry === 'never' && !notTheEntrys.has(fault.code)) return this.#refuse(sent, fault);
     sent.become('queued');
     // Those behind it say `earlier_faulted`: the pause is the first one's.
+    if (!lane.faulted || fault.code !== 'earlier_faulted') lane.owed.add(sent);
     if (lane.faulted) return;
     lane.faulted = true;
-    lane.owed = sent;
     lane.faults += 1;
     const pause = limits.backoffBaseMs * 2 ** Math.min(lane.faults - 1, 30);
     const jittered = (this.#ports.random.next() * Math.min(limits.backoffMsMax, pause)) / 2;

@@ -281,8 +281,6 @@ export class MemoryCell {
       stored.entries.delete(entry.seq);
       stored.byKey.delete(entryKey(entry.author, entry.clientEntryId));
     }
-    for (const [key, mark] of this.marks)
-      if (mark.log === log) this.marks.set(key, { ...mark, delivered: Math.min(mark.delivered, base), seen: Math.min(mark.seen, base) });
   }
 
   #close(closed: Writes['closed'][number]): void {

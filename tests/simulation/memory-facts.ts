@@ -2,6 +2,7 @@
 import type { Entry } from '@weft/cells/delivery/entry.ts';
 import { type LogState, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '@weft/cells/delivery/ports.ts';
+import { refusalsToFind } from '@weft/cells/delivery/self-entries.ts';
 import { entryKey, intakeKey, type MemoryCell } from './memory-cell.ts';
 
 export class MemoryFacts implements Facts {
@@ -30,7 +31,7 @@ export class MemoryFacts implements Facts {
       this.rows.set(log, { ...stored.row });
       this.states.set(log, stored.state);
     }
-    for (const { log, author, clientEntryId } of keys.known) {
+    for (const { log, author, clientEntryId } of [...keys.known, ...refusalsToFind(keys.refusals, this.states, cell.number)]) {
       const stored = cell.logs.get(log);
       const seq = stored?.byKey.get(entryKey(author, clientEntryId));
       const entry = seq === undefined ? undefined : stored?.entries.get(seq);

@@ -1,7 +1,7 @@
 // What the edge, the link and the marks read of a cell's tables in memory, as the statements of cells/store read it of SQL.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
 import { type LogState, ownerOf, type Stream, streamKey } from '@weft/cells/delivery/log-state.ts';
-import type { Mark } from '@weft/cells/delivery/marks.ts';
+import { clampMark, type Mark } from '@weft/cells/delivery/marks.ts';
 import type { Facts, Writes } from '@weft/cells/delivery/ports.ts';
 import { type AskedPage, rangeOf } from '@weft/cells/store/page-reads.ts';
 import type { CellStore } from '@weft/cells/store/sql-log-store.ts';
@@ -159,7 +159,8 @@ export class MemoryReads {
   #info(user: bigint, stored: StoredLog): UserLogInfo {
     const { row, state } = stored;
     const from = this.#cell.logsOf(user).get(row.log)?.from ?? 1;
-    const seen = this.#cell.marks.get(`${row.log}:${user}`)?.seen ?? 0;
+    const mark = this.#cell.marks.get(`${row.log}:${user}`);
+    const seen = mark ? clampMark(mark, state.epochs).seen : 0;
     const { changedMs: _, ...head } = headOf(stored);
     const seenOrd = stored.entries.get(Math.max(seen, from - 1))?.ord ?? 0;
     return { ...head, kind: state.kind, low: state.low, high: state.high, title: state.title, from, seen, seenOrd };

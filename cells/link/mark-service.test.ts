@@ -1,0 +1,87 @@
+// What of a mark is stored and told to cells, and what those see who look at it, while epochs of its log come and go.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Clock } from '@weft/runtime/clock.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
+import type { LogState } from '../delivery/log-state.ts';
+import { type Mark, toMoved } from '../delivery/marks.ts';
+import { MarkService } from './mark-service.ts';
+
+const user = 7n;
+const mark: Mark = { log: 1n, user, deliveredEpoch: 2n, delivered: 10, seenEpoch: 1n, seen: 5 };
+
+const stateOf = (epochs: readonly EpochStart[]): LogState => ({
+  log: 1n,
+  epoch: epochs.at(-1)?.epoch ?? 0n,
+  epochs,
+  version: 1,
+  kind: 'direct',
+  low: user,
+  high: 8n,
+  title: '',
+  creator: user,
+  membersMax: 2,
+  members: new Map([
+    [user, { home: 1, from: 1 }],
+    [8n, { home: 2, from: 1 }],
+  ]),
+  cells: new Map([[2, { from: 1, until: 0 }]]),
+});
+
+function open(state: LogState) {
+  const stored: Mark[] = [];
+  const told: MarkMoved[] = [];
+  const store = async (marks: readonly Mark[]): Promise<Mark[]> => {
+    stored.push(...marks);
+    return [...marks];
+  };
+  const service = new MarkService({
+    cell: 1,
+    tables: {
+      mergeMarks: store,
+      setMark: (each) => store([each]),
+      readWaitingMarks: async () => [],
+      toldMarks: async () => undefined,
+    },
+    link: { publish: async () => undefined } as never,
+    freshId: () => 1n,
+    homeOf: () => 2,
+    stateOf: async () => state,
+    readState: async () => state,
+    moved: (marks) => told.push(...marks),
+    clock: { monotonic: () => 0 } as Clock,
+    failed: (error) => assert.fail(String(error)),
+    limits: { marksMembersMax: 200, marksPerFrameMax: 8, resendAfterMs: 1_000 },
+  });
+  return { service, stored, told };
+}
+
+const seqs = (marks: readonly MarkMoved[]): bigint[] => marks.map(({ seq }) => seq);
+
+test('a mark above what a newer epoch gave up is stored as it was set, and told where it stands', async () => {
+  const state = stateOf([
+    { epoch: 1n, base: 0 },
+    { epoch: 3n, base: 4 },
+  ]);
+  const { service, stored, told } = open(state);
+  await service.set(mark, state);
+  assert.deepEqual(stored, [mark]);
+  assert.deepEqual(seqs(told), [4n, 4n]);
+  assert.equal(await service.take(2, toMoved(mark)), true);
+  assert.deepEqual(stored, [mark, mark]);
+  assert.deepEqual(seqs(told), [4n, 4n, 4n, 4n]);
+});
+
+test('a log that begins anew leaves no mark of an older epoch above its beginning', async () => {
+  const state = stateOf([{ epoch: 3n, base: 0 }]);
+  const { service, stored, told } = open(state);
+  await service.set(mark, state);
+  assert.deepEqual([stored, told], [[mark], []]);
+});
+
+test('a mark of an epoch that this cell has not heard of is stored and told as it comes', async () => {
+  const { service, stored, told } = open(stateOf([{ epoch: 1n, base: 0 }]));
+  assert.equal(await service.take(2, toMoved(mark)), true);
+  assert.deepEqual([stored, seqs(told)], [[mark], [10n, 5n]]);
+});

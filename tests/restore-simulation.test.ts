@@ -29,6 +29,8 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [151, 'what is sent to a log that a restore took whole is refused, not kept for ever'],
   [156, 'how far an epoch went that is over does not keep a replica behind'],
   [276, 'a conversation that is opened anew after a restore is another one to the client'],
+  [306, 'marks in a log that a restore took whole are let go'],
+  [391, 'an append that came many times in one batch is answered once'],
 ];
 
 for (const [seed, what] of amongOthers) {

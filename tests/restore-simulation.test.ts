@@ -33,6 +33,7 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [345, 'who left after the backup is in the log again, to its devices too'],
   [391, 'an append that came many times in one batch is answered once'],
   [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],
+  [693, 'what others hold of a log that a restore took whole is over: its writers may be refused'],
 ];
 
 for (const [seed, what] of amongOthers) {

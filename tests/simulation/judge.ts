@@ -199,18 +199,18 @@ export interface Run {
 }
 
 /** What a device was told of entries that a restore took is true no more. */
-function withoutLost({ devices, events, restores }: Run): HistoryEvent[] {
+function withoutLost(events: readonly HistoryEvent[], { devices, restores: { lost, ended } }: Run): HistoryEvent[] {
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
-  return events.filter(
-    (event) =>
-      (event.what !== 'accepted' && event.what !== 'pending') ||
-      !restores.lost.has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId)),
-  );
+  return events.filter((event) => {
+    if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused') return true;
+    return !(event.what === 'refused' ? ended : lost).has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId));
+  });
 }
 
 /** Everything that is wrong, as lines. */
-export function judge({ cells, devices, events, restores }: Run): string[] {
-  const told = [...withoutLost({ cells, devices, events, restores }), ...refusedAtHome(cells, devices)];
+export function judge(run: Run): string[] {
+  const { cells, devices, restores } = run;
+  const told = withoutLost([...run.events, ...refusedAtHome(cells, devices)], run);
   const { violations } = checkHistory({ devices, events: told, dumps: dumpsOf(cells), repairMsMax: 2_000 });
   const shared = sharedLogs(cells);
   return [

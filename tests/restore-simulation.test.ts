@@ -12,6 +12,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [32, 'a conversation that others know is not opened a second time'],
   [57, 'a client that was away does not guess where an epoch began'],
   [78, 'what a restored home does not know yet is not refused for good'],
+  [156, 'a replica that left and came back in what is given up begins where it did before'],
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
 ];

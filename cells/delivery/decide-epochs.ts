@@ -57,7 +57,8 @@ export function mayTakeOver(entry: Entry, operation: ApplyOperation, row: LogRow
   if (entry.epoch <= row.epoch || entry.seq !== row.head + 1) return false;
   if (Takeover.decode(entry.body).after !== row.epoch) return false;
   const owner = epochParts(entry.epoch).cell;
-  const isOwn = owner === ownerOf(row) && operation.src === owner;
+  // A tail may go on in an epoch that this cell itself began after an earlier restore, and has forgotten.
+  const isOwn = owner === ownerOf(row) && owner === (operation.tail ? work.context.cell : operation.src);
   return isOwn || work.context.takeover(operation.log)?.epoch === entry.epoch || isListed(entry, operation, row, work);
 }
 

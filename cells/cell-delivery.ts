@@ -264,6 +264,7 @@ export class CellDelivery implements AsyncDisposable {
       homeOf: peers.homeOf,
       stateOf: (log) => store.state(log),
       readState: async (log) => (await store.readRow(log))?.state,
+      isWhole: () => this.ownership.isWhole(),
       moved: (marks) => {
         this.#tellMarks(marks);
         this.pushes.tellMarks(marks);

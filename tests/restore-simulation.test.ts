@@ -12,6 +12,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [32, 'a conversation that others know is not opened a second time'],
   [57, 'a client that was away does not guess where an epoch began'],
   [78, 'what a restored home does not know yet is not refused for good'],
+  [156, 'a replica that left and came back in what is given up begins where it did before'],
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
 ];
@@ -29,6 +30,13 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [151, 'what is sent to a log that a restore took whole is refused, not kept for ever'],
   [156, 'how far an epoch went that is over does not keep a replica behind'],
   [276, 'a conversation that is opened anew after a restore is another one to the client'],
+  [306, 'marks in a log that a restore took whole are let go'],
+  [345, 'who left after the backup is in the log again, to its devices too'],
+  [391, 'an append that came many times in one batch is answered once'],
+  [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],
+  [693, 'what others hold of a log that a restore took whole is over: its writers may be refused'],
+  [1118, 'a tail goes on in an epoch that its owner began after an earlier restore'],
+  [1795, 'what was known of an epoch is forgotten with it, though its list comes before its entries'],
 ];
 
 for (const [seed, what] of amongOthers) {

@@ -47,6 +47,13 @@ test('a run that begins anew passes the places that were never due', () => {
   ]);
 });
 
+test('a run that begins where an older one did counts nothing twice', () => {
+  const row: LogRow = { log: 11n, epoch: foreign, head: 20, ts: 1, ord: 1, version: 1, status: 'open', hash: new Uint8Array() };
+  const truncated = [{ log: 11n, base: 3, before: [], epochs: [] }];
+  const known = { ...noRows, rows: new Map([[11n, row]]) };
+  assert.deepEqual(countsOf({ ...nothing, truncated, reopened: [{ log: 11n, start: 0 }] }, known, here), []);
+});
+
 const ana = userOf(1, 1);
 const [bo, bea] = [userOf(2, 2), userOf(2, 3)];
 const cy = userOf(3, 4);

@@ -53,11 +53,11 @@ export function countsOf(writes: Counted, facts: Known, { cell, lane }: { cell: 
   }
   for (const { log, start } of writes.reopened) {
     const before = facts.rows.get(log);
-    // Places that were never due here count as passed at both ends.
+    // Places that were never due here count as passed at both ends. What an older run has below its head was counted with it.
     if (before)
       counts.add(
         { peer: epochParts(before.epoch).cell, class: 'entries', what: 'applied', lane: laneOf(log) },
-        start - (headBefore(log) ?? 0),
+        Math.max(0, start - (headBefore(log) ?? 0)),
       );
   }
   for (const { dst } of writes.intake) counts.add({ peer: dst, class: 'intake', what: 'accepted', lane }, 1);

@@ -18,10 +18,12 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   const operation = inOrder(arrived);
   const highest = operation.entries.at(-1)?.seq ?? 0;
   let row = work.row(operation.log);
+  let epochBefore = row?.epoch;
   if (!row || row.status === 'opening') {
     const opened = openReplica(operation, work);
     if (opened) return opened;
     row = work.row(operation.log);
+    epochBefore = row?.epoch;
   } else {
     const refused = adoptEpochs(operation, row, work);
     if (refused) return refused;
@@ -32,7 +34,7 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   // Before anything of it is looked at: a stranger's entry must not even look like a fork.
   const may = maySend(operation, row, work);
   if (may !== 'yes') return whyNot(may, operation, work, state);
-  const before = { head: row.head, epoch: row.epoch };
+  const headBefore = row.head;
   for (const entry of operation.entries) {
     const wrong = applyOne(entry, operation, row, work);
     if (wrong) return wrong;
@@ -42,8 +44,8 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   if (missing) work.behind.push({ log: operation.log, known: highest, src: operation.src });
   // A page without entries says that there is no more.
   // How far an epoch went that is over says nothing of the one in force.
-  else if (row.epoch !== before.epoch) work.caughtUp(operation.log, Number.MAX_SAFE_INTEGER);
-  else if (row.head > before.head || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
+  else if (row.epoch !== epochBefore) work.caughtUp(operation.log, Number.MAX_SAFE_INTEGER);
+  else if (row.head > headBefore || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
 }
 

@@ -57,7 +57,8 @@ export function mayTakeOver(entry: Entry, operation: ApplyOperation, row: LogRow
   if (entry.epoch <= row.epoch || entry.seq !== row.head + 1) return false;
   if (Takeover.decode(entry.body).after !== row.epoch) return false;
   const owner = epochParts(entry.epoch).cell;
-  const isOwn = owner === ownerOf(row) && operation.src === owner;
+  // A tail may go on in an epoch that this cell itself began after an earlier restore, and has forgotten.
+  const isOwn = owner === ownerOf(row) && owner === (operation.tail ? work.context.cell : operation.src);
   return isOwn || work.context.takeover(operation.log)?.epoch === entry.epoch || isListed(entry, operation, row, work);
 }
 
@@ -77,12 +78,14 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
     if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
     return undefined;
   }
-  const known = heldEpochs(epochs, { cell: work.context.cell, head: agreed });
+  // Less than that is cut where not all of it is kept here.
+  const cut = Math.min(operation.cut ?? agreed, agreed);
+  const known = heldEpochs(epochs, { cell: work.context.cell, head: cut });
   if ((known.at(-1) as EpochStart).epoch <= row.epoch) return { type: 'applied', head: row.head, behind: true };
   const held = [...before.members, ...(snapshot?.state.members ?? [])];
   const isLocked = held.every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined);
-  if (operation.cut !== agreed || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
-  giveUp({ before, snapshot: snapshot ?? withoutUs(before, agreed, work), epochs: known, cut: agreed }, row, work);
+  if (operation.cut !== cut || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
+  giveUp({ before, snapshot: snapshot ?? withoutUs(before, cut, work), epochs: known, cut, begins: operation.begins }, row, work);
   return undefined;
 }
 
@@ -112,18 +115,22 @@ function learnOwner(after: LogState, work: WorkingSet): void {
   work.readdress(streamOf(after), ownerOf(after), []);
 }
 
-function giveUp(
-  { before, snapshot, epochs, cut }: { before: LogState; snapshot: Snapshot; epochs: readonly EpochStart[]; cut: number },
-  row: LogRow,
-  work: WorkingSet,
-): void {
+interface GivenUp {
+  readonly before: LogState;
+  readonly snapshot: Snapshot;
+  readonly epochs: readonly EpochStart[];
+  readonly cut: number;
+  readonly begins: number | undefined;
+}
+
+function giveUp({ before, snapshot, epochs, cut, begins }: GivenUp, row: LogRow, work: WorkingSet): void {
   const { log } = before;
   const { start, ts, ord, state } = snapshot;
   const newest = epochs.at(-1) as EpochStart;
   const after: LogState = { ...state, epochs, epoch: newest.epoch };
   const offered = work.facts.above(log).flatMap((entry) => offerOf(entry, after, work));
   row.status = 'open';
-  work.truncate(after, snapshot, cut);
+  work.truncate(after, snapshot, { cut, begins });
   work.readdress(streamOf(after), ownerOf(after), offered);
   const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));

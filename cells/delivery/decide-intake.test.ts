@@ -108,6 +108,14 @@ test('answers from before fit a frame however large their bodies are', () => {
   assert.ok((cell.writes?.outbox.length ?? 0) >= 3, 'sixteen KiB each, 256 KiB a frame');
 });
 
+test('an append that came several times at once is answered once', () => {
+  const cell = new StagedCell(1, [ana]);
+  cell.decide(intake(1));
+  cell.decide(intake(1), intake(1), intake(1));
+  const ranges = cell.writes?.outbox.flatMap((row) => row.ranges.map(({ first, last }) => [first, last]));
+  assert.deepEqual(ranges, [[2, 2]]);
+});
+
 const refused = (src: number, clientEntryId: bigint): RefusedOperation => ({
   type: 'refused',
   src,

@@ -188,6 +188,18 @@ test('who is given a log back gives no seq in it before all that was given meanw
   assert.deepEqual(f.shown(1), f.shown(2));
 });
 
+test('what is kept here with a hole is cut below the hole, and its run begins where it did before', () => {
+  const f = givenBackUnheard();
+  const page = { ...f.page(2, 1, 1), begins: 0 };
+  assert.equal(f.cell(1).decide(page)[0]?.type, 'applied');
+  assert.deepEqual(f.cell(1).writes?.reopened, [{ log: f.log, start: 0 }]);
+  assert.deepEqual(
+    f.cell(1).writes?.truncated.map(({ base }) => base),
+    [1],
+  );
+  assert.deepEqual(f.shown(1), f.shown(2));
+});
+
 test('what comes again behind the page that gave its place up, in one transaction, is no fork', () => {
   const f = givenBackUnheard();
   const page = f.page(2, 1, 2);

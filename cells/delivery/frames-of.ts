@@ -28,8 +28,14 @@ function entryFrames(work: Decided): OutboxRow[] {
       frames.add(cell, entry, entry.seq === interval.from ? passed(work, entry, cell) : 0);
     }
   }
-  for (const { dst, log, seq } of work.resend) frames.addStored(dst, log, seq);
+  for (const { dst, log, seq } of onceEach(work.resend)) frames.addStored(dst, log, seq);
   return frames.rows();
+}
+
+/** An append that came five times within one batch is answered once: five copies may be a frame that its stream has no room for. */
+function onceEach(answers: Decided['resend']): Decided['resend'] {
+  if (answers.length < 2) return answers;
+  return [...new Map(answers.map((answer) => [`${answer.dst}:${answer.log}:${answer.seq}`, answer])).values()];
 }
 
 /** Places between what a cell got of a log before it was out of it and its first entry now. */

@@ -64,6 +64,8 @@ export interface ApplyOperation {
   readonly epochs?: readonly EpochStart[];
   /** What is held above this the list gives up. */
   readonly cut?: number;
+  /** The run that is left below the cut begins after this, where the one given up began above it. */
+  readonly begins?: number;
   /** From a replica to the owner that lost it, or to the owner-to-be (R23, R25). */
   readonly tail?: boolean;
   /** Own people who were members when the run broke off: the snapshot may show that they left. */

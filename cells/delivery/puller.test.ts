@@ -4,8 +4,12 @@ import { PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.t
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import type { Entry } from './entry.ts';
+import { stateAfterCreation } from './log-state.ts';
+import type { ApplyOperation } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
 import { Puller } from './puller.ts';
+import { encodeSnapshot } from './snapshot.ts';
+import { groupOf, userOf } from './staged-cell.ts';
 
 const pageEntries = 100;
 const settled = async (): Promise<void> => {
@@ -39,7 +43,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
     link: { request } as Link,
     clock,
     takeover: () => undefined,
-    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax },
+    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax, pullEntriesMax: pageEntries },
     apply: async ({ log, entries }) => {
       const head = Number(entries.at(-1)?.seq ?? 0);
       heads.set(log, head);
@@ -73,4 +77,54 @@ test('no more entries a second are pulled than the lanes have room for', async (
     await settled();
   }
   assert.equal(asked.length, 5);
+});
+
+/** Cell 1 was out of the log for a while: its run begins anew after 12. A restored owner went on after 5; what is held of 1..5 is told. */
+async function partedAt5(held: readonly number[]) {
+  const old = makeEpoch({ count: 1, cell: 2, generation: 1 });
+  const epochs = [
+    { epoch: old, base: 0 },
+    { epoch: makeEpoch({ count: 2, cell: 2, generation: 2 }), base: 5 },
+  ];
+  const { author, body, kind } = groupOf(userOf(2, 1), [userOf(1, 1)]);
+  const made = { log: 7n, epoch: old, seq: 1, ts: 1, author, clientEntryId: 1n, ord: 0, kind, flags: 0, body };
+  const state = stateAfterCreation(made);
+  assert.ok(state);
+  const store = {
+    readRow: async () => ({ row: { head: 20, epoch: old }, state: { epochs: epochs.slice(0, 1), members: new Map() }, start: 12 }),
+    readRange: async (_: bigint, from: number, to: number, limit: number) =>
+      held.flatMap((seq) => (seq >= from && seq <= to ? [{ seq }] : [])).slice(0, limit),
+  } as unknown as LogStore;
+  const request: Link['request'] = async (_dst, _method, bytes) => {
+    const { from, snapshot } = PullRequest.decode(bytes);
+    const before = { ...made, seq: Number(from) - 1 };
+    const wire = epochs.map(({ epoch, base }) => ({ epoch, base: BigInt(base) }));
+    const page = { entries: [], epochs: wire, ...(snapshot && { snapshot: encodeSnapshot(state, before, new Uint8Array(32)) }) };
+    return PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'page', value: page } })).finish();
+  };
+  const applied: ApplyOperation[] = [];
+  const puller = new Puller({
+    cell: 1,
+    store,
+    link: { request } as Link,
+    clock: new ManualClock(1_800_000_000_000),
+    takeover: () => undefined,
+    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: 1_000, pullEntriesMax: 2 },
+    apply: async (operation) => {
+      applied.push(operation);
+      return { type: 'applied', head: 5 } as never;
+    },
+    fromWire: () => assert.fail(),
+    pulled: () => undefined,
+    failed: (error) => assert.fail(String(error)),
+  });
+  puller.want(7n, 2);
+  await settled();
+  return [applied[0]?.cut, applied[0]?.begins, applied[0]?.snapshot?.start];
+}
+
+test('a run that began above what a newer epoch leaves goes back to the one before, as far as that is here', async () => {
+  assert.deepEqual(await partedAt5([1, 2, 3, 4, 5, 13]), [5, 0, 5]);
+  assert.deepEqual(await partedAt5([1, 2, 3, 5, 13]), [3, 0, 3]);
+  assert.deepEqual(await partedAt5([5, 13]), [5, undefined, 5]);
 });

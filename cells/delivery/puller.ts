@@ -27,11 +27,24 @@ export interface PullerOptions {
     /** Logs that may wait. */
     readonly earlyMax: number;
     readonly pullEntriesPerSecondMax: number;
+    /** Own entries read at once. */
+    readonly pullEntriesMax: number;
   };
   readonly apply: (operation: ApplyOperation) => Promise<Outcome>;
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
   readonly failed: (error: unknown) => void;
+}
+
+/** Where what is held is cut, and the run that is left begins after. */
+interface RunCut {
+  readonly cut?: number;
+  readonly begins?: number;
+}
+
+interface Parted {
+  readonly page: PullPage;
+  readonly at: RunCut;
 }
 
 export class Puller {
@@ -105,10 +118,10 @@ export class Puller {
     const request = { log, from: BigInt(head + 1), to: 0n, snapshot: local === undefined, epoch };
     const first = await this.#ask(owner, request);
     const agreed = local && first && first.epochs.length > 0 ? agreedUpTo(local.state.epochs, epochsFromWire(first.epochs)) : head;
-    // What is held above that was given up: the state at that point is needed.
-    const page = agreed < head ? await this.#ask(owner, { ...request, from: BigInt(agreed + 1), snapshot: true }) : first;
+    const parted = local && agreed < head ? await this.#part(owner, request, { agreed, start: local.start }) : undefined;
+    const page = agreed < head ? parted?.page : first;
     if (!page) return false;
-    const operation = this.#operationOf(page, { log, owner, state: local?.state, cut: agreed < head ? agreed : undefined });
+    const operation = this.#operationOf(page, { log, owner, state: local?.state, ...parted?.at });
     if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
     const outcome = await apply(operation);
     this.#options.pulled(owner, operation.entries.length);
@@ -117,7 +130,35 @@ export class Puller {
     return outcome.head > (local?.row.head ?? -1) || agreed < head;
   }
 
-  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined; cut: number | undefined }): ApplyOperation {
+  /** What is held above `agreed` was given up: the state at that point is needed. */
+  async #part(owner: number, request: PullRequest, { agreed, start }: { agreed: number; start: number }): Promise<Parted | undefined> {
+    const stateAt = (cut: number) => this.#ask(owner, { ...request, from: BigInt(cut + 1), snapshot: true });
+    const page = await stateAt(agreed);
+    const then = page?.snapshot && decodeSnapshot(page.snapshot);
+    const kept = then?.state.cells.get(this.#options.cell);
+    if (!page || !then || !kept || start <= agreed || then.start > agreed) return page && { page, at: { cut: agreed } };
+    // The run began anew above it: of the one before, some may have been left out.
+    const due = kept.until === 0 ? agreed : Math.min(kept.until, agreed);
+    const cut = await this.#heldUpTo(request.log, kept.from, due);
+    const begins = kept.from - 1;
+    if (cut === due || cut === 0) return { page, at: { cut: agreed, ...(cut === due && { begins }) } };
+    const lower = await stateAt(cut);
+    return lower && { page: lower, at: { cut, begins } };
+  }
+
+  /** The last of the entries from..to that follow each other without a hole here. */
+  async #heldUpTo(log: bigint, from: number, to: number): Promise<number> {
+    const { store, limits } = this.#options;
+    for (let next = from; next <= to; ) {
+      const entries = await store.readRange(log, next, to, limits.pullEntriesMax);
+      const dense = entries.findIndex(({ seq }, at) => seq !== next + at);
+      next += dense < 0 ? entries.length : dense;
+      if (dense >= 0 || entries.length === 0) return next - 1;
+    }
+    return to;
+  }
+
+  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined } & RunCut): ApplyOperation {
     const entries = page.entries.map((entry) => this.#options.fromWire(entry));
     const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
     const leaving = of.state ? ownMembers(of.state, this.#options.cell) : [];
@@ -129,6 +170,7 @@ export class Puller {
       ...(snapshot ? { snapshot } : {}),
       ...(snapshot || of.cut !== undefined ? { leaving } : {}),
       ...(of.cut === undefined ? {} : { cut: of.cut }),
+      ...(of.begins === undefined ? {} : { begins: of.begins }),
       ...(page.epochs.length > 0 ? { epochs: epochsFromWire(page.epochs) } : {}),
     };
   }

@@ -60,6 +60,35 @@ test('a stopped log gives no seq before its tail is back, and both cells have on
   );
 });
 
+test('restored a second time, it takes back what it gave in the epoch that it began after the first', () => {
+  const r = new Restored();
+  const { owner, replica, log } = r;
+  const lose = (generation: number): void => {
+    owner.generation = generation;
+    Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  };
+  const giveBack = (): void => {
+    const entries = replica.logEntries(log).filter(({ seq }) => seq > 2);
+    owner.decide({ type: 'apply', src: 2, log, entries, tail: true });
+    owner.decide({ type: 'begin', log });
+    owner.decide({ type: 'settle', log });
+  };
+  const backup = { row: { ...owner.rows.get(log) }, state: owner.states.get(log), entries: [...owner.entries] };
+  lose(2);
+  giveBack();
+  assert.equal(r.say(5n)?.type, 'applied');
+  owner.rows.set(log, backup.row as never);
+  owner.states.set(log, backup.state as never);
+  owner.entries.splice(0, owner.entries.length, ...backup.entries);
+  lose(3);
+  giveBack();
+  assert.equal(r.status('owner'), 'open');
+  assert.equal(r.say(6n)?.type, 'applied');
+  const ids = (cell: StagedCell): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
+  assert.deepEqual(ids(owner), ids(replica));
+  assert.ok(ids(owner).includes(5n));
+});
+
 test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {
   const r = new Restored();
   assert.deepEqual(r.say(4n), { type: 'rejected', why: 'fork' });

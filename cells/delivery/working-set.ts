@@ -186,15 +186,16 @@ export class WorkingSet {
   /** Whether this transaction has written to the log. */
   hasWritten = (log: bigint): boolean => this.#fresh.has(log);
 
-  /** What lies above `cut` was given up; the state is the new owner's. Where that begins later, so does the run. */
-  truncate(after: LogState, to: RunStart, cut: number): void {
+  /** What lies above `cut` was given up; the state is the new owner's. Where that begins later, or the run that is left did, so does the run. */
+  truncate(after: LogState, to: RunStart, { cut, begins }: { readonly cut: number; readonly begins?: number | undefined }): void {
     const row = this.row(after.log) as LogRow;
     row.head = to.start;
     row.ts = to.ts;
     row.ord = to.ord;
     row.hash = to.hash;
     this.#checkPoints.push({ log: after.log, seq: to.start, hash: to.hash });
-    if (to.start > cut) this.#reopened.push({ log: after.log, start: to.start });
+    const start = to.start > cut ? to.start : begins;
+    if (start !== undefined) this.#reopened.push({ log: after.log, start });
     this.#truncated.set(after.log, { base: cut, before: this.state(after.log)?.epochs ?? [], epochs: after.epochs });
     this.changeState(after);
   }

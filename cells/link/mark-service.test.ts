@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { makeEpoch } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
@@ -29,7 +30,7 @@ const stateOf = (epochs: readonly EpochStart[]): LogState => ({
   cells: new Map([[2, { from: 1, until: 0 }]]),
 });
 
-function open(state: LogState) {
+function open(state: LogState | undefined, isWhole = true) {
   const stored: Mark[] = [];
   const told: MarkMoved[] = [];
   const store = async (marks: readonly Mark[]): Promise<Mark[]> => {
@@ -49,6 +50,7 @@ function open(state: LogState) {
     homeOf: () => 2,
     stateOf: async () => state,
     readState: async () => state,
+    isWhole: () => isWhole,
     moved: (marks) => told.push(...marks),
     clock: { monotonic: () => 0 } as Clock,
     failed: (error) => assert.fail(String(error)),
@@ -84,4 +86,15 @@ test('a mark of an epoch that this cell has not heard of is stored and told as i
   const { service, stored, told } = open(stateOf([{ epoch: 1n, base: 0 }]));
   assert.equal(await service.take(2, toMoved(mark)), true);
   assert.deepEqual([stored, seqs(told)], [[mark], [10n, 5n]]);
+});
+
+test('marks in a log not heard of yet come again, and those in one that a restore took do not', async () => {
+  const markIn = (owner: number): Mark => ({
+    ...mark,
+    deliveredEpoch: makeEpoch({ count: 1, cell: owner, generation: 1 }),
+    seenEpoch: 0n,
+    seen: 0,
+  });
+  const taken = (isWhole: boolean, owner: number): Promise<boolean> => open(undefined, isWhole).service.take(2, toMoved(markIn(owner)));
+  assert.deepEqual(await Promise.all([taken(true, 3), taken(false, 1), taken(true, 1)]), [false, false, true]);
 });

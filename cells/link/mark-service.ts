@@ -2,6 +2,7 @@
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
@@ -19,6 +20,8 @@ export interface MarkServiceOptions {
   readonly stateOf: (log: bigint) => Promise<LogState | undefined>;
   /** … and as it is stored. */
   readonly readState: (log: bigint) => Promise<LogState | undefined>;
+  /** A restored store holds again whatever others can give back (R25). */
+  readonly isWhole: () => boolean;
   /** Tells sockets of this node and, when they are ours to tell, the other nodes. */
   readonly moved: (marks: readonly MarkMoved[]) => void;
   readonly clock: Clock;
@@ -44,24 +47,32 @@ export class MarkService {
 
   /**
    * Marks from another cell: of its own people, in logs this cell keeps, and nothing else. False when some are of members
-   * this cell has not heard of yet: they are to come again.
+   * this cell has not heard of yet: they are to come again. What it has forgotten for good does not come.
    */
   async take(src: number, moved: readonly MarkMoved[]): Promise<boolean> {
     const { homeOf, tables } = this.#options;
     const own = fromMoved(moved).filter(({ user }) => homeOf(user) === src);
     const marks: Mark[] = [];
     const epochs = new Map<bigint, readonly EpochStart[]>();
+    let isEarly = false;
     for (const mark of own) {
       const state = await this.#stateWith(mark);
-      if (!state) continue;
-      marks.push(mark);
-      epochs.set(mark.log, state.epochs);
+      if (state) marks.push(mark);
+      else isEarly ||= !(await this.#isForgotten(mark));
+      if (state) epochs.set(mark.log, state.epochs);
     }
     if (marks.length > 0) {
       const merged = await tables.mergeMarks(marks);
       this.#options.moved(merged.flatMap((mark) => toMoved(clampMark(mark, epochs.get(mark.log) ?? []))));
     }
-    return marks.length === own.length;
+    return !isEarly;
+  }
+
+  /** In a log that was this cell's own, that a restore took and nobody could give back: its replicas never hear of that. */
+  async #isForgotten({ log, deliveredEpoch, seenEpoch }: Mark): Promise<boolean> {
+    const { cell, isWhole, readState } = this.#options;
+    const { cell: owner } = epochParts(deliveredEpoch > seenEpoch ? deliveredEpoch : seenEpoch);
+    return owner === cell && isWhole() && (await readState(log)) === undefined;
   }
 
   /** The state in which the mark's user is a member, as remembered or as it is stored now. */

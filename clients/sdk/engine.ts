@@ -123,6 +123,7 @@ export class Engine {
           this.#givenUp.cut(cut.filter(({ author }) => author === this.me));
           this.audit.truncated(view.log, base);
           this.table.truncated(view.log, base);
+          if (view.log === this.#selfLog) this.#undoLeaving(cut);
           this.listeners.tell('truncated', this.table.byLog(view.log), { epoch: view.epoch, base });
         },
         lost: (view, to) => this.audit.lost(view, to),
@@ -253,6 +254,23 @@ export class Engine {
         this.outbox.member(log, false);
         this.listeners.tell('conversation', this.table.byLog(log), 'left');
       } else if (body?.$case === 'appendRefused') this.#refused(body.value);
+    }
+  }
+
+  /** Where a restored home forgot that the user left a log, the user is in it. What was joined and left after that stays left. */
+  #undoLeaving(cut: readonly Entry[]): void {
+    const changed = new Set<bigint>();
+    for (const { body } of cut) {
+      if (body?.$case !== 'logJoined' && body?.$case !== 'logLeft') continue;
+      const { log } = body.value;
+      const view = this.#holdings.view(log);
+      if (changed.has(log) || view === undefined) continue;
+      changed.add(log);
+      if (body.$case === 'logJoined' || !view.stay()) continue;
+      // Its epoch and head are other ones than the cell's: the next digest tells.
+      this.#holdings.touch(view);
+      this.outbox.member(log, true);
+      this.listeners.tell('conversation', this.table.byLog(log), 'joined');
     }
   }
 

@@ -225,6 +225,13 @@ export class LogView {
     return true;
   }
 
+  /** The leaving never was: the user reads on where the run ended. False when the user had not left. */
+  stay(): boolean {
+    const had = this.left;
+    this.left = false;
+    return had;
+  }
+
   /** The cell has nothing between the head and here for this reader. */
   skipTo(seq: number): void {
     if (seq <= this.head) return;

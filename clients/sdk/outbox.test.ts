@@ -172,6 +172,25 @@ describe('the outbox', () => {
     assert.equal(outbox.undecided('log:7').length, 0);
   });
 
+  it('goes on asking for it after the user came back: it may have been decided in between', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    const sent = write(outbox, 'a');
+    owner.decide('pending');
+    outbox.member(7n, false);
+    outbox.member(7n, true);
+    const later = write(outbox, 'b');
+    await clock.advance(1_000);
+    owner.decide('pending');
+    owner.decide('pending');
+    await clock.advance(1_000);
+    owner.decide('accept');
+    assert.equal(sent.state, 'accepted');
+    owner.decide('pending');
+    await clock.advance(10_000);
+    assert.deepEqual([later.state, owner.waiting.length], ['pending', 0], 'what was written after that is shown when it is decided');
+  });
+
   it('honours after_ms and keeps the order over a fault that passes', async () => {
     const { outbox, owner, connect, clock } = open();
     connect();

@@ -38,6 +38,8 @@ interface Lane {
   owed: Set<Sent>;
   /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
   left: boolean;
+  /** So is what was undecided when the user came back: it may have been decided before that, where it cannot be seen either. */
+  unseenTo: bigint;
   /** A `later` fault came: everything unanswered must be answered before the first goes again. */
   faulted: boolean;
 }
@@ -145,6 +147,7 @@ export class Outbox {
   member(log: bigint, isMember: boolean): void {
     const lane = this.#lanes.get(laneOfLog(log));
     if (lane === undefined) return;
+    if (lane.left && isMember) lane.unseenTo = lane.items.at(-1)?.id ?? 0n;
     lane.left = !isMember;
     if (lane.left) this.#askAgain(lane);
   }
@@ -179,6 +182,7 @@ export class Outbox {
       heldUntilMs: 0,
       owed: new Set(),
       left: false,
+      unseenTo: 0n,
       faulted: false,
     };
     this.#lanes.set(key, lane);
@@ -252,7 +256,7 @@ export class Outbox {
       case 'pending':
         lane.faults = 0;
         sent.become('pending');
-        if (lane.left) this.#askAgain(lane);
+        if (lane.left || (lane.items[0]?.id ?? lane.unseenTo + 1n) <= lane.unseenTo) this.#askAgain(lane);
         break;
       case 'refused':
         this.#refuse(sent, toFault({ code: reply.value.code, text: reply.value.text, retry: 'never', afterMs: 0 }));

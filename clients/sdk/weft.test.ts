@@ -235,6 +235,29 @@ describe('the client', () => {
     await close();
   });
 
+  it('is in a log again when its restored home forgot that it left', async () => {
+    const { clock, cell, bo, ana, close } = await pair();
+    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+    await clock.advance(500);
+    const log = group.log as bigint;
+    const told: string[] = [];
+    bo.on('conversation', (conversation, change) => conversation.log === log && told.push(change));
+    bo.on('entry', ({ log: of, text }) => of === log && told.push(text));
+    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+    assert.ok(self);
+    const kept = self.entries.length;
+    cell.add(self.id, bo.me, { $case: 'logLeft', value: { log, until: 1n } });
+    await clock.advance(10);
+    self.entries.length = kept;
+    self.epoch = 2n;
+    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(kept) } });
+    await clock.advance(10);
+    cell.add(log, ana.me, { $case: 'text', value: 'soup' });
+    await clock.advance(1_000);
+    assert.deepEqual(told, ['left', 'joined', 'soup']);
+    await close();
+  });
+
   it('is told when an entry is refused, at once or later', async () => {
     const { clock, cell, ana, toBo, close } = await pair();
     const refused: string[] = [];

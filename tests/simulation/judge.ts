@@ -53,13 +53,10 @@ export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
 /** What still has to happen; empty when every copy is whole and nothing waits. */
 export function unsettled(cells: readonly MemoryCell[]): string[] {
   const found: string[] = [];
-  const owned = new Set(sharedLogs(cells).map(({ owner }) => owner.row.log));
   for (const cell of cells) {
     for (const [dst, rows] of cell.outbox)
       if (rows.size > 0) found.push(`cell ${cell.number}: ${rows.size} frames to ${dst} without acknowledgement`);
-    // Of a log that a restore took whole nobody can take marks.
-    const untold = [...cell.marksOut.values()].filter(({ mark }) => owned.has(mark.log)).length;
-    if (untold > 0) found.push(`cell ${cell.number}: ${untold} marks untold`);
+    if (cell.marksOut.size > 0) found.push(`cell ${cell.number}: ${cell.marksOut.size} marks untold`);
     if (cell.intake.size > 0) found.push(`cell ${cell.number}: ${cell.intake.size} appends undecided`);
     if (cell.behind.size > 0) found.push(`cell ${cell.number}: behind in ${[...cell.behind.keys()].join(', ')}`);
   }
@@ -199,18 +196,18 @@ export interface Run {
 }
 
 /** What a device was told of entries that a restore took is true no more. */
-function withoutLost({ devices, events, restores }: Run): HistoryEvent[] {
+function withoutLost(events: readonly HistoryEvent[], { devices, restores: { lost, ended } }: Run): HistoryEvent[] {
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
-  return events.filter(
-    (event) =>
-      (event.what !== 'accepted' && event.what !== 'pending') ||
-      !restores.lost.has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId)),
-  );
+  return events.filter((event) => {
+    if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused') return true;
+    return !(event.what === 'refused' ? ended : lost).has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId));
+  });
 }
 
 /** Everything that is wrong, as lines. */
-export function judge({ cells, devices, events, restores }: Run): string[] {
-  const told = [...withoutLost({ cells, devices, events, restores }), ...refusedAtHome(cells, devices)];
+export function judge(run: Run): string[] {
+  const { cells, devices, restores } = run;
+  const told = withoutLost([...run.events, ...refusedAtHome(cells, devices)], run);
   const { violations } = checkHistory({ devices, events: told, dumps: dumpsOf(cells), repairMsMax: 2_000 });
   const shared = sharedLogs(cells);
   return [

@@ -14,6 +14,8 @@ export class Restores {
   readonly #backups = new Map<Fault, BaseBackup>();
   /** Author and id of entries accepted after the backup that no other cell held (docs/reliability.md, "What is not promised"). */
   readonly lost = new Set<string>();
+  /** Those of them whose whole log is gone: who writes there is refused, and no newer epoch takes back what others had seen. */
+  readonly ended = new Set<string>();
   /** Cells that were restored. */
   readonly cells = new Set<number>();
   /** Until when each of them has lacked something, by what was seen last. */
@@ -44,7 +46,7 @@ export class Restores {
     if (!backup || world.cells.some((each) => isRegaining(each, world.cells))) return world.trace.add('the restore is left out');
     for (let node = 0; node < world.shape.nodes; node++)
       if (world.nodes.get(`${cell.number}.${node}`)?.alive) world.kill(cell.number, node);
-    for (const key of lostBy(cell, { backup, cells: world.cells })) this.lost.add(key);
+    this.#noteLost(cell, { backup, cells: world.cells });
     this.cells.add(cell.number);
     const held = new Map([...cell.logs].map(([log, { row }]) => [log, row.head]));
     restoreBackup(cell, backup);
@@ -57,6 +59,16 @@ export class Restores {
       for (let node = 0; node < world.shape.nodes; node++)
         if (!world.nodes.get(`${cell.number}.${node}`)?.alive) world.start(cell.number, node);
     });
+  }
+
+  /** What the cell accepted after the backup, and nobody can give back. */
+  #noteLost(cell: MemoryCell, { backup, cells }: Loss): void {
+    for (const stored of cell.logs.values()) {
+      if (ownerOf(stored.state) !== cell.number) continue;
+      const { keys, isWhole } = lostOf(stored, { cell, backup, cells });
+      for (const key of keys) this.lost.add(key);
+      if (isWhole) for (const key of keys) this.ended.add(key);
+    }
   }
 
   #watch(world: Breakable, cell: MemoryCell, of: { readonly held: ReadonlyMap<bigint, number>; readonly untilMs: number }): void {
@@ -86,21 +98,21 @@ function isRegaining(cell: MemoryCell, cells: readonly MemoryCell[]): boolean {
   return [...cell.logs.values()].some(({ row }) => row.status === 'stopped');
 }
 
-/** What the cell accepted after the backup, and nobody can give back. */
-function lostBy(cell: MemoryCell, { backup, cells }: { backup: BaseBackup; cells: readonly MemoryCell[] }): string[] {
-  const others = cells.filter((each) => each !== cell);
-  return [...cell.logs.values()]
-    .filter(({ state }) => ownerOf(state) === cell.number)
-    .flatMap((stored) => {
-      const copies = others.flatMap((each) => each.logs.get(stored.row.log) ?? []);
-      const from = backup.logs.get(stored.row.log)?.row.head ?? 0;
-      // Nobody else has its beginning: there is nothing to go on from, and what others hold of it stays as it is.
-      if (from === 0 && copies.every(({ start }) => start > 0)) return [...stored.entries.values()].map(keyOf);
-      const back = backUpTo(stored, { from, copies });
-      return [...stored.entries.values()]
-        .filter((entry) => entry.seq > back && !isVouchedFor(entry, stored.state, { cell, cells }))
-        .map(keyOf);
-    });
+interface Loss {
+  readonly backup: BaseBackup;
+  readonly cells: readonly MemoryCell[];
+}
+
+function lostOf(stored: StoredLog, { cell, backup, cells }: Loss & { cell: MemoryCell }): { keys: string[]; isWhole: boolean } {
+  const { log } = stored.row;
+  const copies = cells.flatMap((each) => (each === cell ? [] : (each.logs.get(log) ?? [])));
+  const entries = [...stored.entries.values()];
+  const from = backup.logs.get(log)?.row.head ?? 0;
+  // Nobody else has its beginning: there is nothing to go on from, and what others hold of it stays as it is.
+  if (from === 0 && copies.every(({ start }) => start > 0)) return { keys: entries.map(keyOf), isWhole: true };
+  const back = backUpTo(stored, { from, copies });
+  const lost = entries.filter((entry) => entry.seq > back && !isVouchedFor(entry, stored.state, { cell, cells }));
+  return { keys: lost.map(keyOf), isWhole: false };
 }
 
 const keyOf = ({ author, clientEntryId }: Entry): string => entryKey(author, clientEntryId);

@@ -54,7 +54,7 @@ export const replayLimits = {
   pairsActiveMax: 600,
   /** Persons signed up, connected and listening: all of them and the silent four. */
   peopleMax: 2_000,
-  /** A message not shown for this long ends the replay. Longer than a cell takes to come back. */
+  /** Nothing shown for this long to somebody who waits ends the replay. Longer than a cell takes to come back. */
   shownMsMax: 120_000,
   /** Read-backs at once. */
   readBacksMax: 16,

@@ -33,6 +33,7 @@ class Side {
   readonly #seen = new Set<number>();
   readonly #score: Score;
   #allShown: (() => void) | undefined;
+  #patience: NodeJS.Timeout | undefined;
   readonly stop: () => void;
 
   constructor(actor: Actor, conversation: Conversation, score: Score) {
@@ -64,25 +65,30 @@ class Side {
     // What left at once may have left before its time of writing was taken.
     const leftMs = Math.max(expected.writer.departures.take(id) ?? 0, expected.writtenMs);
     this.#score.carried.add(now - leftMs);
+    this.#patience?.refresh();
     if (this.#waiting.size === 0) this.#allShown?.();
   }
 
-  /** Resolves when everything expected was shown; rejects after shownMsMax. */
+  /**
+   * Resolves when everything expected was shown; rejects when nothing was for shownMsMax: a monologue of thousands of lines takes
+   * as long as its writer's window lets it.
+   */
   async everythingShown(): Promise<void> {
     if (this.#waiting.size === 0) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#allShown = resolve;
     const { person, weft } = this.actor;
-    const timer = setTimeout(() => {
+    this.#patience = setTimeout(() => {
       const { name, reason } = weft.state;
       reject(
         new Error(
-          `${person.name} in ${person.cell} was not shown ${this.#waiting.size} messages in ${replayLimits.shownMsMax} ms (connection: ${name} ${reason})`,
+          `${person.name} in ${person.cell} was shown nothing for ${replayLimits.shownMsMax} ms, ${this.#waiting.size} messages are missing (connection: ${name} ${reason})`,
         ),
       );
     }, replayLimits.shownMsMax);
-    await promise.finally(() => clearTimeout(timer));
+    await promise.finally(() => clearTimeout(this.#patience));
     this.#allShown = undefined;
+    this.#patience = undefined;
   }
 }
 

@@ -1,6 +1,7 @@
 // Plays one thread: whoever's turn it is sends all lines of the turn; the other answers when the last of them was shown there.
 
 import type { Conversation } from '@weft/client/conversation.ts';
+import type { Sent } from '@weft/client/sent.ts';
 import type { Actor, Troupe } from './actors.ts';
 import { type Thread, turnsOf } from './cast.ts';
 import type { Line } from './data-set.ts';
@@ -29,7 +30,7 @@ export interface Score {
 class Side {
   readonly actor: Actor;
   readonly conversation: Conversation;
-  readonly #waiting = new Map<bigint, { readonly writer: Actor; readonly writtenMs: number }>();
+  readonly #waiting = new Map<bigint, { readonly writer: Actor; readonly sent: Sent; readonly writtenMs: number }>();
   readonly #seen = new Set<number>();
   readonly #score: Score;
   #allShown: (() => void) | undefined;
@@ -52,8 +53,8 @@ class Side {
   }
 
   /** The other has just sent this. */
-  expect(id: bigint, writer: Actor): void {
-    this.#waiting.set(id, { writer, writtenMs: performance.now() });
+  expect(sent: Sent, writer: Actor): void {
+    this.#waiting.set(sent.id, { writer, sent, writtenMs: performance.now() });
   }
 
   #shown(id: bigint): void {
@@ -80,9 +81,10 @@ class Side {
     const { person, weft } = this.actor;
     this.#patience = setTimeout(() => {
       const { name, reason } = weft.state;
+      const [first] = this.#waiting.values();
       reject(
         new Error(
-          `${person.name} in ${person.cell} was shown nothing for ${replayLimits.shownMsMax} ms, ${this.#waiting.size} messages are missing (connection: ${name} ${reason})`,
+          `${person.name} in ${person.cell} was shown nothing for ${replayLimits.shownMsMax} ms, ${this.#waiting.size} messages are missing, the first is ${first?.sent.state} at its writer, who is ${first?.writer.weft.state.name} (connection: ${name} ${reason})`,
         ),
       );
     }, replayLimits.shownMsMax);
@@ -113,7 +115,7 @@ async function playTurn(turn: readonly Line[], [a, b]: readonly [Side, Side], sc
   const link = `${writer.actor.person.cell} → ${reader.actor.person.cell}`;
   const decided = turn.map(({ text }) => {
     const sent = writer.conversation.send(text);
-    reader.expect(sent.id, writer.actor);
+    reader.expect(sent, writer.actor);
     return sent.accepted;
   });
   // Refused means that nobody will ever be shown it: no need to wait for that.

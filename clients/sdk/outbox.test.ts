@@ -1,115 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WeftError } from '@weft/proto/faults.ts';
-import type { Append, Retry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { IDBFactory } from 'fake-indexeddb';
 import fc from 'fast-check';
-import type { Waiter } from './line.ts';
-import { ManualClock } from './manual-clock.ts';
-import { Outbox } from './outbox.ts';
 import { type IndexedDb, idbOutbox } from './outbox-idb.ts';
-import { memoryOutbox, type OutboxStore, type StoredAppend } from './outbox-store.ts';
-import type { Ports } from './ports.ts';
-import type { Sent } from './sent.ts';
-import { memorySession } from './session.ts';
-import { nodeSha256 } from './sha256-node.ts';
-import type { Reply } from './wire.ts';
-
-/** A store whose content a test can carry into the next outbox. */
-class KeptStore implements OutboxStore {
-  readonly kept: StoredAppend[];
-
-  constructor(kept: StoredAppend[] = []) {
-    this.kept = kept;
-  }
-
-  load = (): Promise<StoredAppend[]> => Promise.resolve([...this.kept]);
-  put = (append: StoredAppend): Promise<void> => Promise.resolve(void this.kept.push(append));
-  remove = (id: string): Promise<void> =>
-    Promise.resolve(
-      void this.kept.splice(
-        this.kept.findIndex((append) => append.id === id),
-        1,
-      ),
-    );
-  close = (): Promise<void> => Promise.resolve();
-}
-
-/** The other end: takes appends, answers when told to, and keeps R8. */
-class Owner {
-  connected = false;
-  readonly waiting: { readonly append: Append; readonly waiter: Waiter }[] = [];
-  /** Texts in the order decided. */
-  readonly log: string[] = [];
-  readonly #ids = new Map<bigint, bigint>();
-  #faultedId: bigint | undefined;
-
-  send(append: Append, waiter: Waiter): boolean {
-    if (!this.connected) return false;
-    this.waiting.push({ append, waiter });
-    return true;
-  }
-
-  /** Decides the oldest; `answered` false: the answer is lost. */
-  decide(how: 'accept' | 'later' | 'never' | 'pending', answered = true): void {
-    const next = this.waiting.shift();
-    if (next === undefined) return;
-    const reply = this.#reply(next.append, how);
-    if (answered) next.waiter.answered(reply);
-  }
-
-  #reply(append: Append, how: 'accept' | 'later' | 'never' | 'pending'): Reply {
-    const id = append.clientEntryId;
-    if (this.#faultedId !== undefined && this.#faultedId !== id) return fault('earlier_faulted', 'RETRY_LATER', 100);
-    this.#faultedId = how === 'later' ? id : undefined;
-    if (how === 'later') return fault('busy', 'RETRY_LATER', 100);
-    if (how === 'never' && !this.#ids.has(id)) return fault('not_a_member', 'RETRY_NEVER');
-    if (how === 'pending' && !this.#ids.has(id)) return { $case: 'pending', value: { log: 7n, clientEntryId: id } };
-    const seq = this.#ids.get(id) ?? BigInt(this.log.push(append.content?.$case === 'text' ? append.content.value : ''));
-    this.#ids.set(id, seq);
-    return { $case: 'accepted', value: { log: 7n, epoch: 1n, seq, ts: 1n, clientEntryId: id, ord: seq } };
-  }
-}
-
-const fault = (code: string, retry: Retry, afterMs = 0): Reply => ({ $case: 'fault', value: { code, text: '', retry, afterMs } });
-
-function open(store: OutboxStore = memoryOutbox()) {
-  const clock = new ManualClock();
-  const owner = new Owner();
-  const changes: Sent[] = [];
-  const ports: Ports = {
-    socket: () => assert.fail(),
-    http: () => assert.fail(),
-    clock,
-    sha256: nodeSha256,
-    verify: () => Promise.resolve(true),
-    random: { next: () => 0.5 },
-    outbox: store,
-    session: memorySession(),
-  };
-  const outbox = new Outbox({
-    ports,
-    events: {
-      send: (request, waiter) => request.$case === 'append' && owner.send(request.value, waiter),
-      logOf: () => undefined,
-      changed: (sent) => changes.push(sent),
-      accepted: () => undefined,
-      trouble: (error) => assert.fail(String(error)),
-    },
-  });
-  const connect = (): void => {
-    owner.connected = true;
-    outbox.attached(32);
-  };
-  const cut = (): void => {
-    owner.connected = false;
-    owner.waiting.length = 0;
-    outbox.detached();
-  };
-  return { clock, owner, outbox, connect, cut, changes };
-}
-
-const write = (outbox: Outbox, text: string, lane = 'log:7'): Sent => outbox.add(lane, { $case: 'text', value: text });
+import { KeptStore, open, write } from './staged-outbox.ts';
 
 describe('the outbox', () => {
   it('sends fifty entries written without a connection in order, once', () => {
@@ -214,6 +109,29 @@ describe('the outbox', () => {
     owner.decide('later');
     write(outbox, 'z', 'log:8');
     assert.equal(owner.waiting.length, 1);
+  });
+
+  it('gives every conversation its turn, however many entries wait in another', () => {
+    const { outbox, owner, connect } = open();
+    connect();
+    for (let i = 0; i < 500; i++) write(outbox, `long ${i}`);
+    const short = ['log:8', 'log:9'].map((lane) => write(outbox, lane, lane));
+    for (let i = 0; i < 40; i++) owner.decide('accept');
+    assert.deepEqual(
+      short.map(({ state }) => state),
+      ['accepted', 'accepted'],
+    );
+    assert.equal(owner.waiting.length, 32, 'the window stays full');
+  });
+
+  it('leaves to other conversations what one that stands still does not use', () => {
+    const { outbox, owner, connect } = open();
+    connect();
+    for (let i = 0; i < 40; i++) write(outbox, `long ${i}`);
+    write(outbox, 'other', 'log:8');
+    owner.decide('later');
+    owner.decide('later');
+    assert.deepEqual(owner.waiting.at(-1)?.append.target, { $case: 'log', value: 8n });
   });
 
   it('drops what is refused for ever and says so', async () => {

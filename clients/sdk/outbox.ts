@@ -4,16 +4,14 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import { makeClientEntryId } from '@weft/proto/ids.ts';
-import { limits as wireLimits } from '@weft/proto/limits.ts';
 
-import { base64, fromBase64 } from './base64.ts';
 import type { Entry } from './entry.ts';
 import { faultFromWire, toFault } from './faults.ts';
 import { clientLimits as limits } from './limits.ts';
 import type { Waiter } from './line.ts';
-import type { StoredAppend } from './outbox-store.ts';
 import type { Ports } from './ports.ts';
 import { type AcceptedAt, type Content, Sent } from './sent.ts';
+import { checkContent, contentFrom, toStored } from './stored-content.ts';
 import type { Reply, Request } from './wire.ts';
 
 interface Target {
@@ -58,7 +56,6 @@ export interface OutboxEvents {
 
 /** Faults that speak of the connection, not of the entry: it is kept, and the connection will end. */
 const notTheEntrys: ReadonlySet<string> = new Set(['token_expired', 'token_invalid', 'session_ended', 'hello_first']);
-const encoder = new TextEncoder();
 
 export class Outbox {
   readonly #ports: Ports;
@@ -195,11 +192,16 @@ export class Outbox {
     return true;
   }
 
+  /** Lanes take turns: one with thousands of entries holds up its own only. */
   #pumpAll(): void {
+    const served: Lane[] = [];
     for (const lane of this.#lanes.values()) {
-      if (this.#unanswered >= this.#window) return;
+      if (this.#unanswered >= this.#window) break;
+      const before = this.#unanswered;
       this.#pump(lane);
+      if (this.#unanswered > before) served.push(lane);
     }
+    for (const lane of served) if (this.#lanes.delete(lane.key)) this.#lanes.set(lane.key, lane);
   }
 
   #pump(lane: Lane): void {
@@ -267,8 +269,7 @@ export class Outbox {
       default:
         this.#faulted(lane, sent, new WeftError('internal', `the node answered an append with ${reply.$case}`));
     }
-    if (lane.faulted) this.#pump(lane);
-    else this.#pumpAll();
+    this.#pumpAll();
   }
 
   #faulted(lane: Lane, sent: Sent, fault: WeftError): void {
@@ -330,18 +331,3 @@ function targetOf(lane: string): Target {
   const [kind, id] = lane.split(':');
   return { $case: kind === 'peer' ? 'peer' : 'log', value: BigInt(id ?? '0') };
 }
-
-function checkContent(content: Content): void {
-  if (content.$case === 'text' && (!content.value.isWellFormed() || content.value.includes('\0'))) throw new WeftError('bad_text');
-  const size = content.$case === 'text' ? textBytes(content.value) : content.value.length;
-  if (size > wireLimits.entryBytesMax) throw new WeftError('entry_too_large');
-}
-
-/** Short texts need no encoding to know that they fit: UTF-8 takes at most three bytes a UTF-16 unit. */
-const textBytes = (text: string): number => (text.length * 3 <= wireLimits.entryBytesMax ? text.length : encoder.encode(text).length);
-
-const toStored = (id: bigint, lane: string, content: Content): StoredAppend =>
-  content.$case === 'text' ? { id: String(id), lane, text: content.value } : { id: String(id), lane, data: base64(content.value) };
-
-const contentFrom = (stored: StoredAppend): Content =>
-  stored.data !== undefined ? { $case: 'data', value: fromBase64(stored.data) } : { $case: 'text', value: stored.text ?? '' };

@@ -4,62 +4,10 @@ import { WeftError } from '@weft/proto/faults.ts';
 import fc from 'fast-check';
 import type { Conversation } from './conversation.ts';
 import type { Entry } from './entry.ts';
-import { FakeCell } from './fake-cell.ts';
-import { ManualClock } from './manual-clock.ts';
-import type { Ports } from './ports.ts';
+import type { FakeCell } from './fake-cell.ts';
 import { memorySession } from './session.ts';
+import { during, pair, router, textsOf, world } from './staged-world.ts';
 import { Weft } from './weft.ts';
-
-interface World {
-  readonly clock: ManualClock;
-  readonly cell: FakeCell;
-  join(handle: string, more?: Partial<Ports>): Promise<Weft>;
-}
-
-const router = 'http://router';
-
-function world(): World {
-  const clock = new ManualClock();
-  const cell = new FakeCell(clock);
-  const ports = { clock, http: cell.http, socket: cell.socket, random: { next: () => 0.5 } };
-  const join = async (handle: string, more: Partial<Ports> = {}): Promise<Weft> => {
-    const weft = await Weft.signUp({ router, handle, password: 'correct horse', device: handle, ports: { ...ports, ...more } });
-    await clock.advance(10);
-    assert.equal(weft.state.name, 'live');
-    return weft;
-  };
-  return { clock, cell, join };
-}
-
-/** Lets an operation of the SDK run while time goes on. */
-async function during<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
-  let over = false;
-  const ended = (): void => {
-    over = true;
-  };
-  work.then(ended, ended);
-  for (let i = 0; i < 1_000 && !over; i++) await clock.advance(10);
-  return work;
-}
-
-const textsOf = (entries: readonly Entry[]): string[] => entries.filter(({ kind }) => kind === 'text').map(({ text }) => text);
-
-/** Ana and bo, both live, and everything each of them is shown. */
-async function pair() {
-  const { clock, cell, join } = world();
-  const ana = await join('ana');
-  const bo = await join('bo');
-  const shown: Record<'ana' | 'bo', Entry[]> = { ana: [], bo: [] };
-  ana.on('entry', (entry) => shown.ana.push(entry));
-  bo.on('entry', (entry) => shown.bo.push(entry));
-  const toBo = await during(clock, ana.openDirect('bo'));
-  await clock.advance(500);
-  const close = async (): Promise<void> => {
-    await ana.close();
-    await bo.close();
-  };
-  return { clock, cell, ana, bo, shown, toBo, log: toBo.log ?? 0n, close };
-}
 
 function goDown(cell: FakeCell): void {
   cell.up = false;
@@ -186,25 +134,6 @@ describe('the client', () => {
     await close();
   });
 
-  it('takes back what a new epoch gave up', async () => {
-    const { clock, cell, bo, ana, log, close } = await pair();
-    const got: string[] = [];
-    const conversation = bo.conversation(log);
-    conversation.subscribe(({ text }) => got.push(text), { truncated: (base) => got.push(`cut ${base}`) });
-    for (const value of ['a', 'b', 'c']) cell.add(log, ana.me, { $case: 'text', value });
-    await clock.advance(10);
-    const owned = cell.logs.get(log);
-    assert.ok(owned);
-    owned.entries.length = 2;
-    owned.epoch = 2n;
-    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
-    await clock.advance(10);
-    cell.add(log, ana.me, { $case: 'text', value: 'd' });
-    await clock.advance(10);
-    assert.deepEqual(got, ['a', 'b', 'c', 'cut 2', 'd']);
-    await close();
-  });
-
   it('tells marks, and sends only the furthest of its own', async () => {
     const { clock, ana, bo, toBo, shown, close } = await pair();
     const marks: string[] = [];
@@ -235,29 +164,6 @@ describe('the client', () => {
     await close();
   });
 
-  it('is in a log again when its restored home forgot that it left', async () => {
-    const { clock, cell, bo, ana, close } = await pair();
-    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
-    await clock.advance(500);
-    const log = group.log as bigint;
-    const told: string[] = [];
-    bo.on('conversation', (conversation, change) => conversation.log === log && told.push(change));
-    bo.on('entry', ({ log: of, text }) => of === log && told.push(text));
-    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
-    assert.ok(self);
-    const kept = self.entries.length;
-    cell.add(self.id, bo.me, { $case: 'logLeft', value: { log, until: 1n } });
-    await clock.advance(10);
-    self.entries.length = kept;
-    self.epoch = 2n;
-    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(kept) } });
-    await clock.advance(10);
-    cell.add(log, ana.me, { $case: 'text', value: 'soup' });
-    await clock.advance(1_000);
-    assert.deepEqual(told, ['left', 'joined', 'soup']);
-    await close();
-  });
-
   it('is told when an entry is refused, at once or later', async () => {
     const { clock, cell, ana, toBo, close } = await pair();
     const refused: string[] = [];
@@ -275,33 +181,6 @@ describe('the client', () => {
     assert.deepEqual(refused.at(-1), 'b: not_a_member');
     await close();
   });
-
-  for (const first of ['truncated', 'refused'] as const)
-    it(`is told when what was accepted is given up and then refused, ${first} first`, async () => {
-      const { clock, cell, ana, toBo, log, close } = await pair();
-      const told: string[] = [];
-      ana.on('givenUp', ({ text }, conversation, fault) => told.push(`${text} in ${conversation.log === log}: ${fault.code}`));
-      ana.conversation(log).subscribe(() => undefined);
-      const [, kept, back, refused] = ['a', 'b', 'c', 'd'].map((text) => toBo.send(text));
-      await clock.advance(10);
-      assert.equal(refused?.state, 'accepted');
-      const owned = cell.logs.get(log);
-      assert.ok(owned && kept && back);
-      owned.entries.length = Number(kept.at?.seq);
-      owned.epoch = 2n;
-      const pushes = {
-        truncated: () => cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: BigInt(owned.entries.length) } }),
-        refused: () =>
-          cell.push('ana', { $case: 'refused', value: { log, clientEntryId: refused.id, code: 'not_a_member', text: '', peer: 0n } }),
-      };
-      pushes[first]();
-      await clock.advance(10);
-      assert.deepEqual(told, []);
-      pushes[first === 'truncated' ? 'refused' : 'truncated']();
-      await clock.advance(10);
-      assert.deepEqual(told, ['d in true: not_a_member']);
-      await close();
-    });
 
   it('renews its token while it is live', async () => {
     const { clock, cell, ana, close } = await pair();

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { during, pair } from './staged-world.ts';
+
+describe('the client whose log changes its owner', () => {
+  it('takes back what a new epoch gave up', async () => {
+    const { clock, cell, bo, ana, log, close } = await pair();
+    const got: string[] = [];
+    const conversation = bo.conversation(log);
+    conversation.subscribe(({ text }) => got.push(text), { truncated: (base) => got.push(`cut ${base}`) });
+    for (const value of ['a', 'b', 'c']) cell.add(log, ana.me, { $case: 'text', value });
+    await clock.advance(10);
+    const owned = cell.logs.get(log);
+    assert.ok(owned);
+    owned.entries.length = 2;
+    owned.epoch = 2n;
+    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    await clock.advance(10);
+    cell.add(log, ana.me, { $case: 'text', value: 'd' });
+    await clock.advance(10);
+    assert.deepEqual(got, ['a', 'b', 'c', 'cut 2', 'd']);
+    await close();
+  });
+
+  it('is in a log again when its restored home forgot that it left', async () => {
+    const { clock, cell, bo, ana, close } = await pair();
+    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+    await clock.advance(500);
+    const log = group.log as bigint;
+    const told: string[] = [];
+    bo.on('conversation', (conversation, change) => conversation.log === log && told.push(change));
+    bo.on('entry', ({ log: of, text }) => of === log && told.push(text));
+    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+    assert.ok(self);
+    const kept = self.entries.length;
+    cell.add(self.id, bo.me, { $case: 'logLeft', value: { log, until: 1n } });
+    await clock.advance(10);
+    self.entries.length = kept;
+    self.epoch = 2n;
+    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(kept) } });
+    await clock.advance(10);
+    cell.add(log, ana.me, { $case: 'text', value: 'soup' });
+    await clock.advance(1_000);
+    assert.deepEqual(told, ['left', 'joined', 'soup']);
+    await close();
+  });
+
+  for (const first of ['truncated', 'refused'] as const)
+    it(`is told when what was accepted is given up and then refused, ${first} first`, async () => {
+      const { clock, cell, ana, toBo, log, close } = await pair();
+      const told: string[] = [];
+      ana.on('givenUp', ({ text }, conversation, fault) => told.push(`${text} in ${conversation.log === log}: ${fault.code}`));
+      ana.conversation(log).subscribe(() => undefined);
+      const [, kept, back, refused] = ['a', 'b', 'c', 'd'].map((text) => toBo.send(text));
+      await clock.advance(10);
+      assert.equal(refused?.state, 'accepted');
+      const owned = cell.logs.get(log);
+      assert.ok(owned && kept && back);
+      owned.entries.length = Number(kept.at?.seq);
+      owned.epoch = 2n;
+      const pushes = {
+        truncated: () => cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: BigInt(owned.entries.length) } }),
+        refused: () =>
+          cell.push('ana', { $case: 'refused', value: { log, clientEntryId: refused.id, code: 'not_a_member', text: '', peer: 0n } }),
+      };
+      pushes[first]();
+      await clock.advance(10);
+      assert.deepEqual(told, []);
+      pushes[first === 'truncated' ? 'refused' : 'truncated']();
+      await clock.advance(10);
+      assert.deepEqual(told, ['d in true: not_a_member']);
+      await close();
+    });
+});

@@ -1,0 +1,69 @@
+// What the simulator keeps in memory beside the logs, held to SQL: marks and leases.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Mark } from '@weft/cells/delivery/marks.ts';
+import { sideTables } from '@weft/cells/store/side-tables.ts';
+import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
+import { Leases } from '@weft/runtime/lease.ts';
+import { seededRandom } from '@weft/runtime/random.ts';
+import { MemoryCell } from './simulation/memory-cell.ts';
+import { MemoryLeases, MemoryTables } from './simulation/memory-tables.ts';
+import { ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
+import { StoreCell } from './store-cell.ts';
+
+const nowMs = 1_800_000_000_000;
+
+let postgres: TestServer;
+before(async () => {
+  postgres = await startTestPostgres({ fast: true });
+});
+after(async () => {
+  await postgres?.stop();
+});
+
+test('marks in memory are merged, wait and go as in SQL', async () => {
+  await using real = await StoreCell.open(postgres, 'sides');
+  const theirs = sideTables((statement) => real.pool.query(statement));
+  const cell = new MemoryCell(1);
+  const reach = async (): Promise<void> => undefined;
+  const clock = new ProcessClock(new SimulatedTime(), nowMs, 0);
+  const mine = new MemoryTables({ cell, clock, reach });
+  const random = seededRandom(3);
+  const mark = (): Mark => ({
+    log: BigInt(1 + random.int(3)),
+    user: BigInt(1 + random.int(3)),
+    deliveredEpoch: BigInt(1 + random.int(2)),
+    delivered: random.int(9),
+    seenEpoch: BigInt(random.int(2)),
+    seen: random.int(9),
+  });
+  for (let i = 0; i < 200; i++) {
+    const [one, dst] = [mark(), 2 + random.int(2)];
+    assert.deepEqual(await mine.mergeMarks([one]), await theirs.mergeMarks([one]), `merge ${i}`);
+    const [other, dsts] = [mark(), random.next() < 0.2 ? [] : [dst, 4]];
+    assert.deepEqual(await mine.setMark(other, dsts), await theirs.setMark(other, dsts), `set ${i}`);
+    const waiting = await mine.readWaitingMarks(dst, 4);
+    assert.deepEqual(waiting, await theirs.readWaitingMarks(dst, 4), `waiting ${i}`);
+    const told = random.next() < 0.5 ? waiting.slice(0, 2) : [mark()];
+    await Promise.all([mine.toldMarks(dst, told), theirs.toldMarks(dst, told)]);
+  }
+  assert.deepEqual(await mine.readWaitingMarks(2, 99), await theirs.readWaitingMarks(2, 99));
+});
+
+test('leases in memory are held, kept and taken as in SQL', async () => {
+  await using real = await StoreCell.open(postgres, 'leases');
+  const time = new SimulatedTime();
+  const cell = new MemoryCell(1);
+  const random = seededRandom(4);
+  const holders = ['a', 'b'].map((holder) => {
+    const clock = new ProcessClock(time, nowMs, 0);
+    const mine = new MemoryLeases({ cell, clock, holder, reach: async () => undefined });
+    return { clock, mine, theirs: new Leases({ pool: real.pool, clock, holder }) };
+  });
+  for (let i = 0; i < 120; i++) {
+    const { mine, theirs, clock } = holders[random.int(2)] as (typeof holders)[number];
+    if (random.next() < 0.4) clock.step(random.int(4_000) - 500);
+    if (random.next() < 0.1) await Promise.all([mine.release('x'), theirs.release('x')]);
+    else assert.deepEqual(await mine.tryHold('x', 3_000), await theirs.tryHold('x', 3_000), `step ${i}`);
+  }
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { castTalks, isSilent, turnsOf } from './cast.ts';
+import { castTalks, isSilent, monologuesOf, turnsOf } from './cast.ts';
 import type { Talk } from './data-set.ts';
 
 const cells = ['eu-1', 'eu-2', 'us-1', 'us-2'];
@@ -41,4 +41,11 @@ test('lines of one person in a row are one turn', () => {
     turns.map((turn) => turn.map(({ text }) => text)),
     [['a', 'b'], ['c'], ['d']],
   );
+});
+
+test('monologues are counted in as many turns as the whole data set has', () => {
+  const lines = (turns: number, length: number) =>
+    Array.from({ length: turns * length }, (_, at) => ({ sender: Math.floor(at / length) % 2 === 0 ? 'ana' : 'bo', text: 'x' }));
+  const threads = [lines(300_000, 1), lines(2, 40)].map((each) => ({ people: [], lines: each }) as never);
+  assert.deepEqual(monologuesOf({ threads }, 32), { turns: 2, messages: 80, longest: 40 });
 });

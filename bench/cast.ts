@@ -72,3 +72,16 @@ export function turnsOf(lines: readonly Line[]): Line[][] {
   }
   return turns;
 }
+
+/** Turns of more than `most` lines, and the longest turn of all. */
+export function monologuesOf({ threads }: Pick<Cast, 'threads'>, most: number): { turns: number; messages: number; longest: number } {
+  const found = { turns: 0, messages: 0, longest: 0 };
+  for (const { lines } of threads)
+    for (const { length } of turnsOf(lines)) {
+      found.longest = Math.max(found.longest, length);
+      if (length <= most) continue;
+      found.turns += 1;
+      found.messages += length;
+    }
+  return found;
+}

@@ -4,7 +4,7 @@ import { type FabricOptions, runningFabric, withFabricOptions } from '@weft/loca
 import { limits } from '@weft/proto/limits.ts';
 import { Command } from 'commander';
 import { Troupe } from './actors.ts';
-import { type Cast, castTalks, isSilent, turnsOf } from './cast.ts';
+import { type Cast, castTalks, isSilent, monologuesOf } from './cast.ts';
 import { Chaos } from './chaos.ts';
 import { fetchDataSet, readDataSet } from './data-set.ts';
 import { Latency } from './latency.ts';
@@ -72,11 +72,10 @@ function quantiles(latency: Latency): string {
 
 /** What one person writes without waiting for an answer, beyond what may be unanswered, waits in the outbox of its writer. */
 function sayMonologues(cast: Cast): void {
-  const turns = cast.threads.flatMap(({ lines }) => turnsOf(lines).map(({ length }) => length));
-  const long = turns.filter((length) => length > limits.appendsInFlightMax);
-  const share = (100 * long.reduce((sum, length) => sum + length, 0)) / turns.reduce((sum, length) => sum + length, 0);
+  const { turns, messages, longest } = monologuesOf(cast, limits.appendsInFlightMax);
+  const all = cast.threads.reduce((sum, { lines }) => sum + lines.length, 0);
   say(
-    `  ${share.toFixed(1)} % of the messages are in ${count(long.length)} monologues of more than ${limits.appendsInFlightMax}; the longest has ${count(Math.max(0, ...turns))}`,
+    `  ${((100 * messages) / all).toFixed(1)} % of the messages are in ${count(turns)} monologues of more than ${limits.appendsInFlightMax}; the longest has ${count(longest)}`,
   );
 }
 

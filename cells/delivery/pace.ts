@@ -16,6 +16,8 @@ export class Pace {
   #leastMs = Number.POSITIVE_INFINITY;
   /** Since the last look. */
   #worstMs = 0;
+  /** Nothing of this backlog was sent yet. */
+  #isResting = true;
 
   constructor(limits: PaceLimits) {
     this.#limits = limits;
@@ -38,7 +40,9 @@ export class Pace {
     // Nothing came back yet: what waits may be on its way.
     const leastMs = Number.isFinite(this.#leastMs) ? this.#leastMs : 0;
     const isLate = Math.max(this.#worstMs, waitsMs) > 2 * leastMs + paceLateMs;
-    this.#entries = isLate ? Math.max(resendEntriesMin, this.#entries / 2) : Math.min(resendEntriesMax, this.#entries * 2);
+    if (isLate) this.#entries = Math.max(resendEntriesMin, this.#entries / 2);
+    else if (!this.#isResting) this.#entries = Math.min(resendEntriesMax, this.#entries * 2);
+    this.#isResting = false;
     this.#worstMs = 0;
   }
 
@@ -47,5 +51,6 @@ export class Pace {
     this.#entries = this.#limits.resendEntriesMin;
     this.#leastMs = Number.POSITIVE_INFINITY;
     this.#worstMs = 0;
+    this.#isResting = true;
   }
 }

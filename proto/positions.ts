@@ -15,11 +15,16 @@ export interface EpochParts {
 export const makeEpoch = ({ count, cell, generation }: EpochParts): Epoch =>
   ((BigInt(count) << 32n) | (BigInt(cell) << 20n) | BigInt(generation)) as Epoch;
 
-export const epochParts = (epoch: bigint): EpochParts => ({
-  count: Number(epoch >> 32n),
-  cell: Number((epoch >> 20n) & 0xfffn),
-  generation: Number(epoch & 0xfffffn),
-});
+export function epochParts(epoch: bigint): EpochParts {
+  const whole = Number(epoch);
+  // Asked several times for each append: in doubles it takes a third of the time. Counts below 2^21 are exact there.
+  if (whole <= Number.MAX_SAFE_INTEGER) {
+    const count = Math.floor(whole / 2 ** 32);
+    const low = whole - count * 2 ** 32;
+    return { count, cell: low >>> 20, generation: low & 0xfffff };
+  }
+  return { count: Number(epoch >> 32n), cell: Number((epoch >> 20n) & 0xfffn), generation: Number(epoch & 0xfffffn) };
+}
 
 /** Ownerships that owners may begin between two of the directory. */
 const ownersPerTerm = 65_536;

@@ -80,8 +80,10 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
   const { target, author, clientEntryId } = operation;
   if ('pair' in target) keys.pairs.push(target.pair);
   else {
+    const key = { log: target.log, author, clientEntryId };
     keys.logs.add(target.log);
-    keys.known.push({ log: target.log, author, clientEntryId });
+    keys.known.push(key);
+    if (operation.type === 'append') keys.refusals.push(key);
     addTarget(keys, target.log, operation.kind, operation.body);
   }
   if (operation.type === 'intake') {
@@ -90,7 +92,6 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
     if (isLocal(author)) collectRefusal(operation, keys);
     return;
   }
-  if ('log' in target) keys.refusals.push({ log: target.log, author, clientEntryId });
   keys.intakes.push(
     'pair' in target ? { stream: streamOfPair(target.pair), log: 0n, author, clientEntryId } : { log: target.log, author, clientEntryId },
   );

@@ -2,7 +2,7 @@
 import { LogJoined, LogLeft, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { kinds } from './entry.ts';
-import { type LogState, ownerOf } from './log-state.ts';
+import type { LogState } from './log-state.ts';
 import { mix64 } from './mix.ts';
 import type { Target } from './operations.ts';
 import type { AppendKey } from './ports.ts';
@@ -23,7 +23,10 @@ export const refusalId = (target: Target, clientEntryId: bigint): bigint =>
   mix64(mix64(clientEntryId) ^ mix64('log' in target ? target.log : target.pair.low ^ mix64(target.pair.high))) >> 1n;
 
 /** Whether own people's appends to this log were ever anybody else's to refuse: not where it began here and has stayed. */
-export const hadOtherOwner = (state: LogState, cell: number): boolean => ownerOf(state) !== cell || epochParts(state.epoch).count > 1;
+export function hadOtherOwner(state: LogState, cell: number): boolean {
+  const owner = epochParts(state.epoch);
+  return owner.cell !== cell || owner.count > 1;
+}
 
 /**
  * Where the refusals of these appends are, if there are any: what their authors' self logs remember. Only the state under the

@@ -11,7 +11,7 @@ import { runBeside, runVisibly } from './run.ts';
 /** Each test by itself and each file as a whole; a link severed for 60 s and healed is one test. */
 const testMsMax = 300_000;
 const unitTestMsMax = 60_000;
-/** All files. On two quiet cores they take less than a quarter of an hour; a busy machine may take longer. */
+/** All files. On two quiet cores they take about a quarter of an hour; a busy machine may take longer. */
 const runnerMsMax = 1_500_000;
 const checkMsMax = 300_000;
 const smokeMsMax = 180_000;
@@ -22,7 +22,7 @@ const unitFilesAtOnce = 2;
 const besideFilesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
 const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
-/** Files that hold the fabric to a clock, after everything that runs beside it. */
+/** Files that hold the fabric to a clock come last, when what runs beside them is over. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 
 const options = process.argv.slice(2).filter((arg) => arg.startsWith('-') && arg !== '--unit');

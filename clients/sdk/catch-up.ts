@@ -16,8 +16,7 @@ import type { Requests } from './requests.ts';
 export interface CatchUpEvents {
   /** These entries continue the log, in this order. */
   taken(view: LogView, entries: readonly Entry[]): void;
-  /** What the log held above `base` was given up by a new epoch. */
-  /** `cut`: what is given up with it, as far as it is in memory. */
+  /** What the log held above `base` was given up by a new epoch; `cut` is what of it is in memory. */
   truncated(view: LogView, base: number, cut: readonly Entry[]): void;
   /** The run begins anew after this seq: the user (re)joined. */
   anchored(view: LogView): void;

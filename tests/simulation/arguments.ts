@@ -12,7 +12,7 @@ export interface SimulateArguments {
   readonly mutation: string | undefined;
 }
 
-export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N]] [--restores] | [--bench | --bench | --mutations]
+export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N]] [--restores] | --bench | --mutations
 
   --seed 42            one run: what happened, the hash of its trace, what is wrong with it
   --seed 42 --replay   the same as a timeline

@@ -73,14 +73,8 @@ export const cellLimits = {
   resendRowsMax: 512,
   /** Of the window, what a backlog may take: the rest is for what commits now. */
   resendAtOnceMax: 32,
-  /**
-   * Entries of a backlog sent in one look, at first and at least, and at most (1,000 to 4,000 a second a link); and how much
-   * later than twice the least an acknowledgement comes from a cell that is busy: they are gathered for 100 ms, so the least may
-   * be a few and what comes in time 100 more.
-   */
-  resendEntriesMin: 512,
+  /** Entries of a backlog sent in one look: 4,000 a second a link leave the destination's lanes to its own people. */
   resendEntriesMax: 2_048,
-  paceLateMs: 200,
   /** Rows a look passes over because they are not due; those behind them are seen when these have been. */
   resendSkippedMax: 4_096,
   /** Open intake sent again at once. */

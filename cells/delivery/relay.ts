@@ -9,15 +9,15 @@
 import { Envelope, EnvelopesFrame, FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Entry } from './entry.ts';
-import { Pace, type PaceLimits } from './pace.ts';
 import type { Link, LogStore, OutboxRow } from './ports.ts';
 
-export interface RelayLimits extends PaceLimits {
+export interface RelayLimits {
   readonly framesInFlightMax: number;
   readonly resendAfterMs: number;
   readonly resendAfterMsMax: number;
   readonly resendRowsMax: number;
   readonly resendAtOnceMax: number;
+  readonly resendEntriesMax: number;
   readonly resendSkippedMax: number;
   readonly ackGatherMs: number;
   readonly framesRememberedMax: number;
@@ -52,8 +52,6 @@ export interface RelayOptions {
 interface Sent {
   readonly dst: number;
   attempt: number;
-  /** When this attempt was sent, monotonic. */
-  sentMs: number;
   /** The broker has this attempt. */
   stored: boolean;
   /** No earlier than this (monotonic) it goes out again. */
@@ -66,7 +64,6 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #sent = new Map<bigint, Sent>();
   readonly #inFlight = new Map<number, number>();
-  readonly #paces = new Map<number, Pace>();
   readonly #acked = new Map<number, bigint[]>();
   #gathering: Disposable | undefined;
   /** Attempts of frames another node sent first are unknown: a number nobody else uses is always safe. */
@@ -103,20 +100,17 @@ export class Relay {
 
   /**
    * Sends again what is due for one destination. Called often by the lease's holder. A backlog takes a part of the window only,
-   * so that what commits now goes out at once beside it, and so many entries a call as the destination takes without its own
-   * people waiting for its lanes (pace.ts): how fast a link that was cut drains is bounded by this.
+   * so that what commits now goes out at once beside it, and so many entries a call, so that the destination's own people have
+   * its lanes: how fast a link that was cut drains is bounded by this.
    */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
-    const pace = this.#paceOf(dst);
     const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#notDue(dst));
     const due = rows.filter(({ id }) => {
       const sent = this.#sent.get(id);
       return !sent || (!sent.underWay && clock.monotonic() >= sent.dueMs);
     });
-    if (due.length === 0) return pace.rest();
-    pace.look(this.#waitsMs(dst));
-    const [probe, ...rest] = withinBudget(due, { rows: limits.resendRowsMax, entries: pace.entries });
+    const [probe, ...rest] = withinBudget(due, limits);
     if (!probe || this.inFlight(dst) >= limits.framesInFlightMax) return;
     // One probe tells whether anybody is there; the rest would only be refused as well.
     if (!(await this.#sendAgain(probe))) return;
@@ -151,8 +145,6 @@ export class Relay {
     const waiting = this.#acked.get(src) ?? [];
     for (const id of [...acks.committed, ...acks.rejected]) {
       waiting.push(id);
-      const sent = this.#sent.get(id);
-      if (sent !== undefined) this.#paceOf(src).acknowledged(this.#options.clock.monotonic() - sent.sentMs);
       this.#sent.delete(id);
       this.#options.traced?.({ id, dst: src }, 'acknowledged');
       this.#options.counted(src, 'acknowledged');
@@ -178,21 +170,6 @@ export class Relay {
     return Math.min(count, limits.resendSkippedMax);
   }
 
-  #paceOf(dst: number): Pace {
-    const known = this.#paces.get(dst);
-    if (known !== undefined) return known;
-    const made = new Pace(this.#options.limits);
-    this.#paces.set(dst, made);
-    return made;
-  }
-
-  /** How long the oldest frame that the destination's broker has waits for its acknowledgement. */
-  #waitsMs(dst: number): number {
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const sent of this.#sent.values()) if (sent.dst === dst && sent.stored) oldest = Math.min(oldest, sent.sentMs);
-    return Number.isFinite(oldest) ? this.#options.clock.monotonic() - oldest : 0;
-  }
-
   /** An acknowledgement that never came here leaves its frame behind. One that is forgotten too early gets a foreign attempt. */
   #forgetOldest(): void {
     if (this.#sent.size <= this.#options.limits.framesRememberedMax) return;
@@ -211,17 +188,8 @@ export class Relay {
   /** Resolves to whether the broker has it. */
   async #publish(row: OutboxRow, bytes: Uint8Array, attempt: number): Promise<boolean> {
     const { link, clock, limits, counted, traced } = this.#options;
-    const sent = this.#sent.get(row.id) ?? {
-      dst: row.dst,
-      attempt,
-      sentMs: 0,
-      stored: false,
-      dueMs: 0,
-      waitMs: limits.resendAfterMs,
-      underWay: true,
-    };
+    const sent = this.#sent.get(row.id) ?? { dst: row.dst, attempt, stored: false, dueMs: 0, waitMs: limits.resendAfterMs, underWay: true };
     sent.attempt = attempt;
-    sent.sentMs = clock.monotonic();
     sent.underWay = true;
     sent.stored = false;
     this.#sent.set(row.id, sent);
@@ -258,13 +226,13 @@ export class Relay {
 }
 
 /** The first rows that hold so many entries together; one at least. */
-function withinBudget(rows: readonly OutboxRow[], most: { readonly rows: number; readonly entries: number }): OutboxRow[] {
+function withinBudget(rows: readonly OutboxRow[], limits: Pick<RelayLimits, 'resendRowsMax' | 'resendEntriesMax'>): OutboxRow[] {
   let entries = 0;
   const end = rows.findIndex((row) => {
-    const over = entries > 0 && entries >= most.entries;
+    const over = entries > 0 && entries >= limits.resendEntriesMax;
     for (const { first, last } of row.ranges) entries += last - first + 1;
     entries += row.envelopes.length;
     return over;
   });
-  return rows.slice(0, Math.min(end < 0 ? rows.length : end, most.rows));
+  return rows.slice(0, Math.min(end < 0 ? rows.length : end, limits.resendRowsMax));
 }

@@ -5,8 +5,8 @@ import { runLoad } from './load.ts';
 import type { LoadUser } from './load-client.ts';
 import type { LoadJob, LoadResult, Pair } from './load-job.ts';
 
-/** Beside other tests there may be little of the processor: what was done in this time is not judged, only that it was done right. */
-const short = { warmUpMs: 100, measuredMs: 500 };
+/** Ten times what the counts below take on a quiet machine: these tests run beside those over servers, with what they leave of it. */
+const short = { warmUpMs: 100, measuredMs: 2_000 };
 
 async function load(
   make: (users: readonly LoadUser[]) => LoadJob,
@@ -29,15 +29,15 @@ const pairs = (users: readonly LoadUser[]): Pair[] => [0, 2, 4].map((at) => ({ f
 test('pairs in a closed loop deliver what they send, and the marks come around the measured time', async () => {
   const { result, marks } = await load((users) => ({ kind: 'pairs', pairs: pairs(users), window: 4, ...short }));
   assert.deepEqual(marks, ['begin', 'end']);
-  assert.ok(result.done > 0);
+  assert.ok(result.done > 100, `only ${result.done} delivered`);
   assert.deepEqual([result.missing, result.disordered, result.faults], [0, 0, {}]);
   assert.ok(result.latency.count > 0 && result.latency.p50 > 0 && result.latency.p50 <= result.latency.p99);
 });
 
-test('pairs at a rate send no more than asked', async () => {
+test('pairs at a rate send about as many as asked', async () => {
   const { result } = await load((users) => ({ kind: 'pairs', pairs: pairs(users), perSecond: 500, ...short }));
-  const due = ((short.warmUpMs + result.ms) / 1_000) * 500;
-  assert.ok(result.done > 0 && result.done <= 2 * due, `${result.done} delivered in ${result.ms} ms at 500/s`);
+  const asked = (result.ms / 1_000) * 500;
+  assert.ok(result.done >= 0.4 * asked && result.done <= 2 * asked, `${result.done} delivered in ${result.ms} ms at 500/s`);
   assert.equal(result.missing, 0);
 });
 
@@ -57,7 +57,7 @@ test('a push that never came is missing and out of order in the result', { timeo
 
 test('a group’s messages reach every member', async () => {
   const { result } = await load((users) => ({ kind: 'fan-out', members: users, senders: 2, window: 2, ...short }));
-  assert.ok(result.done > 0);
+  assert.ok(result.done > 100);
   assert.deepEqual([result.missing, result.disordered], [0, 0]);
 });
 
@@ -81,7 +81,7 @@ test('readers walk a log backwards without hole or overlap while it grows', asyn
     perSecond: 100,
     ...short,
   }));
-  assert.ok(result.done > 0);
+  assert.ok(result.done > 20);
   assert.deepEqual([result.missing, result.disordered], [0, 0]);
 });
 

@@ -43,7 +43,11 @@ describe('a direct conversation', () => {
       await until('everything is taken', async () => {
         const answers = await Promise.all(open.map(({ text, id }) => client.append({ peer }, text, id)));
         open = open.filter((_, i) => answers[i]?.$case === 'fault');
-        for (const answer of answers) if (answer.$case === 'fault') t.diagnostic(`told ${answer.value.code}: ${answer.value.text}`);
+        for (const answer of answers) {
+          if (answer.$case !== 'fault') continue;
+          t.diagnostic(`told ${answer.value.code}: ${answer.value.text}`);
+          assert.equal(answer.value.retry, 'RETRY_LATER', answer.value.code);
+        }
         return open.length === 0;
       });
     };

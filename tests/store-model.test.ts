@@ -239,6 +239,14 @@ async function compareReads(here: Model, store: CellStore, users: readonly bigin
     await same('the beginning', (store) => store.readRange(log, from, Number.MAX_SAFE_INTEGER, 3));
     await same('what follows it', (store) => store.readRange(log, from + 2, from + 4, 3));
   }
+  const ranges = logs.flatMap((log) => {
+    const first = 1 + (here.cell.logs.get(log)?.start ?? 0);
+    return [
+      { log, first, last: first + 1 },
+      { log, first: first + 2, last: first + 2 },
+    ];
+  });
+  await same('ranges of all', (from) => from.readRanges([...ranges, { log: 7n, first: 1, last: 2 }]));
 }
 
 /** Marks that newer epochs began below: what the list says of them, for epochs and marks as they may come. */

@@ -18,7 +18,7 @@ import {
   readOwnIntake,
   readPendingOf,
 } from '@weft/cells/store/intake-tables.ts';
-import { readCheckPoint } from '@weft/cells/store/log-hashes-table.ts';
+import { readCheckPoint, readCheckPoints } from '@weft/cells/store/log-hashes-table.ts';
 import { lockLogs, readableLog, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { moveOrphans } from '@weft/cells/store/orphans-table.ts';
@@ -109,6 +109,19 @@ async function hotStatements(count: number): Promise<Statement[]> {
   );
   await entries.readForwards(query, { log: 1n, from: 1, to: 100, limit: 50 }, epochs);
   await readCheckPoint(query, 1n, 100);
+  const ranges = ids.map((log) => ({ log, first: 51, last: 53 }));
+  await readCheckPoints(
+    query,
+    ranges.map(({ log, first }) => ({ log, seq: first - 1 })),
+  );
+  const asked = ranges.map((range, at) => ({ ...range, isProved: at % 2 === 0 }));
+  sent.push(
+    entries.ranges(
+      asked,
+      () => epochs,
+      () => undefined,
+    ) as Statement,
+  );
   sent.push(entries.page({ log: 1n, from: 51, to: 100 }, epochs, () => undefined) as Statement, readableLog(1n, 1n, 51) as Statement);
   await readUserHeads(query, ids);
   await readHeads(query, ids);

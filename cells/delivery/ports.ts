@@ -214,6 +214,8 @@ export interface LogStore {
   findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>>;
   /** Entries from <= seq <= to in order, at most `limit` and `bytesMax`. */
   readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]>;
+  /** All entries of these ranges, one range after the other; what is gone of them is left out. */
+  readRanges(ranges: readonly LogRange[]): Promise<Entry[]>;
   readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined>;
   /** Unacknowledged frames of a destination made before `beforeMs`, oldest first. */
   unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]>;

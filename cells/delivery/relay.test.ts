@@ -40,7 +40,7 @@ function open({ generation = 3, ...more }: Partial<typeof limits> & { readonly g
   const store = {
     unacknowledged: async () => [...rows],
     acknowledged: async (_dst: number, ids: readonly bigint[]) => void deleted.push(...ids),
-    readRange: async () => [],
+    readRanges: async () => [],
   } as unknown as LogStore;
   const publish: Link['publish'] = ({ id, attempt }) =>
     new Promise((resolve) => {

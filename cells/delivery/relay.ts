@@ -218,10 +218,7 @@ export class Relay {
   }
 
   async #load(row: OutboxRow): Promise<Uint8Array> {
-    const entries: Entry[] = [];
-    for (const { log, first, last } of row.ranges)
-      entries.push(...(await this.#options.store.readRange(log, first, last, last - first + 1)));
-    return this.#encode(row, entries);
+    return this.#encode(row, row.ranges.length === 0 ? [] : await this.#options.store.readRanges(row.ranges));
   }
 }
 

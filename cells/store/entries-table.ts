@@ -1,5 +1,6 @@
 // Entries: the truth at the owner, an unbroken run at a replica.
 import { hashBytes } from '@weft/proto/chain.ts';
+import { limits } from '@weft/proto/limits.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
 import type { BatchStatement } from '@weft/runtime/sql-batch.ts';
@@ -7,7 +8,7 @@ import type pg from 'pg';
 import { checkPointEvery, type FreshEntry } from '../delivery/chain-of.ts';
 import { type Entry, flagBits } from '../delivery/entry.ts';
 import { type EpochStart, epochAt } from '../delivery/epochs.ts';
-import type { AppendKey } from '../delivery/ports.ts';
+import type { AppendKey, LogRange } from '../delivery/ports.ts';
 import type { EntryFold } from './entry-key.ts';
 
 const insert = `
@@ -53,6 +54,22 @@ where log_id = $1 and seq <= $3 and seq > greatest($4, coalesce((
   select p.seq from log_hashes p where p.log_id = $1 and p.seq < $2 order by p.seq desc limit 1
 ), 0))
 order by seq`;
+
+// The same of many logs; the first column says which of them.
+const readRangesText = `
+select x.i, e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, o.epoch
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality as x (l, f, t, a, i)
+cross join lateral (select epoch from logs where logs.log_id = x.l limit 1) as o
+cross join lateral (
+  select seq, ts, ord, author_id, entry_key, kind, body
+  from entries
+  where entries.log_id = x.l and entries.seq <= x.t and entries.seq > greatest(x.a, coalesce((
+    select p.seq from log_hashes p where p.log_id = x.l and p.seq < x.f order by p.seq desc limit 1
+  ), 0))
+  order by seq
+  limit $5
+) as e
+order by x.i, e.seq`;
 
 const readTargets = `
 select e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, e.log_id
@@ -120,7 +137,12 @@ export interface Range {
 }
 
 export type PageRange = Pick<Range, 'log' | 'from' | 'to'> & { readonly isProved?: boolean };
+/** As of a page. */
+export type RangeToProve = LogRange & { readonly isProved: boolean };
 type TakeEntry = (entry: FreshEntry, epoch: bigint) => void;
+
+/** What is read of the entries below `first`, so that it can be proved: nothing where the hash before it is known. */
+const provedAfter = (first: number, isProved = false): number => (isProved ? first - 1 : Math.max(0, first - 1 - checkPointEvery));
 
 const noBody = Buffer.alloc(0);
 
@@ -209,9 +231,28 @@ export class EntriesTable {
    * is known. `take` gets each, and the log's epoch when it was read.
    */
   page({ log, from, to, isProved }: PageRange, epochs: readonly EpochStart[], take: TakeEntry): PreparedStatement {
-    const after = isProved ? from - 1 : Math.max(0, from - 1 - checkPointEvery);
     const read = (row: BinaryRow): void => take(this.#readEntry(row, log, epochs), row.int8());
-    return { name: 'entries-page', text: readPageText, values: [log, from, to, after], read };
+    return { name: 'entries-page', text: readPageText, values: [log, from, to, provedAfter(from, isProved)], read };
+  }
+
+  /** Pages of many logs, each at most as long as a frame; `take` is told which of them an entry is of. */
+  ranges(
+    asked: readonly RangeToProve[],
+    epochsOf: (at: number) => readonly EpochStart[],
+    take: (at: number, ...found: Parameters<TakeEntry>) => void,
+  ): PreparedStatement {
+    const read = (row: BinaryRow): void => {
+      const at = row.number() - 1;
+      take(at, this.#readEntry(row, (asked[at] as RangeToProve).log, epochsOf(at)), row.int8());
+    };
+    const values = [
+      int8Array(asked.map(({ log }) => log)),
+      int8Array(asked.map(({ first }) => first)),
+      int8Array(asked.map(({ last }) => last)),
+      int8Array(asked.map(({ first, isProved }) => provedAfter(first, isProved))),
+      limits.frameEntriesMax + checkPointEvery,
+    ];
+    return { name: 'entries-ranges', text: readRangesText, values, read };
   }
 
   #readEntry(row: BinaryRow, log: bigint, epochs: readonly EpochStart[]): FreshEntry {

@@ -1,7 +1,7 @@
 // A page of history in one round trip: the log as its reader may see it with the check point that proves the page, and the
 // entries from there on. What is asked in one turn of the event loop goes down one session in one write.
 import type { Socket } from 'node:net';
-import { type Chain, chainStart } from '@weft/proto/chain.ts';
+import { chainStart } from '@weft/proto/chain.ts';
 import { isConnectionLost } from '@weft/runtime/sql.ts';
 import { type BatchStatement, isParsed, sendBatch } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
@@ -9,7 +9,7 @@ import { type FreshEntry, genesis } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import type { EntriesTable, PageRange } from './entries-table.ts';
-import { KnownHashes } from './known-hashes.ts';
+import type { KnownHashes } from './known-hashes.ts';
 import { type ReadableLog, readableLog, toReadable } from './logs-table.ts';
 import { prove } from './proved-entries.ts';
 
@@ -36,9 +36,7 @@ export interface ReadPage {
 
 export interface PageReadsOptions {
   readonly entries: EntriesTable;
-  readonly chain: Chain;
-  /** Hashes of entries that are remembered. */
-  readonly hashesMax: number;
+  readonly hashes: KnownHashes;
   /** Runs a read on a session whose rows are tapped, once more when that was lost. */
   readonly onSession: (run: (session: pg.Client) => Promise<void>) => Promise<void>;
 }
@@ -53,12 +51,10 @@ interface Waiting {
 
 export class PageReads {
   readonly #options: PageReadsOptions;
-  readonly #hashes: KnownHashes;
   #waiting: Waiting[] = [];
 
   constructor(options: PageReadsOptions) {
     this.#options = options;
-    this.#hashes = new KnownHashes(options.chain, options.hashesMax);
   }
 
   /** Undefined for a log the user never was in. The entries are those up to the head that `found` tells, and maybe some above. */
@@ -117,9 +113,9 @@ export class PageReads {
   }
 
   async #sendPage(session: pg.Client, { user, range, state }: Waiting): Promise<ReadPage | undefined> {
-    const { entries } = this.#options;
+    const { entries, hashes } = this.#options;
     const { log, from } = range;
-    const chain = this.#hashes.of(log, state.epoch);
+    const chain = hashes.of(log, state.epoch);
     const known = from === 1 ? chainStart : chain.at(from - 1);
     const read: FreshEntry[] = [];
     let epoch = state.epoch;

@@ -12,6 +12,7 @@ import {
   type Facts,
   type IntakeRow,
   KeyTaken,
+  type LogRange,
   type LogRow,
   type LogStatus,
   type LogStore,
@@ -27,6 +28,8 @@ import { notingFailures, queryOn, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
 import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
+import { KnownHashes } from './known-hashes.ts';
+import { KnownStates } from './known-states.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
@@ -35,10 +38,11 @@ import { moveOrphans } from './orphans-table.ts';
 import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
+import { RangeReads } from './range-reads.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
-import { LaneGone, loadStates, readFacts } from './write-facts.ts';
+import { LaneGone, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
 
 export interface SqlLogStoreOptions {
@@ -57,7 +61,7 @@ export interface SqlLogStoreOptions {
   readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
-  /** Hashes of entries remembered for pages. */
+  /** Hashes of entries remembered for what is read after them. */
   readonly hashesMax: number;
 }
 
@@ -69,12 +73,22 @@ export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 export class SqlLogStore implements LogStore {
   readonly #options: SqlLogStoreOptions;
   readonly #pairs = new Map<string, bigint>();
+  readonly #states: KnownStates;
   readonly #pages: PageReads;
+  readonly #ranges: RangeReads;
   #nextRead = 0;
 
   constructor(options: SqlLogStoreOptions) {
     this.#options = options;
-    this.#pages = new PageReads({ ...options, onSession: (run) => this.#onSession(run) });
+    this.#states = new KnownStates(options.states, (run) => this.#read(run));
+    const onSession = <T>(run: (session: pg.Client) => Promise<T>): Promise<T> => this.#onSession(run);
+    const shared = { ...options, hashes: new KnownHashes(options.chain, options.hashesMax), onSession };
+    this.#pages = new PageReads(shared);
+    this.#ranges = new RangeReads({
+      ...shared,
+      states: this.#states,
+      readAlone: ({ log, first, last }) => this.readRange(log, first, last, last - first + 1),
+    });
   }
 
   async write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
@@ -177,6 +191,10 @@ export class SqlLogStore implements LogStore {
     return this.#readEntries(log, (query, epochs) => readProved(query, { log, from, to, limit }, { ...this.#options, epochs }));
   }
 
+  readRanges(ranges: readonly LogRange[]): Promise<Entry[]> {
+    return this.#ranges.read(ranges);
+  }
+
   /** The place of an author's append, known by its id. */
   findEntry(author: bigint, clientEntryId: bigint): Promise<{ log: bigint; seq: number } | undefined> {
     return this.#read((query) => this.#options.entries.findOne(query, author, clientEntryId));
@@ -203,7 +221,7 @@ export class SqlLogStore implements LogStore {
 
   async readRow(log: bigint): Promise<{ row: LogRow; state: LogState; start: number } | undefined> {
     const found = await this.#read((query) => readLog(query, log));
-    return found && this.#withState(found);
+    return found && this.#states.with(found);
   }
 
   /**
@@ -217,22 +235,12 @@ export class SqlLogStore implements LogStore {
       const page = await this.#pages.read(user, asked, state);
       if (!page) return undefined;
       if (page.isOfEpoch) {
-        const whole = await this.#withState(page.found);
+        const whole = await this.#states.with(page.found);
         return whole && { ...whole, entries: page.entries };
       }
       this.forgetState(asked.log);
     }
     throw new RunAgain('the epoch moves on while it is read');
-  }
-
-  async #withState<T extends { readonly row: LogRow }>(found: T): Promise<(T & { state: LogState }) | undefined> {
-    const { log, version, epoch } = found.row;
-    const cached = this.#options.states.get(log);
-    if (cached?.version === version && cached.epoch === epoch) return { ...found, state: cached };
-    const [state] = await this.#read((query) => loadStates(query, [log]));
-    if (!state) return undefined;
-    this.#options.states.set(state);
-    return { ...found, state };
   }
 
   /** Another node changed it. */
@@ -241,12 +249,8 @@ export class SqlLogStore implements LogStore {
   }
 
   /** The state as last known to this node; what is decided on it must not depend on its being current. */
-  async state(log: bigint): Promise<LogState | undefined> {
-    const cached = this.#options.states.get(log);
-    if (cached) return cached;
-    const [state] = await this.#read((query) => loadStates(query, [log]));
-    if (state) this.#options.states.set(state);
-    return state;
+  state(log: bigint): Promise<LogState | undefined> {
+    return this.#states.of(log);
   }
 
   userHeads(users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
@@ -286,17 +290,15 @@ export class SqlLogStore implements LogStore {
   /** A user's undecided appends, shown as entries without a position (R12). */
   async pendingOf(stream: Stream, author: bigint, limit: number): Promise<Entry[]> {
     const rows = await this.#read((query) => readPendingOf(query, stream, author, limit));
-    return rows.map((row) => ({
-      log: row.log,
-      epoch: 0n,
-      seq: 0,
-      ts: row.createdMs,
-      author,
-      clientEntryId: row.clientEntryId,
-      ord: 0,
-      kind: row.kind,
-      flags: 0,
-      body: row.body,
+    const none = { epoch: 0n, seq: 0, ord: 0, flags: 0 };
+    return rows.map(({ log, createdMs: ts, author: by, clientEntryId, kind, body }) => ({
+      ...none,
+      log,
+      ts,
+      author: by,
+      clientEntryId,
+      kind,
+      body,
     }));
   }
 

@@ -5,6 +5,7 @@ import {
   type Facts,
   type IntakeRow,
   KeyTaken,
+  type LogRange,
   type LogRow,
   type LogStatus,
   MaybeCommitted,
@@ -99,6 +100,12 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
   async readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {
     await this.reach();
     return this.#options.cell.range(log, from, to, limit);
+  }
+
+  async readRanges(ranges: readonly LogRange[]): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    for (const { log, first, last } of ranges) entries.push(...(await this.readRange(log, first, last, last - first + 1)));
+    return entries;
   }
 
   async readStateEntries(log: bigint, upTo: number): Promise<Entry[]> {

@@ -2,57 +2,20 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { limits } from '@weft/proto/limits.ts';
-import { systemClock } from '@weft/runtime/clock.ts';
-import { Scene, type Traffic } from './fault-harness.ts';
-import { startFabric, type TestFabric } from './harness.ts';
+import { busy, repairMsMax, startCrowdFabric, survives } from './fault-crowd.ts';
+import { Scene } from './fault-harness.ts';
+import type { TestFabric } from './harness.ts';
 import { until } from './until.ts';
 
-const cells = ['eu-1', 'eu-2', 'us-1'] as const;
-/** Appends a second, which two cores carry beside the test itself, and for how long. */
-const busy: Traffic = { perSecond: 1_000, ms: 5_000 };
-const faultAtMs = 1_500;
-/** A hole may stay open while what would fill it is being started again. */
-const repairMsMax = 10_000;
-/** Links of a whole region come back by their own clocks after a freeze: the time a cell has (docs/invariants.md, I15). */
-const cellRecoveryMsMax = 60_000;
 let fabric: TestFabric;
-let scenes = 0;
 
 before(async () => {
-  fabric = await startFabric({ cells, nodes: { 'eu-1': 2, 'eu-2': 1, 'us-1': 2 }, durable: true });
+  fabric = await startCrowdFabric();
 });
 
 after(async () => {
   await fabric?.stop();
 });
-
-/** Nine people of three cells in a group of eu-1, a group of us-1 and three direct conversations between cells. */
-async function crowd(): Promise<Scene> {
-  scenes += 1;
-  const scene = await Scene.open(fabric, { label: `fault${scenes}`, cells, peoplePerCell: 3 });
-  await scene.group(scene.people);
-  await scene.group([...scene.of('us-1'), ...scene.of('eu-2'), ...scene.of('eu-1')]);
-  await scene.direct(scene.one('eu-1'), scene.one('us-1'));
-  await scene.direct(scene.one('us-1', 1), scene.one('eu-2', 1));
-  await scene.direct(scene.one('eu-2', 2), scene.one('eu-1', 2));
-  return scene;
-}
-
-/** The fault comes into full traffic, everything that was stopped is back, and then nothing may be missing. */
-async function survives(
-  t: test.TestContext,
-  fault: (scene: Scene) => Promise<unknown>,
-  traffic = busy,
-  deadlineMs = 30_000,
-): Promise<void> {
-  await using scene = await crowd();
-  await scene.during(traffic, async () => {
-    await systemClock.sleep(faultAtMs);
-    await fault(scene);
-  });
-  await fabric.settle();
-  await scene.judge(t, { repairMsMax, deadlineMs });
-}
 
 for (const [what, name] of [
   ['a node', 'node-us-1-a'],
@@ -60,26 +23,28 @@ for (const [what, name] of [
   ['a hub', 'hub-eu'],
   ['a PostgreSQL', 'postgres-eu-1'],
 ] as const) {
-  test(`${what} killed in full traffic loses, doubles and reorders nothing`, (t) => survives(t, () => fabric.kill(name)));
+  test(`${what} killed in full traffic loses, doubles and reorders nothing`, (t) => survives(fabric, t, () => fabric.kill(name)));
 }
 
 test('the node that sends again for its cell, killed in full traffic, loses, doubles and reorders nothing', (t) =>
-  survives(t, async (scene) => {
+  survives(fabric, t, async (scene) => {
     const [lease] = await scene.sql('eu-1', "select holder from leases where name = 'resend'");
     await fabric.kill(`node-eu-1-${String(lease?.holder).split('-')[0]}`);
   }));
 
 test('every process of a cell killed at once in full traffic loses, doubles and reorders nothing', (t) =>
-  survives(t, () => Promise.all(['postgres-us-1', 'nats-us-1', 'node-us-1-a', 'node-us-1-b'].map((name) => fabric.kill(name)))));
+  survives(fabric, t, () => Promise.all(['postgres-us-1', 'nats-us-1', 'node-us-1-a', 'node-us-1-b'].map((name) => fabric.kill(name)))));
 
 test('the whole JetStream folder of a cell, wiped while its server is down, loses nothing', (t) =>
-  survives(t, () => fabric.fabric.wipeJetStream('eu-1')));
+  survives(fabric, t, () => fabric.fabric.wipeJetStream('eu-1')));
 
 test('a node that dies after the broker has its frames and before they are acknowledged doubles nothing', (t) =>
-  survives(t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:10'), { ...busy, ms: 12_000 }));
+  survives(fabric, t, (scene) => dieAt(scene, 'node-eu-1-a', 'after-publish-before-acknowledgement:10'), {
+    traffic: { ...busy, ms: 12_000 },
+  }));
 
 test('a node that dies in full traffic between commit and telling loses nothing', (t) =>
-  survives(t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:10'), { ...busy, ms: 12_000 }));
+  survives(fabric, t, (scene) => dieAt(scene, 'node-us-1-b', 'after-commit-before-tell:10'), { traffic: { ...busy, ms: 12_000 } }));
 
 /** Starts a node anew with a failpoint, waits until that has ended it, and until it is back without one. */
 async function dieAt(scene: Scene, node: string, failpoint: string): Promise<void> {
@@ -160,35 +125,3 @@ test('a push that was left out is noticed within one heartbeat and repaired', as
   assert.equal(bo.counts.digestRepairs, 1);
   await scene.judge(t);
 });
-
-test('a severed link lets every cell go on by itself, and heals', async (t) => {
-  await using scene = await crowd();
-  const own = await scene.direct(scene.one('eu-1', 0), scene.one('eu-1', 1));
-  const slowest = { ms: 0 };
-  await scene.during({ perSecond: 100, ms: 64_000 }, async () => {
-    await systemClock.sleep(faultAtMs);
-    await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.stop(hub)));
-    for (const endsMs = performance.now() + 60_000; performance.now() < endsMs; ) {
-      const saidMs = performance.now();
-      await scene.one('eu-1', 1).append({ log: own.log }, 'inside the cell');
-      slowest.ms = Math.max(slowest.ms, performance.now() - saidMs);
-      await systemClock.sleep(50);
-    }
-    await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.start(hub)));
-  });
-  t.diagnostic(`slowest append inside the cell ${Math.round(slowest.ms)} ms`);
-  assert.ok(slowest.ms < 1_000);
-  await scene.judge(t, { repairMsMax, deadlineMs: 30_000 });
-});
-
-test('a hub that is frozen for a while and thaws loses, doubles and reorders nothing', (t) =>
-  survives(
-    t,
-    async () => {
-      fabric.fabric.freeze('hub-us');
-      await systemClock.sleep(30_000);
-      fabric.fabric.thaw('hub-us');
-    },
-    { perSecond: 100, ms: 33_000 },
-    cellRecoveryMsMax,
-  ));

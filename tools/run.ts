@@ -9,7 +9,7 @@ import { root, toolEnvironment } from './root.ts';
 const outputBytesMax = 200_000;
 /** From the polite signal to SIGKILL: the fabric drains within 5 s. */
 const stopMsMax = 10_000;
-/** As `nice` counts. What has it gives way to everything else. */
+/** As `nice` counts. */
 const lowestPriority = 19;
 const passedSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
@@ -54,10 +54,17 @@ export async function runVisibly(program: string, args: readonly string[], timeo
   );
 }
 
-/** The same beside something visible: with what that leaves of the machine, and what it printed is given at its end. */
-export async function runBeside(program: string, args: readonly string[], timeoutMs: number): Promise<Result> {
+/** `lowest`: what has it gives way to everything else. */
+export type Priority = 'ordinary' | 'lowest';
+
+/** The same beside something visible: what it printed is given at its end. */
+export async function runBeside(
+  program: string,
+  args: readonly string[],
+  { timeoutMs, priority }: { readonly timeoutMs: number; readonly priority: Priority },
+): Promise<Result> {
   const child = spawn(program, args, { cwd: root, env: toolEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  if (child.pid !== undefined) giveWay(child.pid);
+  if (child.pid !== undefined && priority === 'lowest') giveWay(child.pid);
   const printed = kept(child);
   const code = await ended(child, timeoutMs);
   await Promise.allSettled([finished(child.stdout), finished(child.stderr)]);

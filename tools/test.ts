@@ -1,12 +1,13 @@
 // `npm test`: the checks, a short run of the bench, then every test. Arguments choose test files by any part of their path;
 // `--unit` leaves out what needs servers; other options go to Node's test runner.
 //
-// Files over real servers run one after the other and spend much of their time waiting. What needs no servers (unit tests and
-// the simulator, whose time is virtual) runs beside them with what they leave of the machine, and is printed in one piece.
+// Files over real servers run one after the other. Two things run beside them and are printed in one piece: what does little
+// but wait for an outage to end, and, with what all of these leave of the machine, what needs no servers (unit tests and the
+// simulator, whose time is virtual).
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './root.ts';
-import { runBeside, runVisibly } from './run.ts';
+import { type Priority, runBeside, runVisibly } from './run.ts';
 
 /** Each test by itself and each file as a whole; a link severed for 60 s and healed is one test. */
 const testMsMax = 300_000;
@@ -18,10 +19,12 @@ const smokeMsMax = 180_000;
 /** Tests that start real servers go one after the other. */
 const serverFilesAtOnce = 1;
 const unitFilesAtOnce = 2;
-/** Beside them, at the lowest priority, so that what is held to a clock there is not disturbed. */
+/** In each of the runs beside them. */
 const besideFilesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
 const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
+/** Over servers, and yet nothing but waiting for most of their time. */
+const waiting = ['tests/outages.test.ts', 'tests/faults/short.test.ts', 'tests/faults/stop.test.ts', 'tests/directory-outage.test.ts'];
 /** Files that hold the fabric to a clock come last, when what runs beside them is over. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 
@@ -68,13 +71,14 @@ async function runTests(files: readonly string[]): Promise<boolean> {
   return (await runVisibly(process.execPath, runnerArgs(files, atOnce, timeoutMs), runnerMsMax)) === 0;
 }
 
-async function runWithoutServers(files: readonly string[]): Promise<boolean> {
+async function runAside(what: string, files: readonly string[], priority: Priority): Promise<boolean> {
+  if (files.length === 0) return true;
   const args = runnerArgs(files, besideFilesAtOnce, testMsMax);
   const startedMs = performance.now();
-  const { ok, output } = await runBeside(process.execPath, args, runnerMsMax);
+  const { ok, output } = await runBeside(process.execPath, args, { timeoutMs: runnerMsMax, priority });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
-  console.log(`\nweft test: ${files.length} files without servers\n${output}`);
-  console.log(`weft test: ${files.length} files without servers ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
+  console.log(`\nweft test: ${files.length} files ${what}\n${output}`);
+  console.log(`weft test: ${files.length} files ${what} ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
   return ok;
 }
 
@@ -82,10 +86,19 @@ async function runWithoutServers(files: readonly string[]): Promise<boolean> {
 async function runAll(): Promise<boolean> {
   const overServers = files.filter(isOverServers);
   if (overServers.length === 0 || overServers.length === files.length) return runTests(files);
-  const inOrder = [...overServers.filter((path) => !last.includes(path)), ...overServers.filter((path) => last.includes(path))];
-  const beside = runWithoutServers(files.filter((path) => !isOverServers(path)));
+  const without = files.filter((path) => !isOverServers(path));
+  const oneByOne = overServers.filter((path) => !waiting.includes(path));
+  const aside = [
+    runAside('without servers', without, 'lowest'),
+    runAside(
+      'that wait',
+      overServers.filter((path) => waiting.includes(path)),
+      'ordinary',
+    ),
+  ];
+  const inOrder = [...oneByOne.filter((path) => !last.includes(path)), ...oneByOne.filter((path) => last.includes(path))];
   const ok = await runTests(inOrder);
-  return (await beside) && ok;
+  return (await Promise.all(aside)).every(Boolean) && ok;
 }
 
 const isWhole = wanted.length === 0 && !unitOnly;

@@ -73,8 +73,13 @@ export const cellLimits = {
   resendRowsMax: 512,
   /** Of the window, what a backlog may take: the rest is for what commits now. */
   resendAtOnceMax: 32,
-  /** Entries of a backlog sent in one look: 4,000 a second a link leave the destination's lanes to its own people. */
-  resendEntriesMax: 2_048,
+  /**
+   * Entries of a backlog sent in one look, and in each of its steps: 2,000 a second a link leave the destination's lanes to its own
+   * people, who would wait behind a burst.
+   */
+  resendEntriesMax: 1_024,
+  resendStepEntries: 64,
+  resendStepMs: 25,
   /** Rows a look passes over because they are not due; those behind them are seen when these have been. */
   resendSkippedMax: 4_096,
   /** Open intake sent again at once. */
@@ -95,11 +100,12 @@ export const cellLimits = {
   earlyMs: 300,
   earlyMax: 4_096,
   /** Entries and bytes of one pulled page; pulls under way at once. */
-  pullEntriesMax: 256,
+  pullEntriesMax: 64,
   pullBytesMax: 200 * 1024,
   pullsAtOnceMax: 4,
-  /** Entries a node pulls each second, over all logs: a cell that was away leaves its lanes to its own people. */
+  /** Entries a node pulls each second, over all logs, and of logs with more than a page: a cell that was away leaves its lanes to its own people. */
   pullEntriesPerSecondMax: 4_000,
+  pullBacklogPerSecondMax: 1_024,
   pullEveryMs: 1_000,
   requestMsMax: 3_000,
   /** Entries of one log that are offered again when a newer epoch gives them up; the rest is only kept. */

@@ -12,12 +12,19 @@ import { encodeSnapshot } from './snapshot.ts';
 import { groupOf, userOf } from './staged-cell.ts';
 
 const pageEntries = 100;
+const limits = {
+  pullsAtOnceMax: 1,
+  earlyMax: 10,
+  pullEntriesPerSecondMax: 1_000,
+  pullBacklogPerSecondMax: 1_000,
+  pullEntriesMax: pageEntries,
+};
 const settled = async (): Promise<void> => {
   for (let n = 0; n < 10; n++) await new Promise<void>((resolve) => void setImmediate(resolve));
 };
 
 /** Logs of another cell: how long each is there, and how long here. */
-function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: number) {
+function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: number, backlogPerSecondMax = entriesPerSecondMax) {
   const clock = new ManualClock(1_800_000_000_000);
   const heads = new Map<bigint, number>();
   const asked: bigint[] = [];
@@ -43,7 +50,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
     link: { request } as Link,
     clock,
     takeover: () => undefined,
-    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: entriesPerSecondMax, pullEntriesMax: pageEntries },
+    limits: { ...limits, pullEntriesPerSecondMax: entriesPerSecondMax, pullBacklogPerSecondMax: backlogPerSecondMax },
     apply: async ({ log, entries }) => {
       const head = Number(entries.at(-1)?.seq ?? 0);
       heads.set(log, head);
@@ -62,6 +69,24 @@ test('a long log takes turns with a short one', async () => {
   puller.want(8n, 2);
   await settled();
   assert.deepEqual(asked, [7n, 8n, 7n, 7n, 7n, 7n]);
+});
+
+test('a log that is longer than a page is pulled more slowly than those whose end a page reaches', async () => {
+  const { puller, clock, asked } = open({ 7: 2 * pageEntries, 8: 10, 9: 10 }, 10, pageEntries / 4);
+  puller.want(8n, 2);
+  puller.want(7n, 2);
+  await settled();
+  assert.deepEqual(asked, [8n]);
+  clock.advance(1_000);
+  await settled();
+  assert.deepEqual(asked, [8n, 7n]);
+  puller.want(9n, 2);
+  clock.advance(3_999);
+  await settled();
+  assert.deepEqual(asked, [8n, 7n]);
+  clock.advance(1);
+  await settled();
+  assert.deepEqual(asked, [8n, 7n, 7n]);
 });
 
 test('no more entries a second are pulled than the lanes have room for', async () => {
@@ -109,7 +134,7 @@ async function partedAt5(held: readonly number[]) {
     link: { request } as Link,
     clock: new ManualClock(1_800_000_000_000),
     takeover: () => undefined,
-    limits: { pullsAtOnceMax: 1, earlyMax: 10, pullEntriesPerSecondMax: 1_000, pullEntriesMax: 2 },
+    limits: { ...limits, pullEntriesMax: 2 },
     apply: async (operation) => {
       applied.push(operation);
       return { type: 'applied', head: 5 } as never;

@@ -1,6 +1,6 @@
 // Pull (R17): gap repair, bootstrap of a new replica, catch-up and anti-entropy in one. Asks the owner for what continues
 // the run held here, page by page, until it is as long as is known. Logs take turns by pages, so that a long one holds up
-// nobody, and all together so many entries a second.
+// nobody, and all together so many entries a second: fewer of logs that one page does not bring to their head.
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
@@ -27,6 +27,7 @@ export interface PullerOptions {
     /** Logs that may wait. */
     readonly earlyMax: number;
     readonly pullEntriesPerSecondMax: number;
+    readonly pullBacklogPerSecondMax: number;
     /** Own entries read at once. */
     readonly pullEntriesMax: number;
   };
@@ -99,9 +100,10 @@ export class Puller {
     return true;
   }
 
-  #paid(entries: number): void {
+  #paid(entries: number, isWhole: boolean): void {
     const { clock, limits } = this.#options;
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.monotonic()) + (entries * 1_000) / limits.pullEntriesPerSecondMax;
+    const perSecond = isWhole ? limits.pullEntriesPerSecondMax : limits.pullBacklogPerSecondMax;
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.monotonic()) + (entries * 1_000) / perSecond;
   }
 
   /** Whether there is more to ask for. */
@@ -125,8 +127,9 @@ export class Puller {
     if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
     const outcome = await apply(operation);
     this.#options.pulled(owner, operation.entries.length);
-    this.#paid(operation.entries.length);
-    if (outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n)) return false;
+    const isWhole = outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n);
+    this.#paid(operation.entries.length, isWhole);
+    if (isWhole) return false;
     return outcome.head > (local?.row.head ?? -1) || agreed < head;
   }
 

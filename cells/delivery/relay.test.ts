@@ -14,6 +14,8 @@ const limits = {
   framesRememberedMax: 100,
   resendAtOnceMax: 2,
   resendEntriesMax: 100,
+  resendStepEntries: 100,
+  resendStepMs: 25,
   resendSkippedMax: 100,
 };
 const row = (id: number): OutboxRow => ({ id: BigInt(id), dst: 2, class: 'e', lane: 0, ranges: [], envelopes: [], entries: [] });
@@ -230,4 +232,51 @@ test('one look sends no more entries of a backlog than its budget, and one frame
     published.map(({ id }) => id),
     [1n, 2n],
   );
+});
+
+test('the rest of a look goes out in steps, each a moment after the one before, and no look comes in between', async () => {
+  const { rows, published, resend, clock } = open({ resendStepEntries: 16, resendAtOnceMax: 4, framesInFlightMax: 8 });
+  const long = (id: number): OutboxRow => ({ ...row(id), ranges: [{ log: 7n, first: 1, last: 8 }] });
+  rows.push(...[1, 2, 3, 4, 5, 6].map(long));
+  const answered = async (): Promise<number> => {
+    for (const one of published.splice(0)) {
+      sent.push(one.id);
+      await one.answer('stored');
+    }
+    await settled();
+    return sent.length;
+  };
+  const sent: bigint[] = [];
+  clock.advance(limits.resendAfterMs);
+  await resend();
+  assert.equal(await answered(), 1, 'the probe');
+  assert.equal(await answered(), 3, 'a step');
+  assert.equal(await answered(), 3);
+  await resend();
+  clock.advance(limits.resendStepMs - 1);
+  assert.equal(await answered(), 3);
+  clock.advance(1);
+  await settled();
+  assert.equal(await answered(), 5, 'the next step');
+  clock.advance(limits.resendStepMs);
+  await settled();
+  assert.equal(await answered(), 6, 'the last');
+  assert.deepEqual(sent, [1n, 2n, 3n, 4n, 5n, 6n]);
+  rows.push(long(7));
+  await resend();
+  assert.equal(await answered(), 7, 'looks again');
+});
+
+test('steps end where the broker takes no more', async () => {
+  const { rows, published, resend, answer, clock } = open({ resendStepEntries: 8 });
+  rows.push(...[1, 2, 3, 4].map((id) => ({ ...row(id), ranges: [{ log: 7n, first: 1, last: 8 }] })));
+  clock.advance(limits.resendAfterMs);
+  await resend();
+  await answer('stored');
+  await answer('no-responders');
+  for (let step = 0; step < 3; step++) {
+    clock.advance(limits.resendStepMs);
+    await settled();
+  }
+  assert.equal(published.length, 2);
 });

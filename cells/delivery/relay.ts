@@ -18,6 +18,8 @@ export interface RelayLimits {
   readonly resendRowsMax: number;
   readonly resendAtOnceMax: number;
   readonly resendEntriesMax: number;
+  readonly resendStepEntries: number;
+  readonly resendStepMs: number;
   readonly resendSkippedMax: number;
   readonly ackGatherMs: number;
   readonly framesRememberedMax: number;
@@ -65,6 +67,8 @@ export class Relay {
   readonly #sent = new Map<bigint, Sent>();
   readonly #inFlight = new Map<number, number>();
   readonly #acked = new Map<number, bigint[]>();
+  /** Destinations whose backlog goes out step by step. */
+  readonly #draining = new Set<number>();
   #gathering: Disposable | undefined;
   /** Attempts of frames another node sent first are unknown: a number nobody else uses is always safe. */
   #foreignAttempt: number;
@@ -100,11 +104,12 @@ export class Relay {
 
   /**
    * Sends again what is due for one destination. Called often by the lease's holder. A backlog takes a part of the window only,
-   * so that what commits now goes out at once beside it, and so many entries a call, so that the destination's own people have
-   * its lanes: how fast a link that was cut drains is bounded by this.
+   * so that what commits now goes out at once beside it, and so many entries a call, in small steps, so that the destination's
+   * own people have its lanes: how fast a link that was cut drains is bounded by this. Resolves after the first step.
    */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
+    if (this.#draining.has(dst)) return;
     const rows = await store.unacknowledged(dst, clock.now() - limits.resendAfterMs, limits.resendRowsMax + this.#notDue(dst));
     const due = rows.filter(({ id }) => {
       const sent = this.#sent.get(id);
@@ -114,12 +119,34 @@ export class Relay {
     if (!probe || this.inFlight(dst) >= limits.framesInFlightMax) return;
     // One probe tells whether anybody is there; the rest would only be refused as well.
     if (!(await this.#sendAgain(probe))) return;
-    while (rest.length > 0) {
-      const room = Math.min(limits.resendAtOnceMax, limits.framesInFlightMax - this.inFlight(dst));
-      if (room <= 0) return;
-      const stored = await Promise.all(rest.splice(0, room).map((row) => this.#sendAgain(row)));
-      if (stored.includes(false)) return;
+    const step = rest.splice(0, stepOf(rest, limits));
+    if ((await this.#sendAll(dst, step)) && rest.length > 0) this.#drain(dst, rest).catch(this.#options.failed);
+  }
+
+  /** The rest of a look, each step a moment after the one before. */
+  async #drain(dst: number, rest: OutboxRow[]): Promise<void> {
+    const { clock, limits } = this.#options;
+    this.#draining.add(dst);
+    try {
+      for (let goesOn = true; goesOn && rest.length > 0; ) {
+        await clock.sleep(limits.resendStepMs);
+        goesOn = await this.#sendAll(dst, rest.splice(0, stepOf(rest, limits)));
+      }
+    } finally {
+      this.#draining.delete(dst);
     }
+  }
+
+  /** Resolves to whether the broker has all of them. */
+  async #sendAll(dst: number, rows: OutboxRow[]): Promise<boolean> {
+    const { limits } = this.#options;
+    while (rows.length > 0) {
+      const room = Math.min(limits.resendAtOnceMax, limits.framesInFlightMax - this.inFlight(dst));
+      if (room <= 0) return false;
+      const stored = await Promise.all(rows.splice(0, room).map((row) => this.#sendAgain(row)));
+      if (stored.includes(false)) return false;
+    }
+    return true;
   }
 
   /** Resolves to whether the broker has it. */
@@ -222,14 +249,20 @@ export class Relay {
   }
 }
 
-/** The first rows that hold so many entries together; one at least. */
-function withinBudget(rows: readonly OutboxRow[], limits: Pick<RelayLimits, 'resendRowsMax' | 'resendEntriesMax'>): OutboxRow[] {
+/** The rows of a look: those of a budget, as many as it may take. */
+const withinBudget = (rows: readonly OutboxRow[], { resendEntriesMax, resendRowsMax }: RelayLimits): OutboxRow[] =>
+  rows.slice(0, Math.min(rowsOf(rows, resendEntriesMax), resendRowsMax));
+
+const stepOf = (rows: readonly OutboxRow[], { resendStepEntries }: RelayLimits): number => rowsOf(rows, resendStepEntries);
+
+/** How many rows from the first on hold so many entries together; one at least. */
+function rowsOf(rows: readonly OutboxRow[], entriesMax: number): number {
   let entries = 0;
   const end = rows.findIndex((row) => {
-    const over = entries > 0 && entries >= limits.resendEntriesMax;
+    const over = entries > 0 && entries >= entriesMax;
     for (const { first, last } of row.ranges) entries += last - first + 1;
     entries += row.envelopes.length;
     return over;
   });
-  return rows.slice(0, Math.min(end < 0 ? rows.length : end, limits.resendRowsMax));
+  return end < 0 ? rows.length : end;
 }

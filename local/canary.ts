@@ -38,7 +38,7 @@ export class Canary implements AsyncDisposable {
   }
 
   numbers(): LinkNumbers[] {
-    return this.#links.map((link) => link.numbers());
+    return this.#links.map((link) => link.numbers(performance.now()));
   }
 
   start(): void {

@@ -51,6 +51,8 @@ export const limits = {
   canaryAnswerCharsMax: 200,
   /** Milliseconds between two canary messages on one link. */
   canaryEveryMs: 1_000,
+  /** Milliseconds that a message is on its way before its link is said to wait: a cell's node is back within a second or two. */
+  linkWaitsMs: 3_000,
   /** Latencies kept per link for p50 and p99: the last five minutes. */
   latenciesMax: 300,
   /** Milliseconds that a node has to answer an operator. */

@@ -4,7 +4,7 @@ import { type LinkBook, verdictOf } from './link-books.ts';
 import { linkSummary, linkTable } from './screen.ts';
 
 const book: LinkBook = { dst: 'us-1', accepted: 1_234_567, applied: 1_234_560, waiting: 5, refused: 2, heard: true, alarms: {} };
-const link = { from: 'eu-1', to: 'us-1', shown: 86_400, backlog: 1, p50: 2.04, p99: 250 };
+const link = { from: 'eu-1', to: 'us-1', shown: 86_400, backlog: 1, oldestMs: 0, p50: 2.04, p99: 250 };
 
 test('a link in balance is ticked, one that is not names how much and where, one that is silent is left open', () => {
   assert.equal(verdictOf(book), '✓');

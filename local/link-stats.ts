@@ -8,6 +8,8 @@ export interface LinkNumbers {
   readonly shown: number;
   /** Sent and not yet shown. */
   readonly backlog: number;
+  /** Milliseconds that the oldest of them is on its way; 0 when there is none. */
+  readonly oldestMs: number;
   /** Milliseconds from send to shown over the last messages; undefined before the first. */
   readonly p50: number | undefined;
   readonly p99: number | undefined;
@@ -56,13 +58,15 @@ export class LinkStats {
     this.#next = (this.#next + 1) % limits.latenciesMax;
   }
 
-  numbers(): LinkNumbers {
+  numbers(nowMs: number): LinkNumbers {
+    const [oldest = nowMs] = this.#sentMs.values();
     const sorted = [...this.#latencies].sort((a, b) => a - b);
     return {
       from: this.from,
       to: this.to,
       shown: this.#shown,
       backlog: this.#sentMs.size,
+      oldestMs: nowMs - oldest,
       p50: quantile(sorted, 0.5),
       p99: quantile(sorted, 0.99),
     };

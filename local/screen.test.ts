@@ -18,7 +18,7 @@ class Paper {
 }
 
 const esc = String.fromCharCode(27);
-const link = { from: 'eu-1', to: 'us-1', shown: 3, backlog: 1, p50: 2.04, p99: 250 };
+const link = { from: 'eu-1', to: 'us-1', shown: 3, backlog: 1, oldestMs: 900, p50: 2.04, p99: 250 };
 
 test('off a terminal a screen writes its lines and no esc code', () => {
   const paper = new Paper(false);
@@ -66,6 +66,17 @@ test('the summary names the slowest link', () => {
     'links: 1 of 2 up, 3 messages, slowest p99 250 ms (eu-1 → us-1), backlog 2',
   );
   assert.equal(clip('abcdef', 4), 'ab…');
+});
+
+test('a link whose messages are on their way for long waits, and says for how long', () => {
+  const waiting = { ...link, to: 'us-2', backlog: 9, oldestMs: 8_600 };
+  assert.equal(
+    linkSummary([link, waiting]),
+    'links: 1 of 2 up, 1 wait, the longest for 9 s (eu-1 → us-2), 6 messages, slowest p99 250 ms (eu-1 → us-1), backlog 10',
+  );
+  const [, up, down] = linkTable([link, waiting], 60);
+  assert.match(up ?? '', /250 {2,}1$/);
+  assert.match(down ?? '', / 9 for 9 s$/);
 });
 
 /** What a terminal shows after these bytes; knows only what a screen uses. */

@@ -103,7 +103,7 @@ export function linkTable(links: readonly LinkNumbers[], width: number, bookOf: 
     String(link.shown),
     milliseconds(link.p50),
     milliseconds(link.p99),
-    String(link.backlog),
+    waits(link) ? `${link.backlog} for ${seconds(link.oldestMs)}` : String(link.backlog),
     ...(hasBooks ? bookCells(bookOf(link.from, link.to)) : []),
   ]);
   const single = columns([head, ...rows], 1);
@@ -125,9 +125,13 @@ export function linkSummary(links: readonly LinkNumbers[], bookOf: BookOf = noBo
   const shown = links.reduce((sum, link) => sum + link.shown, 0);
   const backlog = links.reduce((sum, link) => sum + link.backlog, 0);
   const worst = [...links].sort((a, b) => (b.p99 ?? -1) - (a.p99 ?? -1))[0];
-  const waiting = links.filter((link) => link.shown === 0).length;
+  const up = links.filter((link) => link.shown > 0 && !waits(link)).length;
+  const longest = links.filter(waits).sort((a, b) => b.oldestMs - a.oldestMs)[0];
+  const waiting = longest
+    ? `, ${links.filter(waits).length} wait, the longest for ${seconds(longest.oldestMs)} (${longest.from} → ${longest.to})`
+    : '';
   const slowest = worst?.p99 === undefined ? '' : `, slowest p99 ${milliseconds(worst.p99)} ms (${worst.from} → ${worst.to})`;
-  return `links: ${links.length - waiting} of ${links.length} up, ${shown} messages${slowest}, backlog ${backlog}${booksSummary(links, bookOf)}`;
+  return `links: ${up} of ${links.length} up${waiting}, ${shown} messages${slowest}, backlog ${backlog}${booksSummary(links, bookOf)}`;
 }
 
 function booksSummary(links: readonly LinkNumbers[], bookOf: BookOf): string {
@@ -136,6 +140,11 @@ function booksSummary(links: readonly LinkNumbers[], bookOf: BookOf): string {
   if (wrong.length > 0) return `, books: ${wrong.map(({ from, to, book }) => `${verdictOf(book)} (${from} → ${to})`).join(', ')}`;
   return known.length > 0 ? ', the books balance' : '';
 }
+
+/** Whether what is on its way over a link should have been shown by now. */
+const waits = ({ oldestMs }: LinkNumbers): boolean => oldestMs > limits.linkWaitsMs;
+
+const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 
 const milliseconds = (ms: number | undefined): string => (ms === undefined ? '–' : ms.toFixed(ms < 100 ? 1 : 0));
 

@@ -8,7 +8,7 @@ import type { HeadProofs } from './head-proofs.ts';
 import { holeIn, inquire } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
-import { LogChain, linksOf } from './log-chain.ts';
+import { isBroken, type Link, LogChain, linksOf } from './log-chain.ts';
 import type { LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import { PushOrder } from './push-order.ts';
@@ -105,11 +105,9 @@ export class Audit {
     const hole = holeIn(entries, first.seq);
     if (hole !== undefined) return this.#miss(audited, hole, false);
     const links = linksOf(this.#options.chain, entries);
-    const isOther = links?.some(({ seq, hash }) => {
-      const ours = audited.chain.at(seq);
-      return ours !== undefined && !sameHash(ours.hash, hash);
-    });
-    if (isOther === true) this.#suspect(audited, { from: first.seq, to: last.seq });
+    const isOther = ({ seq, hash }: Link): boolean => !sameHash(audited.chain.at(seq)?.hash ?? hash, hash);
+    if (links === undefined ? isBroken(this.#options.chain, entries) : links.some(isOther))
+      this.#suspect(audited, { from: first.seq, to: last.seq });
   }
 
   truncated(log: bigint, base: number): void {

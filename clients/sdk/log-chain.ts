@@ -94,3 +94,12 @@ export function linksOf(chain: Chain, page: readonly Entry[]): Link[] | undefine
   }
   return links;
 }
+
+/** Whether an entry of a page says another hash of the one before it than that one has. */
+export const isBroken = (chain: Chain, page: readonly Entry[]): boolean =>
+  page.some((entry, at) => {
+    const before = page[at - 1];
+    const chained = before && chainedOf(before);
+    if (chained === undefined || before?.prev === undefined || entry.prev === undefined || before.seq + 1 !== entry.seq) return false;
+    return !sameHash(chain.next(chained, before.prev), entry.prev);
+  });

@@ -163,6 +163,7 @@ function openLogStore(
     generation: cell.generation,
     pairsMax: cellLimits.pairsMax,
     hashesMax: cellLimits.hashesMax,
+    recentLogsMax: cellLimits.recentLogsMax,
   };
   return failpoints.any ? new GuardlessStore(options, failpoints) : new SqlLogStore(options);
 }

@@ -27,6 +27,8 @@ export const cellLimits = {
   pairsMax: 100_000,
   /** Hashes of entries a node remembers for pages of history, 33 bytes each: those of a busy group's whole past, 4 MiB. */
   hashesMax: 131_072,
+  /** Logs of which a node remembers the newest eight hashes, 256 bytes each and a little more: those that changed while people were away, 4 MiB. */
+  recentLogsMax: 16_384,
   /** Sessions of the pool beside the lanes' own. */
   poolSessionsMax: 10,
   /** Pipelined sessions for history and heads: a slow read holds up the others of its session only. */

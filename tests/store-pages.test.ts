@@ -121,3 +121,19 @@ test('a range of a log that has begun another epoch is read as of that epoch', a
   assert.deepEqual(after, await node.store.readRange(log, 4, 6, 3));
   assert.deepEqual(new Set(after.map((entry) => entry.epoch)), new Set([epoch]));
 });
+
+test('the newest entries that a node committed itself are proved without a look below them', async () => {
+  await using cell = await StoreCell.open(postgres, 'recent_pages');
+  const node = await cell.node();
+  const [{ log, author }] = (await cell.conversations(node, 1)) as [Conversation];
+  for (let n = 0; n < 19; n++) await node.append({ target: { log }, author, clientEntryId: cell.entryId() });
+  const all = await node.store.readRange(log, 1, 100, 100);
+  await cell.pool.query('delete from entries where log_id = $1 and seq < 15', [log]);
+  const page = await readPage(node.store, { user: author, log, from: 15, before: 0, limit: 50 });
+  assert.deepEqual(page?.entries, all.slice(14));
+  const elsewhere = await readPage((await cell.node()).store, { user: author, log, from: 15, before: 0, limit: 50 });
+  assert.deepEqual(
+    elsewhere?.entries.map(({ seq, prev }) => [seq, prev]),
+    [15, 16, 17, 18, 19, 20].map((seq) => [seq, undefined]),
+  );
+});

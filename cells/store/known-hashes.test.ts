@@ -5,6 +5,7 @@ import { sha256 } from '@weft/runtime/sha256.ts';
 import { chained } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { KnownHashes } from './known-hashes.ts';
+import { RecentHashes } from './recent-hashes.ts';
 
 const entry = (seq: number, log = 7n): Entry => ({
   log,
@@ -20,6 +21,8 @@ const entry = (seq: number, log = 7n): Entry => ({
 });
 const run = (from: number, to: number, log = 7n): Entry[] => Array.from({ length: to - from + 1 }, (_, i) => entry(from + i, log));
 
+const noneRecent = new RecentHashes(1);
+
 class CountedChain extends Chain {
   made = 0;
   override next(of: ChainedEntry, prev: Uint8Array): Uint8Array {
@@ -30,7 +33,7 @@ class CountedChain extends Chain {
 
 test('a hash is made once, and is the one that a chain without memory makes', () => {
   const chain = new CountedChain(sha256);
-  const hashes = new KnownHashes(chain, 1_024);
+  const hashes = new KnownHashes(chain, 1_024, noneRecent);
   const genesis = { seq: 0, hash: chainStart };
   const right = chained(new Chain(sha256), genesis, run(1, 200));
   assert.deepEqual(chained(hashes.of(7n, 1n), genesis, run(1, 200)), right);
@@ -43,7 +46,7 @@ test('a hash is made once, and is the one that a chain without memory makes', ()
 });
 
 test('nothing is known of another log, of another epoch, or of what was not asked', () => {
-  const hashes = new KnownHashes(new Chain(sha256), 1_024);
+  const hashes = new KnownHashes(new Chain(sha256), 1_024, noneRecent);
   hashes.of(7n, 1n).next(entry(10), chainStart);
   assert.ok(hashes.of(7n, 1n).at(10));
   assert.equal(hashes.of(7n, 1n).at(11), undefined);
@@ -52,7 +55,7 @@ test('nothing is known of another log, of another epoch, or of what was not aske
 });
 
 test('what was used longest ago is forgotten beyond the bound', () => {
-  const hashes = new KnownHashes(new Chain(sha256), 128);
+  const hashes = new KnownHashes(new Chain(sha256), 128, noneRecent);
   for (const log of [1n, 2n]) hashes.of(log, 1n).next(entry(1, log), chainStart);
   assert.ok(hashes.of(1n, 1n).at(1));
   hashes.of(3n, 1n).next(entry(1, 3n), chainStart);

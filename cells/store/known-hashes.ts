@@ -2,6 +2,7 @@
 // made anew and nothing read from below the page. An entry of a log has one hash for as long as the log's epoch stays: bodies
 // may be emptied, but what is hashed of them stays.
 import { type Chain, type ChainedEntry, hashBytes } from '@weft/proto/chain.ts';
+import type { RecentHashes } from './recent-hashes.ts';
 
 /** Hashes of neighbouring entries that are kept, and forgotten, together. */
 const segmentEntries = 64;
@@ -14,18 +15,22 @@ interface Segment {
 
 export class KnownHashes {
   readonly #chain: Chain;
+  readonly #recent: Pick<RecentHashes, 'at'>;
   readonly #segmentsMax: number;
   /** By log, epoch of the log and number; the one used last at the end. */
   readonly #segments = new Map<string, Segment>();
 
-  constructor(chain: Chain, hashesMax: number) {
+  /** `recent` is asked first. */
+  constructor(chain: Chain, hashesMax: number, recent: Pick<RecentHashes, 'at'>) {
     this.#chain = chain;
+    this.#recent = recent;
     this.#segmentsMax = Math.max(1, Math.floor(hashesMax / segmentEntries));
   }
 
   /** Of a log while it is in `epoch`. What is read in another epoch must not come here. */
   of(log: bigint, epoch: bigint): KnownChain {
-    return new KnownChain(this.#chain, (number, make) => this.#segment(`${log}/${epoch}/${number}`, make));
+    const recentAt = (seq: number): Uint8Array | undefined => this.#recent.at(log, epoch, seq);
+    return new KnownChain(this.#chain, recentAt, (number, make) => this.#segment(`${log}/${epoch}/${number}`, make));
   }
 
   #segment(key: string, make: () => Segment | undefined): Segment | undefined {
@@ -41,21 +46,26 @@ export class KnownHashes {
 
 const newSegment = (): Segment => ({ hashes: Buffer.alloc(segmentEntries * hashBytes), known: new Uint8Array(segmentEntries) });
 const none = (): undefined => undefined;
+type SegmentOf = (number: number, make: () => Segment | undefined) => Segment | undefined;
 
 /** The chain of one log. Entries that follow one another are found in the segment of the one before. */
 export class KnownChain {
   readonly #chain: Chain;
-  readonly #segmentOf: (number: number, make: () => Segment | undefined) => Segment | undefined;
+  readonly #recentAt: (seq: number) => Uint8Array | undefined;
+  readonly #segmentOf: SegmentOf;
   #number = -1;
   #segment: Segment | undefined;
 
-  constructor(chain: Chain, segmentOf: (number: number, make: () => Segment | undefined) => Segment | undefined) {
+  constructor(chain: Chain, recentAt: (seq: number) => Uint8Array | undefined, segmentOf: SegmentOf) {
     this.#chain = chain;
+    this.#recentAt = recentAt;
     this.#segmentOf = segmentOf;
   }
 
   /** The hash of the entry at `seq`, if it is known. It must not be changed. */
   at(seq: number): Uint8Array | undefined {
+    const recent = this.#recentAt(seq);
+    if (recent) return recent;
     const segment = this.#around(seq, none);
     const at = seq % segmentEntries;
     return segment?.known[at] === 1 ? segment.hashes.subarray(at * hashBytes, (at + 1) * hashBytes) : undefined;

@@ -29,6 +29,7 @@ import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
 import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
 import { KnownHashes } from './known-hashes.ts';
+import { KnownPairs } from './known-pairs.ts';
 import { KnownStates } from './known-states.ts';
 import { insertCheckPoints } from './log-hashes-table.ts';
 import { insertLogs, readLog, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
@@ -39,6 +40,7 @@ import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
 import { RangeReads } from './range-reads.ts';
+import { RecentHashes } from './recent-hashes.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
@@ -61,8 +63,9 @@ export interface SqlLogStoreOptions {
   readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
-  /** Hashes of entries remembered for what is read after them. */
+  /** Hashes of entries remembered for what is read after them, and logs whose newest are. */
   readonly hashesMax: number;
+  readonly recentLogsMax: number;
 }
 
 /** An epoch moves once in a long while: twice during one read is a bug. */
@@ -72,7 +75,8 @@ export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
 export class SqlLogStore implements LogStore {
   readonly #options: SqlLogStoreOptions;
-  readonly #pairs = new Map<string, bigint>();
+  readonly #pairs: KnownPairs;
+  readonly #recent: RecentHashes;
   readonly #states: KnownStates;
   readonly #pages: PageReads;
   readonly #ranges: RangeReads;
@@ -80,9 +84,11 @@ export class SqlLogStore implements LogStore {
 
   constructor(options: SqlLogStoreOptions) {
     this.#options = options;
+    this.#pairs = new KnownPairs(options.pairsMax);
+    this.#recent = new RecentHashes(options.recentLogsMax);
     this.#states = new KnownStates(options.states, (run) => this.#read(run));
     const onSession = <T>(run: (session: pg.Client) => Promise<T>): Promise<T> => this.#onSession(run);
-    const shared = { ...options, hashes: new KnownHashes(options.chain, options.hashesMax), onSession };
+    const shared = { ...options, hashes: new KnownHashes(options.chain, options.hashesMax, this.#recent), onSession };
     this.#pages = new PageReads(shared);
     this.#ranges = new RangeReads({
       ...shared,
@@ -154,7 +160,8 @@ export class SqlLogStore implements LogStore {
     for (const state of facts.states.values()) states.set(state);
     for (const { state } of writes.created) states.set(state);
     for (const { after } of writes.states) states.set(after);
-    for (const { pair, log } of writes.pairs) this.#rememberPair(pairKey(pair), log);
+    for (const { pair, log } of writes.pairs) this.#pairs.remember(pairKey(pair), log);
+    this.#recent.committed(writes);
   }
 
   /** Whatever the session is in, the next transaction must not be: a failed rollback costs the session. */
@@ -166,25 +173,8 @@ export class SqlLogStore implements LogStore {
     }
   }
 
-  async findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>> {
-    const found = new Map<string, bigint>();
-    const asked: Pair[] = [];
-    for (const pair of pairs) {
-      const log = this.#pairs.get(pairKey(pair));
-      if (log === undefined) asked.push(pair);
-      else found.set(pairKey(pair), log);
-    }
-    if (asked.length === 0) return found;
-    for (const [key, log] of await this.#read((query) => findPairLogs(query, asked))) {
-      this.#rememberPair(key, log);
-      found.set(key, log);
-    }
-    return found;
-  }
-
-  #rememberPair(key: string, log: bigint): void {
-    this.#pairs.set(key, log);
-    if (this.#pairs.size > this.#options.pairsMax) this.#pairs.delete(this.#pairs.keys().next().value as string);
+  findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>> {
+    return this.#pairs.find(pairs, (asked) => this.#read((query) => findPairLogs(query, asked)));
   }
 
   readRange(log: bigint, from: number, to: number, limit: number): Promise<Entry[]> {

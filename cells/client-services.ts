@@ -17,6 +17,7 @@ import { Requests } from './edge/requests.ts';
 import { cellLimits } from './limits.ts';
 import type { KnownPeers } from './peers.ts';
 import type { SessionsWatch } from './sessions-watch.ts';
+import { type Gathering, gatheringBy } from './store/read-together.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
 export interface ClientServicesOptions {
@@ -36,8 +37,8 @@ export interface ClientServicesOptions {
   readonly knowsUser: (user: bigint) => boolean;
   /** Whether there is such a user. Throws directory_away when nobody can tell. */
   readonly userExists: (user: bigint) => Promise<boolean>;
-  /** Resolves once all who came in this turn of the event loop have asked. */
-  readonly turn?: () => Promise<void>;
+  /** How greetings gather; by the clock, when left out. */
+  readonly gathering?: Gathering;
 }
 
 export const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}${socketPath}`;
@@ -54,7 +55,7 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     now: () => clock.now(),
     verify: options.verify,
     readHeads: (users) => store.userHeads(users),
-    ...(options.turn && { turn: options.turn }),
+    gathering: options.gathering ?? gatheringBy(clock, cellLimits.greetPauseMs),
   });
   const admission = new Admission(clock, cellLimits);
   const requests = new Requests({

@@ -24,6 +24,7 @@ import { type CellRow, openCell, openLanes } from './store/cell-tables.ts';
 import { EntriesTable } from './store/entries-table.ts';
 import { EntryFold } from './store/entry-key.ts';
 import { insertSelfLog } from './store/logs-table.ts';
+import { gatheringBy } from './store/read-together.ts';
 import { SqlLogStore, type SqlLogStoreOptions } from './store/sql-log-store.ts';
 import { StateCache } from './store/state-cache.ts';
 import { insertSelfUserLog } from './store/user-logs-table.ts';
@@ -164,6 +165,8 @@ function openLogStore(
     pairsMax: cellLimits.pairsMax,
     hashesMax: cellLimits.hashesMax,
     recentLogsMax: cellLimits.recentLogsMax,
+    pageBatchMax: cellLimits.pageBatchMax,
+    gathering: gatheringBy(clock, cellLimits.pagePauseMs),
   };
   return failpoints.any ? new GuardlessStore(options, failpoints) : new SqlLogStore(options);
 }

@@ -59,8 +59,12 @@ export const cellLimits = {
   /** Greetings a node has under way, and how fast it gives slots to those beyond: two cores greet about 2,500 a second. */
   greetsUnderWayMax: 1_000,
   greetSlotsPerSecond: 2_500,
-  /** Users whose heads one statement reads. */
+  /** Users whose heads one statement reads, and how long those who come while one runs wait for company. */
   greetBatchMax: 256,
+  greetPauseMs: 2,
+  /** Pages of history that one round trip reads, and how long those who ask while others are read wait for company. */
+  pageBatchMax: 64,
+  pagePauseMs: 2,
   /** Safety margin of a resume cursor: the furthest two nodes' clocks and a transaction may be apart. */
   cursorMarginMs: 15_000,
   /** Frames under way to one destination. */
@@ -235,6 +239,7 @@ export const decideLimits = (limits: DeliveryLimits) => ({
   frameBytesMax: limits.frameBytesMax - frameOverheadBytes,
 });
 
+assert(wire.pageEntriesMax <= wire.frameEntriesMax, 'a page must fit what one range reads');
 assert(cellLimits.batchEntriesMax <= wire.frameEntriesMax, 'a batch must fit a frame for each destination');
 assert(cellLimits.pushBytesMax + 512 < wire.frameBytesMax, 'a push must fit what a client takes');
 assert(cellLimits.pullBytesMax < wire.fabricFrameBytesMax, 'a pulled page must fit one bus message');

@@ -10,6 +10,7 @@ import { openLanes } from '@weft/cells/store/cell-tables.ts';
 import { EntriesTable } from '@weft/cells/store/entries-table.ts';
 import { EntryFold } from '@weft/cells/store/entry-key.ts';
 import { insertSelfLog } from '@weft/cells/store/logs-table.ts';
+import { gatheringBy } from '@weft/cells/store/read-together.ts';
 import { SqlLogStore, type SqlLogStoreOptions } from '@weft/cells/store/sql-log-store.ts';
 import { StateCache } from '@weft/cells/store/state-cache.ts';
 import { insertSelfUserLog } from '@weft/cells/store/user-logs-table.ts';
@@ -174,7 +175,7 @@ export class StoreNode implements AsyncDisposable {
     this.#owned = owned;
     this.#ids = new IdMaker({ clock: systemClock, cell, node: number, leaseEndsMs: () => Number.MAX_SAFE_INTEGER });
     const states = new StateCache(10_000);
-    const sizes = { readSessions: 2, pairsMax: 10_000, hashesMax: 128, recentLogsMax: 8 };
+    const sizes = { readSessions: 2, pairsMax: 10_000, hashesMax: 128, recentLogsMax: 8, pageBatchMax: 8 };
     this.store = new SqlLogStore({
       sessions,
       reads,
@@ -186,6 +187,7 @@ export class StoreNode implements AsyncDisposable {
       node: number,
       generation,
       ...sizes,
+      gathering: gatheringBy(systemClock, 2),
     });
     this.lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
   }

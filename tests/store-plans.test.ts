@@ -19,7 +19,7 @@ import {
   readPendingOf,
 } from '@weft/cells/store/intake-tables.ts';
 import { readCheckPoint, readCheckPoints } from '@weft/cells/store/log-hashes-table.ts';
-import { lockLogs, readableLog, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
+import { lockLogs, readableLogs, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { moveOrphans } from '@weft/cells/store/orphans-table.ts';
 import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
@@ -122,8 +122,9 @@ async function hotStatements(count: number): Promise<Statement[]> {
       () => undefined,
     ) as Statement,
   );
-  sent.push(entries.page({ log: 1n, from: 51, to: 100 }, epochs, () => undefined) as Statement, readableLog(1n, 1n, 51) as Statement);
-  await readUserHeads(query, ids);
+  const readable = ids.map((log) => ({ user: 1n, log, from: 51 }));
+  sent.push(readableLogs(readable, () => undefined) as Statement);
+  await readUserHeads(ids, async (statement) => sent.push(statement as Statement));
   await readHeads(query, ids);
   await listUserLogs(query, 1n, { after: 0n, limit: 100 });
   await readUserLogs(query, 1n, ids);

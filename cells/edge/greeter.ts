@@ -5,6 +5,7 @@ import { digestValue } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { cellLimits } from '../limits.ts';
 import type { Hub } from '../push/hub.ts';
+import { type Gathering, ReadTogether } from '../store/read-together.ts';
 import type { UserHead } from '../store/user-logs-table.ts';
 import type { ServerEvent } from './codec.ts';
 import type { Connection, Greeted } from './greeted.ts';
@@ -26,23 +27,20 @@ export interface GreeterOptions {
   readonly verify: (token: string) => Promise<Access>;
   /** Heads of all logs of these users, in one statement. */
   readonly readHeads: (users: readonly bigint[]) => Promise<Map<bigint, UserHead[]>>;
-  /** Resolves once all who came in this turn of the event loop have asked. */
-  readonly turn?: () => Promise<void>;
-}
-
-interface Asked {
-  readonly user: bigint;
-  readonly resolve: (heads: UserHead[]) => void;
-  readonly reject: (error: unknown) => void;
+  readonly gathering: Gathering;
 }
 
 export class Greeter {
   readonly #options: GreeterOptions;
-  #asked: Asked[] = [];
-  #reading = false;
+  readonly #heads: ReadTogether<bigint, UserHead[]>;
 
   constructor(options: GreeterOptions) {
     this.#options = options;
+    const read = async (users: readonly bigint[]): Promise<UserHead[][]> => {
+      const heads = await options.readHeads([...new Set(users)]);
+      return users.map((user) => heads.get(user) ?? []);
+    };
+    this.#heads = new ReadTogether({ ...options.gathering, read, asksMax: cellLimits.greetBatchMax, underWayMax: 1 });
   }
 
   async greet(hello: Hello, socket: Connection): Promise<{ greeted: Greeted; welcome: ServerEvent }> {
@@ -50,7 +48,7 @@ export class Greeter {
       throw new WeftError('bad_request', 'device must be 1 to 64 characters of [A-Za-z0-9_-]');
     const { user, session, device, endsMs } = await this.#options.verify(hello.token);
     if (device !== hello.device) throw new WeftError('token_invalid', 'the token belongs to another device');
-    const { online, read } = await this.#options.hub.open(user, socket, async () => ({ heads: await this.#heads(user) }));
+    const { online, read } = await this.#options.hub.open(user, socket, async () => ({ heads: await this.#heads.read(user) }));
     const greeted = { user, session, device, online, tokenEndsMs: endsMs };
     return { greeted, welcome: this.#welcome(hello, greeted, read.heads) };
   }
@@ -109,32 +107,7 @@ export class Greeter {
     if (bytes.length !== 14 || bytes.readUInt16BE(8) !== number || bytes.readUInt32BE(10) !== generation) return 0;
     return Number(bytes.readBigUInt64BE(0)) - cellLimits.cursorMarginMs;
   }
-
-  /** Those who come while one statement runs are read by the next, together. */
-  #heads(user: bigint): Promise<UserHead[]> {
-    return new Promise((resolve, reject) => {
-      this.#asked.push({ user, resolve, reject });
-      if (!this.#reading) void this.#readAll();
-    });
-  }
-
-  async #readAll(): Promise<void> {
-    this.#reading = true;
-    await (this.#options.turn ?? endOfTurn)();
-    while (this.#asked.length > 0) {
-      const batch = this.#asked.splice(0, cellLimits.greetBatchMax);
-      try {
-        const heads = await this.#options.readHeads([...new Set(batch.map((a) => a.user))]);
-        for (const { user, resolve } of batch) resolve(heads.get(user) ?? []);
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
-    this.#reading = false;
-  }
 }
-
-const endOfTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const toHead = (row: UserHead, told: number | undefined): Head => ({
   log: row.log,

@@ -43,7 +43,7 @@ class MovingLog implements PageStore {
     const row = { log, epoch: this.epoch, head: this.head, ts: 0, ord: 0, hash: Buffer.alloc(32), version: 1, status: 'open' as const };
     const { start } = this;
     await this.#statement();
-    const { from, to } = rangeOf(asked, { start, head: row.head });
+    const { first: from, last: to } = rangeOf(asked, { start, head: row.head });
     const seqs = Array.from({ length: Math.max(0, Math.min(to, this.head) - from + 1) }, (_, n) => from + n);
     const entries = seqs.filter((seq) => !this.gone.has(seq)).map((seq) => entryOf(seq, epochAt(this.epochs, seq)));
     await this.#statement();

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { type BatchStatement, isParsed, sendBatch, type Waiting } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
-import type { Query } from './entries-table.ts';
+import type { PreparedStatement, Query } from './entries-table.ts';
 
 /** Sends statements down a pipelined session, gathered per turn of the event loop. Each fails for itself. */
 export const queryOn =
@@ -16,6 +16,16 @@ export const queryOn =
     }
     return session.query(statement);
   };
+
+/** Sends statements under one Sync down a session whose rows are tapped. Once a session each runs twice: parsing it runs it. */
+export async function runTogether(session: pg.Client, statements: readonly PreparedStatement[]): Promise<void> {
+  const fresh = statements.filter((statement) => !isParsed(session, [statement]));
+  const parse = (statement: pg.QueryConfig): Promise<pg.QueryResult> => session.query(statement);
+  await Promise.all(fresh.map(({ name, text, values = [] }) => parse({ name, text, values: [...values] })));
+  const sent = statements.map((statement) => ({ statement, ...Promise.withResolvers<pg.QueryResult>() }));
+  sendBatch(session, sent);
+  await Promise.all(sent.map(({ promise }) => promise));
+}
 
 /** Sends the statements of a transaction: those of one turn are answered as one, and the first that fails ends them. */
 export function transactionOn(session: pg.Client): Query {

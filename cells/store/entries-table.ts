@@ -46,16 +46,8 @@ where log_id = $1 and seq >= $2 and seq <= $3
 order by seq
 limit $4`;
 
-// From the check point that proves $2 on, if it is not too far below. The epoch is that of the same snapshot.
-const readPageText = `
-select ${columns}, body, (select epoch from logs where logs.log_id = $1) as epoch
-from entries
-where log_id = $1 and seq <= $3 and seq > greatest($4, coalesce((
-  select p.seq from log_hashes p where p.log_id = $1 and p.seq < $2 order by p.seq desc limit 1
-), 0))
-order by seq`;
-
-// The same of many logs; the first column says which of them.
+// Ranges of many logs, each from the check point that proves it on, if that is not too far below; none is looked for where the
+// hash before a range is known. The first column says which of them. The epoch is that of the same snapshot.
 const readRangesText = `
 select x.i, e.seq, e.ts, e.ord, e.author_id, e.entry_key, e.kind, e.body, o.epoch
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality as x (l, f, t, a, i)
@@ -63,9 +55,9 @@ cross join lateral (select epoch from logs where logs.log_id = x.l limit 1) as o
 cross join lateral (
   select seq, ts, ord, author_id, entry_key, kind, body
   from entries
-  where entries.log_id = x.l and entries.seq <= x.t and entries.seq > greatest(x.a, coalesce((
+  where entries.log_id = x.l and entries.seq <= x.t and entries.seq > case when x.a = x.f - 1 then x.a else greatest(x.a, coalesce((
     select p.seq from log_hashes p where p.log_id = x.l and p.seq < x.f order by p.seq desc limit 1
-  ), 0))
+  ), 0)) end
   order by seq
   limit $5
 ) as e
@@ -136,13 +128,12 @@ export interface Range {
   readonly limit: number;
 }
 
-export type PageRange = Pick<Range, 'log' | 'from' | 'to'> & { readonly isProved?: boolean };
-/** As of a page. */
+/** At most as long as a frame. */
 export type RangeToProve = LogRange & { readonly isProved: boolean };
 type TakeEntry = (entry: FreshEntry, epoch: bigint) => void;
 
 /** What is read of the entries below `first`, so that it can be proved: nothing where the hash before it is known. */
-const provedAfter = (first: number, isProved = false): number => (isProved ? first - 1 : Math.max(0, first - 1 - checkPointEvery));
+const provedAfter = (first: number, isProved: boolean): number => (isProved ? first - 1 : Math.max(0, first - 1 - checkPointEvery));
 
 const noBody = Buffer.alloc(0);
 
@@ -227,15 +218,9 @@ export class EntriesTable {
   }
 
   /**
-   * from <= seq <= to, ascending, and before them what proves them: nothing when `isProved` says that the hash before the first
-   * is known. `take` gets each, and the log's epoch when it was read.
+   * Of each range first <= seq <= last, ascending, and before them what proves them: nothing where `isProved` says that the hash
+   * before the first is known. `take` gets each, with the place of its range and the log's epoch when it was read.
    */
-  page({ log, from, to, isProved }: PageRange, epochs: readonly EpochStart[], take: TakeEntry): PreparedStatement {
-    const read = (row: BinaryRow): void => take(this.#readEntry(row, log, epochs), row.int8());
-    return { name: 'entries-page', text: readPageText, values: [log, from, to, provedAfter(from, isProved)], read };
-  }
-
-  /** Pages of many logs, each at most as long as a frame; `take` is told which of them an entry is of. */
   ranges(
     asked: readonly RangeToProve[],
     epochsOf: (at: number) => readonly EpochStart[],

@@ -1,6 +1,7 @@
 // Logs: the locked row of each log, and what changes with its state.
 import { chainStart } from '@weft/proto/chain.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
 import type { ProvedFrom } from '../delivery/chain-of.ts';
 import type { LogKind, LogState } from '../delivery/log-state.ts';
 import type { LogRow, LogStatus } from '../delivery/ports.ts';
@@ -44,15 +45,21 @@ select log_id, status, epoch, head, head_ts, head_ord, head_hash, version, start
 from logs
 where log_id = $1`;
 
-// With the check point that proves what comes from seq $3 on.
-const readForUserText = `
-select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, l.version, l.start_seq, u.from_seq, u.until_seq,
-  p.seq as point, p.hash as point_hash
-from user_logs u, logs l
-left join lateral (
-  select seq, hash from log_hashes where log_hashes.log_id = l.log_id and log_hashes.seq < $3 order by seq desc limit 1
-) as p on true
-where u.user_id = $1 and u.log_id = $2 and l.log_id = u.log_id`;
+// With the check point that proves what comes from seq f on; none is looked for where f is 0.
+const readForUsersText = `
+select x.i, r.log_id, r.status, r.epoch, r.head, r.head_ts, r.head_ord, r.head_hash, r.version, r.start_seq, r.from_seq, r.until_seq,
+  r.point, r.point_hash
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as x (u, l, f, i)
+cross join lateral (
+  select l.log_id, l.status, l.epoch, l.head, l.head_ts, l.head_ord, l.head_hash, l.version, l.start_seq, u.from_seq, u.until_seq,
+    coalesce(p.seq, 0) as point, coalesce(p.hash, l.head_hash) as point_hash
+  from user_logs u, logs l
+  left join lateral (
+    select seq, hash from log_hashes where x.f > 0 and log_hashes.log_id = l.log_id and log_hashes.seq < x.f order by seq desc limit 1
+  ) as p on true
+  where u.user_id = x.u and u.log_id = x.l and l.log_id = u.log_id
+  offset 0
+) as r`;
 
 const unsettled = `
 select log_id, status from logs where status > 2 order by log_id limit $1`;
@@ -106,26 +113,38 @@ export interface ReadableLog {
   readonly interval: { readonly from: number; readonly until: number };
 }
 
-type ReadableRow = LockedRow & {
-  readonly from_seq: bigint;
-  readonly until_seq: bigint;
-  readonly point: bigint | null;
-  readonly point_hash: Buffer | null;
-};
+export interface ReadableAsk {
+  readonly user: bigint;
+  readonly log: bigint;
+  /** Where what is to be proved begins; 0 when it needs no check point. */
+  readonly from: number;
+}
 
-/** Reads no row for a log the user never was in. */
-export const readableLog = (user: bigint, log: bigint, seq: number): PreparedStatement => ({
-  name: 'logs-read-for-user',
-  text: readForUserText,
-  values: [user, log, seq],
+export type Readable = ReadableLog & { readonly point: ProvedFrom | undefined };
+
+/** `take` gets what each finds, with its place among those that ask; nothing for a log the user never was in. */
+export const readableLogs = (asks: readonly ReadableAsk[], take: (at: number, found: Readable) => void): PreparedStatement => ({
+  name: 'logs-read-for-users',
+  text: readForUsersText,
+  values: [int8Array(asks.map(({ user }) => user)), int8Array(asks.map(({ log }) => log)), int8Array(asks.map(({ from }) => from))],
+  read: (row) => take(row.number() - 1, readReadable(row)),
 });
 
-export const toReadable = (row: ReadableRow): ReadableLog & { readonly point: ProvedFrom | undefined } => ({
-  row: toRow(row),
-  start: Number(row.start_seq),
-  interval: { from: Number(row.from_seq), until: Number(row.until_seq) },
-  point: row.point === null || row.point_hash === null ? undefined : { seq: Number(row.point), hash: row.point_hash },
-});
+function readReadable(row: BinaryRow): Readable {
+  const log = row.int8();
+  const status = statusNames[row.int2()] ?? 'frozen';
+  const epoch = row.int8();
+  const [head, ts, ord] = [row.number(), row.number(), row.number()];
+  const hash = row.bytes();
+  const [version, start, from, until] = [row.number(), row.number(), row.number(), row.number()];
+  const point = { seq: row.number(), hash: row.bytes() };
+  return {
+    row: { log, status, epoch, head, ts, ord, hash, version },
+    start,
+    interval: { from, until },
+    point: point.seq === 0 ? undefined : point,
+  };
+}
 
 export function insertLogs(
   query: Query,

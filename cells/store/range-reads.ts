@@ -1,14 +1,13 @@
 // Ranges of many logs in one round trip: what a backlog of frames names. What is read in one turn of the event loop shares a
 // statement, and remembered hashes prove most of it without reading anything from below.
 import { chainStart } from '@weft/proto/chain.ts';
-import { isParsed, sendBatch } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
 import { type FreshEntry, genesis, type ProvedFrom } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import type { LogRange } from '../delivery/ports.ts';
-import { queryOn } from './corked-query.ts';
-import type { EntriesTable, PreparedStatement } from './entries-table.ts';
+import { queryOn, runTogether } from './corked-query.ts';
+import type { EntriesTable } from './entries-table.ts';
 import type { KnownChain, KnownHashes } from './known-hashes.ts';
 import type { KnownStates } from './known-states.ts';
 import { readCheckPoints } from './log-hashes-table.ts';
@@ -115,9 +114,8 @@ export class RangeReads {
     );
     const unproved = asked.filter(({ isProved }) => !isProved);
     // The entries first: what they show is committed, so their check points are found a moment later.
-    await this.#parse(session);
     const [, points] = await Promise.all([
-      sent(session, statement),
+      runTogether(session, [statement]),
       readCheckPoints(
         queryOn(session),
         unproved.map(({ range }) => ({ log: range.log, seq: range.first - 1 })),
@@ -129,21 +127,6 @@ export class RangeReads {
     return found;
   }
 
-  /** A batch takes only what its session has parsed. */
-  async #parse(session: pg.Client): Promise<void> {
-    const {
-      name,
-      text,
-      values = [],
-    } = this.#options.entries.ranges(
-      [],
-      () => [],
-      () => undefined,
-    );
-    const parse = (statement: pg.QueryConfig): Promise<pg.QueryResult> => session.query(statement);
-    if (!isParsed(session, [{ name }])) await parse({ name, text, values: [...values] });
-  }
-
   #expect(range: LogRange, state: LogState | undefined, reached: Map<bigint, number>): Found | undefined {
     if (!state) return undefined;
     const { log, first, last } = range;
@@ -153,9 +136,6 @@ export class RangeReads {
     return { range, state, chain, isProved, read: [], isOfEpoch: true };
   }
 }
-
-const sent = (session: pg.Client, statement: PreparedStatement): Promise<unknown> =>
-  new Promise((resolve, reject) => sendBatch(session, [{ statement, resolve, reject }]));
 
 /** Undefined where it has to be read by itself. */
 function provedOf({ range, chain, isProved, read, isOfEpoch, point }: Found): Entry[] | undefined {

@@ -24,7 +24,7 @@ import {
 } from '../delivery/ports.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { addToBooks } from './books-table.ts';
-import { notingFailures, queryOn, transactionOn } from './corked-query.ts';
+import { notingFailures, queryOn, runTogether, transactionOn } from './corked-query.ts';
 import type { EntriesTable, Query } from './entries-table.ts';
 import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
 import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
@@ -40,6 +40,7 @@ import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
 import { RangeReads } from './range-reads.ts';
+import type { Gathering } from './read-together.ts';
 import { RecentHashes } from './recent-hashes.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';
@@ -66,6 +67,9 @@ export interface SqlLogStoreOptions {
   /** Hashes of entries remembered for what is read after them, and logs whose newest are. */
   readonly hashesMax: number;
   readonly recentLogsMax: number;
+  /** Pages of history that one round trip reads, and how those who ask gather. */
+  readonly pageBatchMax: number;
+  readonly gathering: Gathering;
 }
 
 /** An epoch moves once in a long while: twice during one read is a bug. */
@@ -244,7 +248,7 @@ export class SqlLogStore implements LogStore {
   }
 
   userHeads(users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
-    return this.#read((query) => readUserHeads(query, users));
+    return this.#onSession((session) => readUserHeads(users, (statement) => runTogether(session, [statement])));
   }
 
   heads(logs: readonly bigint[]): Promise<{ log: bigint; epoch: bigint; head: number }[]> {

@@ -1,7 +1,8 @@
 // What a user has: one narrow row per log, read when a device comes (back), and the list a client shows.
 import { int8Array } from '@weft/runtime/binary-arrays.ts';
+import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
 import type { LogKind } from '../delivery/log-state.ts';
-import type { Query } from './entries-table.ts';
+import type { PreparedStatement, Query } from './entries-table.ts';
 import { kindName } from './logs-table.ts';
 
 // `offset 0` keeps the planner from joining all users at once: not yet analysed, it would read the whole table for 256 of them.
@@ -79,30 +80,16 @@ export interface UserLogInfo extends Omit<UserHead, 'changedMs'> {
   readonly seenOrd: number;
 }
 
-interface HeadColumns {
-  user_id: bigint;
-  log_id: bigint;
-  epoch: bigint;
-  head: bigint;
-  head_ord: bigint;
-  head_ts: bigint;
-  changed_ms: bigint;
-}
+type Run = (statement: PreparedStatement) => Promise<unknown>;
 
 /** Heads of all logs of these users. */
-export async function readUserHeads(query: Query, users: readonly bigint[]): Promise<Map<bigint, UserHead[]>> {
-  const { rows } = await query({ name: 'user-logs-heads', text: readHeadsText, values: [int8Array([...new Set(users)])] });
+export async function readUserHeads(users: readonly bigint[], run: Run): Promise<Map<bigint, UserHead[]>> {
   const heads = new Map<bigint, UserHead[]>(users.map((user) => [user, []]));
-  for (const r of rows as HeadColumns[]) {
-    heads.get(r.user_id)?.push({
-      log: r.log_id,
-      epoch: r.epoch,
-      head: Number(r.head),
-      ord: Number(r.head_ord),
-      ts: Number(r.head_ts),
-      changedMs: Number(r.changed_ms),
-    });
-  }
+  const read = (row: BinaryRow): void => {
+    const of = heads.get(row.int8());
+    of?.push({ log: row.int8(), epoch: row.int8(), head: row.number(), ord: row.number(), ts: row.number(), changedMs: row.number() });
+  };
+  await run({ name: 'user-logs-heads', text: readHeadsText, values: [int8Array([...heads.keys()])], read });
   return heads;
 }
 
@@ -131,7 +118,12 @@ export function insertSelfUserLog(query: Query, user: bigint): Promise<unknown> 
   return query({ name: 'user-logs-self', text: insertSelf, values: [user] });
 }
 
-interface InfoColumns extends HeadColumns {
+interface InfoColumns {
+  log_id: bigint;
+  epoch: bigint;
+  head: bigint;
+  head_ord: bigint;
+  head_ts: bigint;
   kind: number;
   low: bigint;
   high: bigint;

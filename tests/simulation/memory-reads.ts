@@ -68,7 +68,7 @@ export class MemoryReads {
     const then = { ...row };
     // The entries are a statement of their own, on which more may have been committed.
     await this.#read();
-    const { from, to } = rangeOf(asked, { start, head: then.head });
+    const { first: from, last: to } = rangeOf(asked, { start, head: then.head });
     return { row: then, state, start, interval, entries: this.#cell.range(log, from, to, limit) };
   }
 

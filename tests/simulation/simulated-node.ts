@@ -170,7 +170,7 @@ export class SimulatedNode {
         await clock.sleep(3);
         return options.knowsUser(user);
       },
-      turn: () => clock.sleep(0),
+      gathering: { turn: () => clock.sleep(0), pause: () => Promise.resolve() },
     });
     this.edge = new Edge({ services, heartbeatMs: options.heartbeatMs, socketsPerAddressMax: 1_000, ready: () => true });
   }

@@ -1,7 +1,7 @@
 // The WebSocket door: upgrades on /v1/socket, the live sockets, their heartbeats and checks, and the drain.
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, Writable } from 'node:stream';
 import { faults } from '@weft/proto/faults.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { traceOf } from '@weft/runtime/trace.ts';
@@ -65,7 +65,10 @@ export class Edge implements AsyncDisposable {
       socket.end(`HTTP/1.1 ${refusal} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    this.#server.handleUpgrade(request, socket, head, (ws) => this.admit(ws, socket as Socket, traceOf(request.headers.traceparent)));
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      endOnce(ws);
+      this.admit(ws, socket as Socket, traceOf(request.headers.traceparent));
+    });
   }
 
   #refusal(request: IncomingMessage): string | undefined {
@@ -140,4 +143,19 @@ const addressOf = (socket: Pick<Socket, 'remoteAddress'>): string => socket.remo
 
 function destroy(this: Duplex): void {
   this.destroy();
+}
+
+/**
+ * `ws` ends its receiver when the other side ends and again when the socket closes; of the second Node makes an error with its
+ * stack, which nobody sees: a fifth of what a cut socket costs. Does nothing where `ws` has no such receiver.
+ */
+export function endOnce(ws: object): void {
+  const receiver = (ws as { readonly _receiver?: unknown })._receiver;
+  if (receiver instanceof Writable) receiver.end = endUnlessEnded;
+}
+
+const end: (this: Writable) => Writable = Writable.prototype.end;
+
+function endUnlessEnded(this: Writable): Writable {
+  return this.writableEnded ? this : end.call(this);
 }

@@ -41,8 +41,8 @@ export const protoCodec: Codec = {
     }
   },
   encode: (re, event) => {
-    if (event.$case !== 'entriesPage') return webSocketMessage(Buffer.from(ServerFrame.encode({ re: BigInt(re), event }).finish()));
-    return webSocketMessage(encodePage(re, Page.encode({ ...event.value, entries: [] }).finish(), event.entries));
+    if (event.$case !== 'entriesPage') return webSocketMessage(written(ServerFrame, { re: BigInt(re), event }));
+    return webSocketMessage(encodePage(re, written(Page, { ...event.value, entries: [] }), event.entries));
   },
   accepted: (re, entry) => webSocketMessage(encodeAccepted({ re, entry })),
   push: (push) => push.proto,
@@ -84,6 +84,20 @@ export const jsonCodec: Codec = {
     }),
   push: (push) => push.json,
 };
+
+/** What each message is written into, and then copied from: a writer of its own would grow from nothing for each. */
+const writer = ServerFrame.encode({ re: 0n, event: undefined });
+writer.finish();
+
+function written<M>(type: { encode(message: M, into: typeof writer): typeof writer }, message: M): Uint8Array {
+  try {
+    return type.encode(message, writer).finish();
+  } catch (error) {
+    // What was written of it must not begin the next.
+    writer.finish();
+    throw error;
+  }
+}
 
 function contentOf(content: Append['content']): Pick<AppendFields, 'kind' | 'body'> {
   switch (content?.$case) {

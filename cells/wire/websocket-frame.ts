@@ -4,10 +4,10 @@
 const binary = 0x82;
 const text = 0x81;
 
-export const webSocketMessage = (payload: Buffer): Buffer => frame(binary, payload);
+export const webSocketMessage = (payload: Uint8Array): Buffer => frame(binary, payload);
 export const textMessage = (payload: string): Buffer => frame(text, Buffer.from(payload));
 
-function frame(first: number, payload: Buffer): Buffer {
+function frame(first: number, payload: Uint8Array): Buffer {
   const length = payload.length;
   const head = length < 126 ? 2 : length < 65_536 ? 4 : 10;
   const out = Buffer.allocUnsafe(head + length);
@@ -20,6 +20,6 @@ function frame(first: number, payload: Buffer): Buffer {
     out[1] = 127;
     out.writeBigUInt64BE(BigInt(length), 2);
   }
-  payload.copy(out, head);
+  out.set(payload, head);
   return out;
 }

@@ -56,8 +56,11 @@ export const cellLimits = {
   fillAgainMs: 1_000,
   /** Connections that may wait to be taken: a whole node's people come back at once. The system may allow fewer. */
   acceptsWaitingMax: 4_096,
-  /** Greetings a node has under way, and how fast it gives slots to those beyond: two cores greet about 2,500 a second. */
-  greetsUnderWayMax: 1_000,
+  /**
+   * Greetings a node has under way: what it greets in a bit more than a second, since who is told to come again costs it a
+   * second connection. And how fast it gives slots to those beyond: two cores that do other things too greet about 2,500 a second.
+   */
+  greetsUnderWayMax: 4_000,
   greetSlotsPerSecond: 2_500,
   /** Users whose heads one statement reads, and how long those who come while one runs wait for company. */
   greetBatchMax: 256,

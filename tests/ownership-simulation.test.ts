@@ -29,6 +29,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [20315, 'nor are both kinds of it'],
   [21027, 'what was refused stays refused in the cell where its log was born, and which gave it away'],
   [21719, 'nothing overtakes what was given back behind an append that is seen decided'],
+  [22015, 'a former owner that left and came back tells no state that it does not hold whole'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

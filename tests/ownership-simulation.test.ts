@@ -30,6 +30,9 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [21027, 'what was refused stays refused in the cell where its log was born, and which gave it away'],
   [21719, 'nothing overtakes what was given back behind an append that is seen decided'],
   [22015, 'a former owner that left and came back tells no state that it does not hold whole'],
+  [22634, 'a node does not take the first entry it hears of an epoch for where that began'],
+  [22352, 'nor does it where a page told its cell'],
+  [23512, 'nor where the push that told it came late'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

@@ -33,6 +33,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [22634, 'a node does not take the first entry it hears of an epoch for where that began'],
   [22352, 'nor does it where a page told its cell'],
   [23512, 'nor where the push that told it came late'],
+  [23654, 'nor does a client, of an entry it only holds back'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

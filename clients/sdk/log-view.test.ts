@@ -314,4 +314,18 @@ describe('an epoch that began while the client was away', () => {
       ['1:1', '1:2', '2:3'],
     );
   });
+
+  test('is not taken up from an entry that waits for those before it: what is told next says where it began', () => {
+    const view = new LogView(7n);
+    const taken: Entry[] = [];
+    view.anchor(0, 1n);
+    for (let seq = 1; seq <= 3; seq++) view.offer(entryAt(seq), 0, taken);
+    view.offer(entryAt(6, 3n), 0, taken);
+    for (const [epoch, base] of [
+      [2n, 1],
+      [3n, 4],
+    ] as const)
+      view.truncate(epoch, base);
+    assert.deepEqual([view.head, view.epoch], [1, 3n]);
+  });
 });

@@ -94,7 +94,8 @@ export class LogView {
   offer(entry: Entry, nowMs: number, taken: Entry[]): number | undefined {
     if (this.left || this.#waitsForPage(entry)) return undefined;
     if (entry.seq > this.known) this.known = entry.seq;
-    if (entry.epoch > this.epoch) this.epoch = entry.epoch;
+    // What lies beyond the run tells that its epoch began, not where: who is told that next has to take notice.
+    if (entry.epoch > this.epoch && (this.epoch === 0n || entry.seq <= this.head)) this.epoch = entry.epoch;
     if (entry.seq <= this.head) return this.#isOther(entry) ? entry.seq - 1 : undefined;
     if (this.#isOrphan(entry)) return undefined;
     if (!this.anchored || entry.seq > this.head + 1) {
@@ -276,6 +277,7 @@ export class LogView {
     this.entries.push(entry);
     this.head = entry.seq;
     this.#entryEpoch = entry.epoch;
+    if (entry.epoch > this.epoch) this.epoch = entry.epoch;
     taken.push(entry);
     if (this.entries.length >= 2 * limits.viewEntriesMax) this.entries.splice(0, this.entries.length - limits.viewEntriesMax);
   }

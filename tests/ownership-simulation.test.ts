@@ -35,6 +35,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [23512, 'nor where the push that told it came late'],
   [23654, 'nor does a client, of an entry it only holds back'],
   [22335, 'what was shown before a run begins anew is not taken for what comes twice'],
+  [23315, 'who has just joined is not told that the log begins anew'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { kinds } from '../delivery/entry.ts';
-import { entryAt, epoch, Ground, type Socket, settle } from './staged-hub.ts';
+import { entryAt, epoch, Ground, joined, type Socket, settle } from './staged-hub.ts';
 
 const later = epoch + 1n;
 const told = ({ events }: Socket): [bigint, bigint][] =>
@@ -33,4 +33,15 @@ test('the first entry of the next epoch says itself where that begins, and nothi
   const body = Takeover.encode({ after: epoch }).finish();
   ground.commit(entryAt(5n, 2, { epoch: later, kind: kinds.takeover, body }));
   assert.deepEqual([told(socket), socket.of(5n), ground.reads], [[[later, 1n]], ['5/1', '5/2'], 0]);
+});
+
+test('who has just joined is not told that the epoch the log is in begins below what is theirs to see', async () => {
+  const ground = new Ground();
+  const { socket } = await ground.online(9n, []);
+  ground.epochs = [{ epoch, base: 0 }];
+  ground.commit(joined(9n, 1, 5n, 4));
+  ground.store(entryAt(5n, 4));
+  await ground.hub.catchUp();
+  await settle();
+  assert.deepEqual([told(socket), socket.of(5n)], [[], ['5/4']]);
 });

@@ -112,7 +112,9 @@ export class Hub {
   moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
     const watched = this.#logs.get(log);
     if (!watched) return;
-    const { newer, dropped } = beginEpochs(watched, starts);
+    // Of a log that was joined a moment ago nothing was told yet: only what begins beyond that is news.
+    const isNew = watched.epoch === 0n;
+    const { newer, dropped } = beginEpochs(watched, isNew ? starts.filter(({ base }) => base >= watched.head) : starts);
     for (const { entries, origins } of dropped) acceptAll(entries, origins);
     tellBegins(watched, newer);
   }

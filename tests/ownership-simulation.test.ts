@@ -35,7 +35,11 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [23512, 'nor where the push that told it came late'],
   [23654, 'nor does a client, of an entry it only holds back'],
   [22335, 'what was shown before a run begins anew is not taken for what comes twice'],
+  [22852, 'nor is what was shown of a membership before'],
+  [23713, 'a page that is read for somebody tells where an epoch began before what it gave'],
+  [24791, 'while a page is to tell where an epoch began, an entry of it in the place of another does not'],
   [23315, 'who has just joined is not told that the log begins anew'],
+  [26118, 'an epoch begins where a page says, not where lists parted'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

@@ -118,10 +118,10 @@ export class Audit {
     this.#beginAfter(audited, base);
   }
 
-  /** The run begins anew after `base`: what was shown above that was given up while the user was out of the log. */
+  /** The run begins anew after `base`: while the user was out of the log, anything shown before may have been given up. */
   anchored(log: bigint, base: number): void {
     const audited = this.#of(log);
-    if (audited.chain.truncate(base)) this.#beginAfter(audited, base);
+    if (audited.chain.truncate(0)) this.#beginAfter(audited, base);
   }
 
   #beginAfter(audited: Audited, base: number): void {

@@ -41,6 +41,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [23315, 'who has just joined is not told that the log begins anew'],
   [26118, 'an epoch begins where a page says, not where lists parted'],
   [25073, 'a cell that learns of a newer owner does not go on settling what it was given before'],
+  [26177, 'a refusal of a number that an append had before refuses nothing'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

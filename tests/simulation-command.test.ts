@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { handoversAndTakeovers } from './simulation/owner-changes.ts';
+import { World } from './simulation/world.ts';
 
 const main = fileURLToPath(new URL('./simulation/main.ts', import.meta.url));
 
@@ -26,6 +28,17 @@ test('many seeds run in several processes', async () => {
   const { code, said } = await simulate('--seeds', '1..30', '--jobs', '2');
   assert.equal(code, 0, said);
   assert.match(said, /^30 seeds, [\s\S]*nothing wrong was found/m);
+});
+
+test('a seed whose owners change is named like any other', async () => {
+  const traceOf = async (...args: string[]): Promise<string | undefined> => {
+    const { code, said } = await simulate('--seed', '26', ...args);
+    assert.equal(code, 0, said);
+    return /trace ([0-9a-f]{16})/.exec(said)?.[1];
+  };
+  const { hash } = await new World({ seed: 26, owners: handoversAndTakeovers }).run();
+  assert.equal(await traceOf('--owners'), hash);
+  assert.notEqual(await traceOf(), hash);
 });
 
 test('an order that means nothing is answered with what would', async () => {

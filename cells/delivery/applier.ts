@@ -286,6 +286,7 @@ function refusedOperation(refused: IntakeRefused, src: number): Operation {
     target,
     stream: refused.low === 0n ? { a: refused.log, b: 0n } : streamOfPair(pair),
     n: Number(refused.n),
+    generation: Number(refused.generation),
     author: refused.author,
     clientEntryId: refused.clientEntryId,
     code: refused.code,

@@ -75,7 +75,7 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
   const agreed = agreedUpTo(before.epochs, epochs);
   if (row.head <= agreed) {
     // Who owns it is known before the entries that tell it; but only who holds them owns.
-    if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, work);
+    if (ownerOf(newest) !== work.context.cell) learnOwner({ ...before, epochs, epoch: newest.epoch }, row, work);
     return undefined;
   }
   // Less than that is cut where not all of it is kept here.
@@ -110,7 +110,8 @@ function withoutUs(before: LogState, cut: number, work: WorkingSet): Snapshot {
   };
 }
 
-function learnOwner(after: LogState, work: WorkingSet): void {
+function learnOwner(after: LogState, row: LogRow, work: WorkingSet): void {
+  isAnothers(row);
   work.changeState(after);
   work.readdress(streamOf(after), ownerOf(after), []);
 }
@@ -145,6 +146,11 @@ function offerOf(entry: Entry, after: LogState, work: WorkingSet): Omit<IntakeRo
   return [{ stream: streamOf(after), log: after.log, dst: ownerOf(after), author, clientEntryId, kind, body, createdMs }];
 }
 
+/** What this cell was to settle before it gave seqs is not its to settle any more. */
+function isAnothers(row: LogRow): void {
+  if (row.status === 'intake' || row.status === 'stopped') row.status = 'open';
+}
+
 /** An entry that moved the ownership was stored: intake is addressed anew, and who owns now gets ready to. */
 export function moveOwner(entry: Entry, before: LogState, work: WorkingSet): void {
   const state = work.state(entry.log) as LogState;
@@ -153,10 +159,7 @@ export function moveOwner(entry: Entry, before: LogState, work: WorkingSet): voi
   const { cell, generation } = work.context;
   const owner = epochParts(state.epoch);
   work.readdress(streamOf(state), owner.cell, []);
-  if (owner.cell !== cell) {
-    if (row.status === 'intake' || row.status === 'stopped') row.status = 'open';
-    return;
-  }
+  if (owner.cell !== cell) return isAnothers(row);
   row.status = owner.generation === generation ? 'intake' : 'stopped';
   if (entry.kind !== kinds.handover) return;
   for (const { cell: from, generation: life, n } of Handover.decode(entry.body).decided) {

@@ -116,7 +116,7 @@ test('an append that came several times at once is answered once', () => {
   assert.deepEqual(ranges, [[2, 2]]);
 });
 
-const refused = (src: number, clientEntryId: bigint): RefusedOperation => ({
+const refused = (src: number, clientEntryId: bigint, of: { n?: number; generation?: number } = {}): RefusedOperation => ({
   type: 'refused',
   src,
   target: { pair },
@@ -126,6 +126,16 @@ const refused = (src: number, clientEntryId: bigint): RefusedOperation => ({
   clientEntryId,
   code: 'not_allowed',
   text: '',
+  ...of,
+});
+
+test('a refusal of a number that the append had before closes nothing', () => {
+  const home = new StagedCell(2, [bo]);
+  home.decide(text({ pair }, bo, 5n));
+  home.decide(refused(1, 5n, { n: 2 }), refused(1, 5n, { generation: home.generation + 1 }));
+  assert.equal(home.intake.size, 1);
+  home.decide(refused(1, 5n, { generation: home.generation }));
+  assert.equal(home.intake.size, 0);
 });
 
 test('a refusal closes the waiting append and is told in the self log, once', () => {
@@ -143,7 +153,7 @@ test('an append refused twice, in two lives, leaves one entry of its refusal', (
   const home = new StagedCell(2, [bo]);
   for (let i = 0; i < 2; i++) {
     home.intake.set(`${bo}:5:${stream.a}:${stream.b}`, { ...text({ pair }, bo, 5n), stream, n: i + 1, log: 0n, dst: 1, createdMs: 0 });
-    home.decide(refused(1, 5n));
+    home.decide(refused(1, 5n, { n: i + 1 }));
   }
   assert.equal(home.intake.size, 0);
   assert.equal(home.logEntries(bo).length, 1);

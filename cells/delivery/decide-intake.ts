@@ -127,6 +127,7 @@ function refuse(operation: IntakeOperation, work: WorkingSet, why: { log: bigint
         clientEntryId: operation.clientEntryId,
         code,
         text,
+        generation: BigInt(operation.generation),
       },
     },
   }).finish();
@@ -137,7 +138,9 @@ function refuse(operation: IntakeOperation, work: WorkingSet, why: { log: bigint
 export function decideRefused(operation: RefusedOperation, work: WorkingSet): Outcome {
   if (work.context.homeOf(operation.author) !== work.context.cell) return { type: 'rejected', why: 'foreign-author' };
   const { author, stream } = operation;
-  if (!work.facts.waiting(author, operation.clientEntryId, stream)) return { type: 'decided' };
+  // Numbered anew since: what became of its number before says nothing of the one it has now.
+  if (isOfBefore(operation, work) || work.facts.waiting(author, operation.clientEntryId, stream) !== operation.n)
+    return { type: 'decided' };
   if (decidesFor(operation, work) !== operation.src) {
     // The word of an ownership that is over: the new owner answers the same, or decides anew.
     return wasOwner(operation, work) ? { type: 'decided' } : { type: 'rejected', why: 'not-owner' };
@@ -145,6 +148,10 @@ export function decideRefused(operation: RefusedOperation, work: WorkingSet): Ou
   closeRefused(operation, work);
   return { type: 'decided' };
 }
+
+/** It answers a number of an earlier life of this store. */
+const isOfBefore = ({ generation = 0 }: RefusedOperation, { context }: WorkingSet): boolean =>
+  generation !== 0 && generation !== context.generation;
 
 type RefusedAppend = Pick<RefusedOperation, 'author' | 'stream' | 'target' | 'clientEntryId' | 'code' | 'text'>;
 

@@ -93,7 +93,10 @@ function decideSettle({ log }: SettleOperation, work: WorkingSet, row: LogRow, s
 function decideWaiting(work: WorkingSet, row: LogRow, state: LogState): boolean {
   const stream = streamOf(state);
   const waiting = work.facts.ownIntake(stream);
-  const isPlain = waiting.every(({ author, kind }) => isContent(kind) && state.members.has(author));
+  const { cell, generation } = work.context;
+  // What the owner before has decided, and is no entry, it refused: its answer is on its way (R10).
+  const decided = work.decidedSoFar({ stream, cell, generation });
+  const isPlain = waiting.every(({ n, author, kind }) => n > decided && isContent(kind) && state.members.has(author));
   if (work.hasDecided(stream) || waiting.length > settledAtOnceMax || !isPlain) return false;
   for (const { author, clientEntryId, kind, body } of waiting) {
     work.push({
@@ -111,7 +114,6 @@ function decideWaiting(work: WorkingSet, row: LogRow, state: LogState): boolean 
     });
     work.close({ stream, author, clientEntryId, refused: false });
   }
-  const { cell, generation } = work.context;
   const last = waiting.at(-1);
   if (last) work.setDecided({ stream, cell, generation }, last.n);
   return true;

@@ -80,6 +80,8 @@ export interface ApplyOperation {
 export interface RefusedOperation {
   readonly type: 'refused';
   readonly src: number;
+  /** Of this cell's store when it gave the number; 0 or missing when the owner does not say. */
+  readonly generation?: number;
   readonly target: Target;
   readonly stream: Stream;
   readonly n: number;

@@ -79,8 +79,8 @@ export interface Facts {
   pairLog(pair: Pair): bigint | undefined;
   /** Next free intake number of a stream. */
   nextIntake(stream: Stream): number;
-  /** Whether this append waits as intake of that stream already. */
-  waiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean;
+  /** Its number, where this append waits as intake of that stream. */
+  waiting(author: bigint, clientEntryId: bigint, stream: Stream): number | undefined;
   /** Undecided appends of this author. */
   openIntake(author: bigint): number;
   decided(key: DecidedKey): number;

@@ -74,7 +74,9 @@ export class PullServer {
     const head: Head = { log: row.log, epoch: row.epoch, seq: BigInt(last), ord: BigInt(row.ord), ts: BigInt(row.ts) };
     // A cell that was out of the log meanwhile cannot go on where it broke off: it begins anew.
     const opens = request.snapshot || from > Number(request.from);
-    const snapshot = opens && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
+    // A former owner that left and came back may lack entries between what it owned and here: who owns now tells the state.
+    const isWhole = from - 1 <= owned;
+    const snapshot = opens && isWhole && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
     const epochs = state.epochs.length > 1 ? epochsToWire(state.epochs) : [];
     return { snapshot, entries: entries.map(toWire), head, epochs };
   }

@@ -97,7 +97,7 @@ export class StagedCell {
       stored: (log, seq) => this.entries.find((e) => e.log === log && e.seq === seq),
       pairLog: (pair) => this.pairs.get(pairKey(pair)),
       nextIntake: (stream) => this.#next.get(streamKey(stream)) ?? 1,
-      waiting: (author, clientEntryId, stream) => this.intake.has(`${author}:${clientEntryId}:${streamKey(stream)}`),
+      waiting: (author, clientEntryId, stream) => this.intake.get(`${author}:${clientEntryId}:${streamKey(stream)}`)?.n,
       openIntake: (author) => [...this.intake.values()].filter((row) => row.author === author).length,
       decided: (key) => this.#decided.get(decidedKey(key))?.n ?? 0,
       decidedOf: (stream) => [...this.#decided.values()].filter(({ key }) => streamKey(key.stream) === streamKey(stream)),

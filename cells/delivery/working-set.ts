@@ -246,7 +246,7 @@ export class WorkingSet {
   isWaiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean {
     const key = streamKey(stream);
     const mine = this.#intake.some((r) => r.author === author && r.clientEntryId === clientEntryId && streamKey(r.stream) === key);
-    return mine || this.facts.waiting(author, clientEntryId, stream);
+    return mine || this.facts.waiting(author, clientEntryId, stream) !== undefined;
   }
 
   openIntake(author: bigint): number {

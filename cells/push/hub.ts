@@ -9,37 +9,14 @@ import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
+import type { HeadRow, HubOptions } from './hub-options.ts';
 import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
 import { RecentRuns } from './recent-runs.ts';
 import type { OnlineUser, PushEvent, Receiver } from './watched.ts';
-import { beginEpochs, isGivenUp, type Piece, shiftHead, tellBegins, type Watched } from './watched.ts';
+import { beginEpochs, isGivenUp, type Piece, shiftHead, tellBegins, tellsBegins, type Watched } from './watched.ts';
 
+export type { HeadRow, HubOptions } from './hub-options.ts';
 export type { OnlineUser, PushEvent, Receiver } from './watched.ts';
-
-export interface HeadRow {
-  readonly log: bigint;
-  readonly epoch: bigint;
-  readonly head: number;
-}
-
-export interface HubOptions {
-  /** Entries from <= seq, in order, read from SQL. */
-  readonly readRange: (log: bigint, from: number, limit: number) => Promise<readonly Entry[]>;
-  /** All epochs of a log, read from SQL. */
-  readonly readEpochs: (log: bigint) => Promise<readonly EpochStart[]>;
-  /** Heads of these logs, read from SQL. */
-  readonly readHeads: (logs: readonly bigint[]) => Promise<readonly HeadRow[]>;
-  readonly failed: (error: unknown) => void;
-  readonly fillEntriesMax: number;
-  /** Runs one log may hold beyond its head. */
-  readonly heldRunsMax: number;
-  /** Bytes of entries in one push. */
-  readonly pushBytesMax: number;
-  /** A failpoint: true leaves a push out, while the digest still counts it. */
-  readonly dropsPush?: () => boolean;
-  /** A guard switched off: what lies beyond the head is told as if it continued it. */
-  readonly pushesAtOnce?: boolean;
-}
 
 export class Hub {
   readonly #options: HubOptions;
@@ -135,7 +112,9 @@ export class Hub {
   moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
     const watched = this.#logs.get(log);
     if (!watched) return;
-    const { newer, dropped } = beginEpochs(watched, starts);
+    // Of a log that was joined a moment ago nothing was told yet: only what begins beyond that is news.
+    const isNew = watched.epoch === 0n;
+    const { newer, dropped } = beginEpochs(watched, isNew ? starts.filter(({ base }) => base >= watched.head) : starts);
     for (const { entries, origins } of dropped) acceptAll(entries, origins);
     tellBegins(watched, newer);
   }
@@ -185,6 +164,7 @@ export class Hub {
         held: [],
         filling: false,
         fillAgain: false,
+        isUnsure: false,
       };
       this.#logs.set(row.log, watched);
     }
@@ -235,10 +215,18 @@ export class Hub {
     const last = entries.at(-1);
     if (!first || !last) return;
     if (!watched || last.seq <= watched.head) return acceptAll(entries, origins);
-    if (first.seq > watched.head + 1 && this.#options.pushesAtOnce !== true) return this.#hold(watched, { entries, origins });
-    this.#emit(watched, { entries: entries.filter((e) => e.seq > watched.head), origins, runs });
+    const isBeyond = first.seq > watched.head + 1 && this.#options.pushesAtOnce !== true;
+    const fresh = entries.filter((e) => e.seq > watched.head);
+    if (isBeyond || !this.#mayTell(watched, fresh)) return this.#hold(watched, { entries, origins });
+    this.#emit(watched, { entries: fresh, origins, runs });
     acceptAll(entries, origins);
     this.#releaseHeld(watched);
+  }
+
+  /** Not before it is known where their epoch begins: what its watchers hold above that was given up. */
+  #mayTell(watched: Watched, fresh: readonly Entry[]): boolean {
+    watched.isUnsure ||= !tellsBegins(watched, fresh);
+    return !watched.isUnsure;
   }
 
   /** Tells entries that continue the head. */
@@ -303,7 +291,7 @@ export class Hub {
     for (const piece of held) {
       const { entries, origins } = piece;
       const fresh = entries.filter((e) => e.seq > watched.head);
-      if (fresh.length > 0 && fresh[0]?.seq !== watched.head + 1) {
+      if (fresh.length > 0 && (fresh[0]?.seq !== watched.head + 1 || !this.#mayTell(watched, fresh))) {
         watched.held.push(piece);
         continue;
       }
@@ -330,17 +318,24 @@ export class Hub {
     const { readRange, fillEntriesMax } = this.#options;
     for (let moved = true; (moved || watched.fillAgain) && this.#logs.get(watched.log) === watched; ) {
       watched.fillAgain = false;
+      if (watched.isUnsure) await this.#readEpochs(watched);
       const before = watched.head;
       const entries = await readRange(watched.log, before + 1, fillEntriesMax);
       // Only up to what is held: that comes with the authors who wait for it.
       const until = Math.min(...watched.held.map((h) => h.entries[0]?.seq ?? Number.POSITIVE_INFINITY), Number.POSITIVE_INFINITY);
       const between = entries.filter((e) => e.seq > watched.head && e.seq < until);
-      if (between[0]?.seq === watched.head + 1) this.#emit(watched, { entries: between });
+      if (between[0]?.seq === watched.head + 1 && this.#mayTell(watched, between)) this.#emit(watched, { entries: between });
       this.#releaseHeld(watched);
       const isAll = entries.length < fillEntriesMax && watched.head >= (entries.at(-1)?.seq ?? 0);
-      moved = watched.head > before && !isAll;
+      moved = watched.isUnsure || (watched.head > before && !isAll);
     }
     watched.filling = false;
+  }
+
+  async #readEpochs(watched: Watched): Promise<void> {
+    const starts = await this.#options.readEpochs(watched.log);
+    watched.isUnsure = false;
+    this.moveEpochs(watched.log, starts);
   }
 }
 

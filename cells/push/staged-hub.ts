@@ -1,6 +1,7 @@
 import { LogJoined, LogLeft } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
+import type { EpochStart } from '../delivery/epochs.ts';
 import { Hub, type OnlineUser, type PushEvent, type Receiver } from './hub.ts';
 import type { Origins } from './origins.ts';
 import type { SharedPush } from './shared-push.ts';
@@ -51,6 +52,8 @@ export class Socket implements Receiver {
 export class Ground {
   readonly stored = new Map<bigint, Entry[]>();
   readonly failures: unknown[] = [];
+  /** Of every log. */
+  epochs: readonly EpochStart[] = [];
   readonly hub: Hub;
   fails = false;
   reads = 0;
@@ -62,7 +65,7 @@ export class Ground {
         if (this.fails) throw new Error('the store is away');
         return (this.stored.get(log) ?? []).filter((e) => e.seq >= from).slice(0, limit);
       },
-      readEpochs: async () => [],
+      readEpochs: async () => this.epochs,
       readHeads: async (logs) => {
         if (this.fails) throw new Error('the store is away');
         return logs.map((log) => this.row(log));

@@ -1,7 +1,7 @@
 // A log that somebody on this node watches: the last seq told to the watchers, and in which epoch.
-import type { ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { Handover, type ServerFrame, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, toggleHead } from '@weft/proto/heads-digest.ts';
-import type { Entry } from '../delivery/entry.ts';
+import { type Entry, kinds } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import type { Origins } from './origins.ts';
@@ -42,6 +42,8 @@ export interface Watched {
   filling: boolean;
   /** Asked to fill while it was filling: what was read may be too old. */
   fillAgain: boolean;
+  /** Something came of an epoch whose beginning was not told here: it is read before anything more is told. */
+  isUnsure: boolean;
 }
 
 /** Epochs of one log whose beginnings a node remembers for its watchers. */
@@ -49,6 +51,23 @@ const beginsMax = 8;
 
 export const isGivenUp = ({ begins }: Watched, entry: Entry): boolean =>
   begins.length > 0 && begins.some(({ epoch, base }) => epoch > entry.epoch && entry.seq > base);
+
+/** Whether these entries, which continue the head, tell themselves where each newer epoch of theirs begins. */
+export function tellsBegins(watched: Watched, entries: readonly Entry[]): boolean {
+  let epoch = watched.epoch === 0n ? (entries[0]?.epoch ?? 0n) : watched.epoch;
+  return entries.every((entry, i) => {
+    if (entry.epoch <= epoch) return true;
+    const isNext = follows(entry, entries[i - 1], epoch);
+    epoch = entry.epoch;
+    return isNext;
+  });
+}
+
+/** Whether the epoch that begins with this entry is the one after `epoch`: only its first entry, or the one before it, says so. */
+function follows(entry: Entry, before: Entry | undefined, epoch: bigint): boolean {
+  if (entry.kind === kinds.takeover) return Takeover.decode(entry.body).after === epoch;
+  return before?.kind === kinds.handover && Handover.decode(before.body).epoch === entry.epoch;
+}
 
 /** The digests of all who watch follow the head. */
 export function shiftHead(watched: Watched, epoch: bigint, head: number): void {

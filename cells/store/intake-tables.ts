@@ -25,10 +25,10 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (a, b, n)
 where s.stream_a = x.a and s.stream_b = x.b and s.generation = $4::bigint`;
 
 const findWaiting = `
-select i.author_id, i.client_entry_id, i.stream_a, i.stream_b
+select i.author_id, i.client_entry_id, i.stream_a, i.stream_b, i.n
 from unnest($1::bigint[], $2::bigint[]) as x (a, c)
 cross join lateral (
-  select author_id, client_entry_id, stream_a, stream_b from intake where author_id = x.a and client_entry_id = x.c offset 0
+  select author_id, client_entry_id, stream_a, stream_b, n from intake where author_id = x.a and client_entry_id = x.c offset 0
 ) as i`;
 
 const countOpen = `
@@ -158,13 +158,18 @@ export async function lockIntakeStreams(query: Query, streams: readonly Stream[]
   );
 }
 
-export async function findWaitingIntake(query: Query, ids: readonly { author: bigint; clientEntryId: bigint }[]): Promise<Set<string>> {
+/** The numbers of those of these appends that wait. */
+export async function findWaitingIntake(
+  query: Query,
+  ids: readonly { author: bigint; clientEntryId: bigint }[],
+): Promise<Map<string, number>> {
   const values = [int8Array(ids.map((i) => i.author)), int8Array(ids.map((i) => BigInt.asIntN(64, i.clientEntryId)))];
   const { rows } = await query({ name: 'intake-waiting', text: findWaiting, values });
-  return new Set(
-    rows.map((r: { author_id: bigint; client_entry_id: bigint; stream_a: bigint; stream_b: bigint }) =>
+  return new Map(
+    rows.map((r: { author_id: bigint; client_entry_id: bigint; stream_a: bigint; stream_b: bigint; n: bigint }) => [
       waitingKey(r.author_id, r.client_entry_id, { a: r.stream_a, b: r.stream_b }),
-    ),
+      Number(r.n),
+    ]),
   );
 }
 

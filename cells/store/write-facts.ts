@@ -176,7 +176,7 @@ interface IntakeOptions {
 
 interface IntakeFacts {
   readonly next: ReadonlyMap<string, number>;
-  readonly waiting: ReadonlySet<string>;
+  readonly waiting: ReadonlyMap<string, number>;
   readonly open: ReadonlyMap<bigint, number>;
   readonly lowest: ReadonlyMap<string, number>;
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
@@ -199,7 +199,7 @@ async function readIntakeFacts(query: Query, { keys, rows, states, cell, generat
   if (ids.length === 0 && moving.length === 0) return noIntake;
   const ordered = [...streams.values()].sort((x, y) => (x.a === y.a ? (x.b < y.b ? -1 : 1) : x.a < y.a ? -1 : 1));
   const next = ordered.length > 0 ? lockIntakeStreams(query, ordered, generation) : Promise.resolve(new Map<string, number>());
-  const waiting = ids.length > 0 ? findWaitingIntake(query, ids) : Promise.resolve(new Set<string>());
+  const waiting = ids.length > 0 ? findWaitingIntake(query, ids) : Promise.resolve(new Map<string, number>());
   const open = countOpenIntake(query, [...new Set(ids.map((i) => i.author))]);
   const lowest = moving.length > 0 ? readLowestIntake(query, moving, generation) : Promise.resolve(new Map<string, number>());
   const decided = moving.length > 0 ? readAllDecided(query, moving) : Promise.resolve([]);
@@ -211,7 +211,7 @@ async function readIntakeFacts(query: Query, { keys, rows, states, cell, generat
   return { next: found[0], waiting: found[1], open: found[2], lowest: found[3], decided: found[4], own: new Map(found[5]) };
 }
 
-const noIntake: IntakeFacts = { next: new Map(), waiting: new Set(), open: new Map(), lowest: new Map(), decided: [], own: new Map() };
+const noIntake: IntakeFacts = { next: new Map(), waiting: new Map(), open: new Map(), lowest: new Map(), decided: [], own: new Map() };
 
 interface LockedOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;
@@ -255,8 +255,8 @@ class LockedFacts implements Facts {
     return this.#found.intake.next.get(streamKey(stream)) ?? 1;
   }
 
-  waiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean {
-    return this.#found.intake.waiting.has(waitingKey(author, clientEntryId, stream));
+  waiting(author: bigint, clientEntryId: bigint, stream: Stream): number | undefined {
+    return this.#found.intake.waiting.get(waitingKey(author, clientEntryId, stream));
   }
 
   openIntake(author: bigint): number {

@@ -113,6 +113,16 @@ export class Audit {
   truncated(log: bigint, base: number): void {
     const audited = this.#of(log);
     audited.chain.truncate(base);
+    this.#beginAfter(audited, base);
+  }
+
+  /** The run begins anew after `base`: while the user was out of the log, anything shown before may have been given up. */
+  anchored(log: bigint, base: number): void {
+    const audited = this.#of(log);
+    if (audited.chain.truncate(0)) this.#beginAfter(audited, base);
+  }
+
+  #beginAfter(audited: Audited, base: number): void {
     audited.order = new PushOrder();
     audited.ahead = undefined;
     audited.confirmed = Math.min(audited.confirmed, base);

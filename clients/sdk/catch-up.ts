@@ -5,6 +5,7 @@ import type { Head, Heads, Page, Truncated, Welcome, Entry as WireEntry } from '
 import { bucketOf } from '@weft/proto/heads-digest.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
+import type { CatchUpEvents } from './catch-up-events.ts';
 import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -12,23 +13,6 @@ import { asFault } from './line.ts';
 import { beginsOf, type LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import type { Requests } from './requests.ts';
-
-export interface CatchUpEvents {
-  /** These entries continue the log, in this order. */
-  taken(view: LogView, entries: readonly Entry[]): void;
-  /** What the log held above `base` was given up by a new epoch; `cut` is what of it is in memory. */
-  truncated(view: LogView, base: number, cut: readonly Entry[]): void;
-  /** The run begins anew after this seq: the user (re)joined. */
-  anchored(view: LogView): void;
-  /** The digests differed, and the cell names a head beyond what is held. */
-  lost(view: LogView, to: number): void;
-  /** The cell names a head, and its pages do not lead there. */
-  stuck(view: LogView, to: number): void;
-  /** A page was read for the caller. */
-  read(log: bigint, entries: readonly Entry[]): void;
-  /** Nothing is known to be missing. */
-  whole(): void;
-}
 
 export class CatchUp {
   readonly #holdings: Holdings;
@@ -145,7 +129,9 @@ export class CatchUp {
     this.#events.read(page.log, entries);
     const view = this.#holdings.view(page.log);
     if (view === undefined || view.left || !view.anchored) return entries;
+    this.#learnEpochs(view, page);
     for (const entry of entries) if (entry.seq > view.head) this.take(entry);
+    if (page.head !== undefined) this.#noteHead(page.head);
     view.prepend(entries);
     return entries;
   }
@@ -181,6 +167,10 @@ export class CatchUp {
     if (base === undefined) return;
     view.anchor(base, 0n);
     this.#events.anchored(view);
+  }
+
+  #learnEpochs(view: LogView, page: Page): void {
+    for (const begin of view.learnEpochs(beginsOf(page), page.head?.epoch ?? 0n)) this.#truncate(view, begin);
   }
 
   #truncate(view: LogView, by: { readonly epoch: bigint; readonly base: number }): void {
@@ -294,7 +284,7 @@ export class CatchUp {
       this.#holdings.touch(view);
       this.#events.anchored(view);
     }
-    for (const begin of view.learnEpochs(beginsOf(page), page.head?.epoch ?? 0n)) this.#truncate(view, begin);
+    this.#learnEpochs(view, page);
     const before = view.head;
     this.takeWire(page.entries);
     if (page.head !== undefined) this.#noteHead(page.head);

@@ -129,7 +129,10 @@ export class Engine {
         lost: (view, to) => this.audit.lost(view, to),
         stuck: (view, to) => this.audit.stuck(view, to),
         read: (log, entries) => this.audit.page(log, entries),
-        anchored: (view) => this.table.anchored(view.log),
+        anchored: (view) => {
+          this.audit.anchored(view.log, view.head);
+          this.table.anchored(view.log);
+        },
         whole: () => this.line.caughtUp(),
       },
     });

@@ -62,9 +62,11 @@ export class LogChain {
     }
   }
 
-  /** What is above was given up by a new epoch. */
-  truncate(base: number): void {
-    for (const seq of [...this.#links.keys()]) if (seq > base) this.#forget(seq);
+  /** What is above was given up by a new epoch. False when nothing was. */
+  truncate(base: number): boolean {
+    const above = [...this.#links.keys()].filter((seq) => seq > base);
+    for (const seq of above) this.#forget(seq);
+    return above.length > 0;
   }
 
   /** What stood at this place stands there no more. */

@@ -1,7 +1,7 @@
 // What a client holds of one log: its head, and an unbroken run of entries up to it. Whatever comes in, in whatever
 // order and however often, the run stays dense and never steps back, but for `truncate`.
 
-import { epochParts, type Position } from '@weft/proto/positions.ts';
+import type { Position } from '@weft/proto/positions.ts';
 
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -88,13 +88,14 @@ export class LogView {
 
   /**
    * One entry, pushed, accepted or fetched. Entries that became part of the run, in order, are added to `taken`.
-   * While a page is to tell where the newest epoch of a restored owner began, its entries wait. The result is where the run must
+   * While a page is to tell where the newest epoch began, its entries wait. The result is where the run must
    * be cut first, if the entry proves that what is held in its place was given up.
    */
   offer(entry: Entry, nowMs: number, taken: Entry[]): number | undefined {
     if (this.left || this.#waitsForPage(entry)) return undefined;
     if (entry.seq > this.known) this.known = entry.seq;
-    if (entry.epoch > this.epoch) this.epoch = entry.epoch;
+    // What lies beyond the run tells that its epoch began, not where: who is told that next has to take notice.
+    if (entry.epoch > this.epoch && (this.epoch === 0n || entry.seq <= this.head)) this.epoch = entry.epoch;
     if (entry.seq <= this.head) return this.#isOther(entry) ? entry.seq - 1 : undefined;
     if (this.#isOrphan(entry)) return undefined;
     if (!this.anchored || entry.seq > this.head + 1) {
@@ -114,8 +115,7 @@ export class LogView {
 
   /** Only its first entry is at its beginning; what came before this one tells nothing of where that was. */
   #waitsForPage({ epoch }: Entry): boolean {
-    const isRestored = epochParts(epoch).generation !== epochParts(this.epoch).generation;
-    return isRestored && epoch > this.epoch && this.#newest > this.epoch;
+    return epoch > this.epoch && this.#newest > this.epoch;
   }
 
   /**
@@ -147,7 +147,11 @@ export class LogView {
    */
   learnEpochs(epochs: readonly Begin[], current: bigint): readonly Begin[] {
     this.#newest = 0n;
-    if (current <= this.epoch) return [];
+    if (current < this.epoch) return [];
+    // What was told last may be where two lists parted, or of an epoch that was given up whole.
+    const told = this.#begins.splice(0);
+    this.#begins.push(...epochs.filter(({ epoch }) => told.some((begin) => begin.epoch === epoch)));
+    if (current === this.epoch) return [];
     // There is one epoch only, and it is not the one followed.
     if (epochs.length === 0 && this.epoch !== 0n) return [{ epoch: current, base: 0 }];
     const known = epochs.findLastIndex(({ epoch }) => epoch <= this.epoch);
@@ -201,6 +205,11 @@ export class LogView {
     this.#held.clear();
     this.#heldSinceMs = Number.POSITIVE_INFINITY;
     if (epoch < this.epoch || this.left || !this.anchored) return undefined;
+    // Others may lie between: the page that was asked for tells all of them.
+    if (this.#newest > this.epoch) {
+      if (epoch > this.#newest) this.#newest = epoch;
+      return undefined;
+    }
     this.#forget(epoch, base);
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
@@ -211,7 +220,6 @@ export class LogView {
       this.#entryEpoch = this.entries.at(-1)?.epoch ?? 0n;
     }
     this.epoch = epoch;
-    if (this.#newest <= epoch) this.#newest = 0n;
     return cut;
   }
 
@@ -276,6 +284,7 @@ export class LogView {
     this.entries.push(entry);
     this.head = entry.seq;
     this.#entryEpoch = entry.epoch;
+    if (entry.epoch > this.epoch) this.epoch = entry.epoch;
     taken.push(entry);
     if (this.entries.length >= 2 * limits.viewEntriesMax) this.entries.splice(0, this.entries.length - limits.viewEntriesMax);
   }

@@ -8,11 +8,13 @@ export interface SimulateArguments {
   readonly replays: boolean;
   /** Cells are restored from backups too. */
   readonly restores: boolean;
+  /** Owners change, by handover and by takeover at once. */
+  readonly owners: boolean;
   /** Name of the guard that is off, or how it begins. */
   readonly mutation: string | undefined;
 }
 
-export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N]] [--restores] | --bench | --mutations
+export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME] | --seeds A..B [--jobs N]] [--restores] [--owners] | --bench | --mutations
 
   --seed 42            one run: what happened, the hash of its trace, what is wrong with it
   --seed 42 --replay   the same as a timeline
@@ -20,6 +22,7 @@ export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME]
                        is shrunk to the faults it needs and told as a timeline
   --seeds 1..100000    one run after another; stops at the first violation and shrinks its faults
   --restores           with --seed and --seeds: in some of the seeds cells are restored from backups, too
+  --owners             with --seed and --seeds: logs change their owners, by handovers and takeovers at once
   --jobs 2             so many processes
   --bench              the large fabric: messages a CPU second
   --mutations          switches each guard off and writes docs/mutations.md
@@ -28,9 +31,20 @@ export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME]
 const seedMax = 100_000_000;
 const jobsMax = 64;
 
+const byDefault: SimulateArguments = {
+  what: 'seed',
+  from: 42,
+  to: 42,
+  jobs: 1,
+  replays: false,
+  restores: false,
+  owners: false,
+  mutation: undefined,
+};
+
 export function readArguments(args: readonly string[]): SimulateArguments {
   const rest = [...args];
-  let found: SimulateArguments = { what: 'seed', from: 42, to: 42, jobs: 1, replays: false, restores: false, mutation: undefined };
+  let found = byDefault;
   if (args.includes('--help') || args.includes('-h')) return { ...found, what: 'help' };
   let whats = 0;
   for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
@@ -42,9 +56,10 @@ export function readArguments(args: readonly string[]): SimulateArguments {
     else if (flag === '--mutation') found = { ...found, mutation: rest.shift() ?? '' };
     else if (flag === '--replay') found = { ...found, replays: true };
     else if (flag === '--restores') found = { ...found, restores: true };
+    else if (flag === '--owners') found = { ...found, owners: true };
     else if (flag === '--bench' || flag === '--mutations') found = { ...found, what: flag === '--bench' ? 'bench' : 'mutations' };
     else throw new Error(`there is no ${flag}`);
-    if (!['--jobs', '--replay', '--restores', '--mutation'].includes(flag)) whats += 1;
+    if (!['--jobs', '--replay', '--restores', '--owners', '--mutation'].includes(flag)) whats += 1;
   }
   if (whats > 1) throw new Error('one of --seed, --seeds, --bench and --mutations at a time');
   if (found.replays && found.what !== 'seed') throw new Error('--replay tells the story of one --seed');

@@ -1,6 +1,7 @@
 // Seeds on several processes: each takes the next few until there are none, or until one finds something wrong.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { handoversAndTakeovers } from './owner-changes.ts';
 import { runSeeds, type SeedSum } from './run-seeds.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -13,6 +14,7 @@ interface Chunk {
   readonly from: number;
   readonly to: number;
   readonly restores: boolean;
+  readonly owners: boolean;
 }
 
 export interface JobsRun extends Chunk {
@@ -22,11 +24,11 @@ export interface JobsRun extends Chunk {
 }
 
 /** The first violation, if there is one. */
-export async function runJobs({ from, to, jobs, restores, ran }: JobsRun): Promise<void> {
+export async function runJobs({ from, to, jobs, restores, owners, ran }: JobsRun): Promise<void> {
   let next = from;
   const take = (): Chunk | undefined => {
     if (next > to) return undefined;
-    const chunk = { restores, from: next, to: Math.min(to, next + chunkSeeds - 1) };
+    const chunk = { restores, owners, from: next, to: Math.min(to, next + chunkSeeds - 1) };
     next = chunk.to + 1;
     return chunk;
   };
@@ -58,7 +60,7 @@ function runOne(take: () => Chunk | undefined, told: (sum: SeedSum) => void): Pr
 /** The other side: runs what it is given until nothing more comes. */
 export function work(): void {
   process.on('message', (chunk: Chunk) => {
-    runSeeds(chunk).then(
+    runSeeds({ ...chunk, owners: chunk.owners ? handoversAndTakeovers : undefined }).then(
       (sum) => process.send?.(sum),
       (error: unknown) => {
         console.error(error);

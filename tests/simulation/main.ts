@@ -6,6 +6,7 @@ import { describeFault } from './fault.ts';
 import { roomForTheYoung, runJobs, work } from './jobs.ts';
 import { writeMutations } from './mutation-table.ts';
 import { mutations } from './mutations.ts';
+import { handoversAndTakeovers, type OwnerScenario } from './owner-changes.ts';
 import type { SeedSum } from './run-seeds.ts';
 import { benchShape } from './shape.ts';
 import { shrink } from './shrink.ts';
@@ -22,8 +23,11 @@ function commitOf(): string {
   }
 }
 
-async function runSeed({ from: seed, replays, restores }: SimulateArguments): Promise<boolean> {
-  const world = new World({ seed, restores });
+const ownersOf = ({ owners }: SimulateArguments): OwnerScenario | undefined => (owners ? handoversAndTakeovers : undefined);
+
+async function runSeed(args: SimulateArguments): Promise<boolean> {
+  const { from: seed, replays, restores } = args;
+  const world = new World({ seed, restores, owners: ownersOf(args) });
   world.trace.keeps = replays;
   const verdict = await world.run();
   if (replays) console.log(storyOf(world, verdict).join('\n'));
@@ -41,19 +45,21 @@ const describeCounts = (counts: Verdict['counts']): string =>
     .join(', ');
 
 /** One seed with a guard off: what the faults it needs are, and how it came about. False when something was found. */
-async function runMutated({ from: seed, mutation = '', restores }: SimulateArguments): Promise<boolean> {
+async function runMutated(args: SimulateArguments): Promise<boolean> {
+  const { from: seed, mutation = '', restores } = args;
+  const owners = ownersOf(args);
   const named = Object.keys(mutations).filter((name) => name.startsWith(mutation));
   const [guard] = named;
   if (guard === undefined || (named.length > 1 && !named.includes(mutation)))
     throw new Error(`${named.length} guards begin with "${mutation}": docs/mutations.md names them`);
   const { mutate } = mutations[named.includes(mutation) ? mutation : guard] as (typeof mutations)[string];
-  const found = await new World({ seed, restores, mutation: mutate() }).run();
+  const found = await new World({ seed, restores, owners, mutation: mutate() }).run();
   if (found.wrong.length === 0) {
     console.log(`seed ${seed}: nothing wrong was found with this guard off`);
     return true;
   }
-  const least = await shrink(found, { mutate });
-  const world = new World({ seed, faults: least.faults, mutation: mutate() });
+  const least = await shrink(found, { mutate, owners });
+  const world = new World({ seed, faults: least.faults, owners, mutation: mutate() });
   world.trace.keeps = true;
   const verdict = await world.run();
   console.log(`${found.faults.length} faults, of which it needs ${least.faults.length}`);
@@ -61,7 +67,8 @@ async function runMutated({ from: seed, mutation = '', restores }: SimulateArgum
   return false;
 }
 
-async function runMany({ from, to, jobs, restores }: SimulateArguments): Promise<boolean> {
+async function runMany(args: SimulateArguments): Promise<boolean> {
+  const { from, to, jobs, restores, owners } = args;
   const startedMs = performance.now();
   let ran = 0;
   let sent = 0;
@@ -77,6 +84,7 @@ async function runMany({ from, to, jobs, restores }: SimulateArguments): Promise
     to,
     jobs,
     restores,
+    owners,
     ran: (sum: SeedSum) => {
       ran += sum.ran;
       sent += sum.sum.sent;
@@ -93,10 +101,12 @@ async function runMany({ from, to, jobs, restores }: SimulateArguments): Promise
     return true;
   }
   console.log(`\nseed ${violation.seed} at ${commitOf()}: ${violation.faults.length} faults; leaving out what is not needed …`);
-  const least = await shrink(violation);
+  const least = await shrink(violation, { owners: ownersOf(args) });
   for (const fault of least.faults) console.log(`  ${describeFault(fault)}`);
   for (const wrong of least.wrong) console.log(wrong);
-  console.log(`the story: npm run simulate -- --seed ${violation.seed}${restores ? ' --restores' : ''} --replay`);
+  console.log(
+    `the story: npm run simulate -- --seed ${violation.seed}${restores ? ' --restores' : ''}${owners ? ' --owners' : ''} --replay`,
+  );
   return false;
 }
 

@@ -15,7 +15,7 @@ export class MemoryFacts implements Facts {
   readonly #targets = new Map<string, Entry>();
   readonly #decided = new Map<string, number>();
   readonly #pairs = new Map<string, bigint>();
-  readonly #waiting = new Set<string>();
+  readonly #waiting = new Map<string, number>();
   readonly #open = new Map<bigint, number>();
   readonly #next = new Map<string, number>();
   readonly #above = new Map<bigint, readonly Entry[]>();
@@ -71,7 +71,7 @@ export class MemoryFacts implements Facts {
     for (const stream of streams) this.#next.set(streamKey(stream), cell.nextIntake.get(streamKey(stream)) ?? 1);
     for (const stream of this.moving()) this.#own.set(streamKey(stream), cell.intakeOf(stream));
     if (ids.size === 0) return;
-    for (const [key, row] of cell.intake) if (ids.has(entryKey(row.author, row.clientEntryId))) this.#waiting.add(key);
+    for (const [key, row] of cell.intake) if (ids.has(entryKey(row.author, row.clientEntryId))) this.#waiting.set(key, row.n);
   }
 
   known({ log, author, clientEntryId }: AppendKey): Entry | undefined {
@@ -94,8 +94,8 @@ export class MemoryFacts implements Facts {
     return this.#next.get(streamKey(stream)) ?? 1;
   }
 
-  waiting(author: bigint, clientEntryId: bigint, stream: Stream): boolean {
-    return this.#waiting.has(intakeKey({ stream, author, clientEntryId }));
+  waiting(author: bigint, clientEntryId: bigint, stream: Stream): number | undefined {
+    return this.#waiting.get(intakeKey({ stream, author, clientEntryId }));
   }
 
   openIntake(author: bigint): number {

@@ -31,6 +31,11 @@ export const takeovers: OwnerScenario = (world, { random, untilMs }) => {
   for (let i = 1 + random.int(takeoversMax); i > 0; i--) world.time.after(random.int(untilMs), () => takeOverOne(world, random));
 };
 
+export const handoversAndTakeovers: OwnerScenario = (world, of) => {
+  handovers(world, of);
+  takeovers(world, of);
+};
+
 const pick = <T>(random: Random, from: readonly T[]): T | undefined => from[random.int(Math.max(from.length, 1))];
 
 function handOverOne(world: OwnedWorld, random: Random): void {

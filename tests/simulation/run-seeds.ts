@@ -39,7 +39,7 @@ export async function runSeeds({
   let ran = 0;
   const seconds = (): number => (performance.now() - startedMs) / 1_000;
   for (let seed = from; seed <= to && !violation && seconds() < secondsMax; seed++) {
-    const verdict = await simulate({ seed, restores, ...(mutate && { mutation: mutate() }), ...(owners && { owners }) });
+    const verdict = await simulate({ seed, restores, owners, ...(mutate && { mutation: mutate() }) });
     ran += 1;
     for (const what of Object.keys(verdict.counts) as (keyof Verdict['counts'])[]) sum[what] += verdict.counts[what];
     sum.virtualMs += verdict.virtualMs;

@@ -1,6 +1,7 @@
 // The shortest list of faults that still shows what a seed showed: parts are left out, ever smaller ones, while it does.
 import type { Fault } from './fault.ts';
 import type { Mutation } from './mutation.ts';
+import type { OwnerScenario } from './owner-changes.ts';
 import type { Shape } from './shape.ts';
 import { simulate, type Verdict } from './world.ts';
 
@@ -9,7 +10,12 @@ const kindsOf = (wrong: readonly string[]): Set<string> => new Set(wrong.map((ea
 
 export async function shrink(
   found: Verdict,
-  how: { readonly shape?: Shape; readonly mutate?: (() => Mutation) | undefined; readonly tried?: (left: number) => void } = {},
+  how: {
+    readonly shape?: Shape;
+    readonly mutate?: (() => Mutation) | undefined;
+    readonly owners?: OwnerScenario | undefined;
+    readonly tried?: (left: number) => void;
+  } = {},
 ): Promise<Verdict> {
   const wanted = kindsOf(found.wrong);
   const shows = ({ wrong }: Verdict): boolean => [...kindsOf(wrong)].some((kind) => wanted.has(kind));
@@ -17,8 +23,14 @@ export async function shrink(
   for (let size = Math.ceil(found.faults.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let at = 0; at < best.faults.length; ) {
       const less: readonly Fault[] = [...best.faults.slice(0, at), ...best.faults.slice(at + size)];
-      const { shape, mutate } = how;
-      const verdict = await simulate({ seed: found.seed, faults: less, ...(shape && { shape }), ...(mutate && { mutation: mutate() }) });
+      const { shape, mutate, owners } = how;
+      const verdict = await simulate({
+        seed: found.seed,
+        faults: less,
+        owners,
+        ...(shape && { shape }),
+        ...(mutate && { mutation: mutate() }),
+      });
       how.tried?.(less.length);
       if (shows(verdict)) best = verdict;
       else at += size;

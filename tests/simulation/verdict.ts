@@ -25,5 +25,5 @@ export interface WorldOptions {
   /** Draws restores from backups too, in some of the seeds. */
   readonly restores?: boolean;
   /** Owners that change beside everything else. */
-  readonly owners?: OwnerScenario;
+  readonly owners?: OwnerScenario | undefined;
 }

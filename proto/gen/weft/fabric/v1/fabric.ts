@@ -84,6 +84,8 @@ export interface IntakeRefused {
   clientEntryId: bigint;
   code: string;
   text: string;
+  /** Of the receiver's store, as it gave n; 0: not said. */
+  generation: bigint;
 }
 
 /** The receiver knows a newer epoch of this log than the frame showed. */
@@ -994,7 +996,7 @@ export const Envelope: MessageFns<Envelope> = {
 };
 
 function createBaseIntakeRefused(): IntakeRefused {
-  return { log: 0n, low: 0n, high: 0n, n: 0n, author: 0n, clientEntryId: 0n, code: "", text: "" };
+  return { log: 0n, low: 0n, high: 0n, n: 0n, author: 0n, clientEntryId: 0n, code: "", text: "", generation: 0n };
 }
 
 export const IntakeRefused: MessageFns<IntakeRefused> = {
@@ -1040,6 +1042,12 @@ export const IntakeRefused: MessageFns<IntakeRefused> = {
     }
     if (message.text !== "") {
       writer.uint32(66).string(message.text);
+    }
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.generation);
     }
     return writer;
   },
@@ -1121,6 +1129,14 @@ export const IntakeRefused: MessageFns<IntakeRefused> = {
             message.text = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1147,6 +1163,7 @@ export const IntakeRefused: MessageFns<IntakeRefused> = {
         : 0n,
       code: isSet(object.code) ? globalThis.String(object.code) : "",
       text: isSet(object.text) ? globalThis.String(object.text) : "",
+      generation: isSet(object.generation) ? BigInt(object.generation) : 0n,
     };
   },
 
@@ -1176,6 +1193,9 @@ export const IntakeRefused: MessageFns<IntakeRefused> = {
     if (message.text !== "") {
       obj.text = message.text;
     }
+    if (message.generation !== 0n) {
+      obj.generation = message.generation.toString();
+    }
     return obj;
   },
 
@@ -1194,6 +1214,9 @@ export const IntakeRefused: MessageFns<IntakeRefused> = {
       : 0n;
     message.code = object.code ?? "";
     message.text = object.text ?? "";
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
     return message;
   },
 };

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { WeftError } from '@weft/proto/faults.ts';
 import { type Append, ClientFrame, Deleted, Edited, Page, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { kinds } from '../delivery/entry.ts';
 import type { SharedPush } from '../push/shared-push.ts';
@@ -29,6 +30,9 @@ export interface Codec {
   push(push: SharedPush): Buffer;
 }
 
+/** Every socket's: nothing of a message stays in it. */
+const writer = new KeptWriter();
+
 export const protoCodec: Codec = {
   subprotocol: 'weft.v1.proto',
   isBinary: true,
@@ -41,8 +45,8 @@ export const protoCodec: Codec = {
     }
   },
   encode: (re, event) => {
-    if (event.$case !== 'entriesPage') return webSocketMessage(Buffer.from(ServerFrame.encode({ re: BigInt(re), event }).finish()));
-    return webSocketMessage(encodePage(re, Page.encode({ ...event.value, entries: [] }).finish(), event.entries));
+    if (event.$case !== 'entriesPage') return webSocketMessage(Buffer.from(writer.encode(ServerFrame, { re: BigInt(re), event })));
+    return webSocketMessage(encodePage(re, writer.encode(Page, { ...event.value, entries: [] }), event.entries));
   },
   accepted: (re, entry) => webSocketMessage(encodeAccepted({ re, entry })),
   push: (push) => push.proto,

@@ -93,6 +93,7 @@ export class IntakeRelay {
 
   /** Resolves to whether the destination's broker has all of it. `probes`: nothing more goes where the first frame was not taken. */
   async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[], { probes = false } = {}): Promise<boolean> {
+    if (rows.length === 0) return true;
     const { limits, own, takeOwn } = this.#options;
     const mine = rows.filter(({ row }) => row.dst === own.cell);
     if (mine.length > 0) takeOwn(mine.map(({ row, lowestOpen }) => ownIntake(row, lowestOpen, own)));

@@ -253,19 +253,22 @@ export class Lane {
     const { clock, limits } = this.#options;
     const until = clock.monotonic() + limits.retryMsMax;
     let unsure = false;
-    using _ = { [Symbol.dispose]: () => unsure && this.#options.unsure() };
-    for (let taken = 0; ; ) {
-      try {
-        return await this.#attempt(operations);
-      } catch (error) {
-        unsure ||= error instanceof MaybeCommitted;
-        if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
-        // Every time the same: not bad luck but an operation, to be found by halving.
-        if (error instanceof KeyTaken && ++taken >= keyTakenMax)
-          throw new Error('a unique key is taken at every attempt', { cause: error });
-        this.counts.again += 1;
-        await clock.sleep(limits.retryPauseMs);
+    try {
+      for (let taken = 0; ; ) {
+        try {
+          return await this.#attempt(operations);
+        } catch (error) {
+          unsure ||= error instanceof MaybeCommitted;
+          if (!(error instanceof RunAgain) || clock.monotonic() > until) throw error;
+          // Every time the same: not bad luck but an operation, to be found by halving.
+          if (error instanceof KeyTaken && ++taken >= keyTakenMax)
+            throw new Error('a unique key is taken at every attempt', { cause: error });
+          this.counts.again += 1;
+          await clock.sleep(limits.retryPauseMs);
+        }
       }
+    } finally {
+      if (unsure) this.#options.unsure();
     }
   }
 

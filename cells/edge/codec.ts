@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { WeftError } from '@weft/proto/faults.ts';
 import { type Append, ClientFrame, Deleted, Edited, Page, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Entry } from '../delivery/entry.ts';
 import { kinds } from '../delivery/entry.ts';
 import type { SharedPush } from '../push/shared-push.ts';
@@ -29,6 +30,9 @@ export interface Codec {
   push(push: SharedPush): Buffer;
 }
 
+/** Every socket's: nothing of a message stays in it. */
+const writer = new KeptWriter();
+
 export const protoCodec: Codec = {
   subprotocol: 'weft.v1.proto',
   isBinary: true,
@@ -41,8 +45,8 @@ export const protoCodec: Codec = {
     }
   },
   encode: (re, event) => {
-    if (event.$case !== 'entriesPage') return webSocketMessage(written(ServerFrame, { re: BigInt(re), event }));
-    return webSocketMessage(encodePage(re, written(Page, { ...event.value, entries: [] }), event.entries));
+    if (event.$case !== 'entriesPage') return webSocketMessage(writer.encode(ServerFrame, { re: BigInt(re), event }));
+    return webSocketMessage(encodePage(re, writer.encode(Page, { ...event.value, entries: [] }), event.entries));
   },
   accepted: (re, entry) => webSocketMessage(encodeAccepted({ re, entry })),
   push: (push) => push.proto,
@@ -84,20 +88,6 @@ export const jsonCodec: Codec = {
     }),
   push: (push) => push.json,
 };
-
-/** What each message is written into, and then copied from: a writer of its own would grow from nothing for each. */
-const writer = ServerFrame.encode({ re: 0n, event: undefined });
-writer.finish();
-
-function written<M>(type: { encode(message: M, into: typeof writer): typeof writer }, message: M): Uint8Array {
-  try {
-    return type.encode(message, writer).finish();
-  } catch (error) {
-    // What was written of it must not begin the next.
-    writer.finish();
-    throw error;
-  }
-}
 
 function contentOf(content: Append['content']): Pick<AppendFields, 'kind' | 'body'> {
   switch (content?.$case) {

@@ -2,6 +2,7 @@
 // nothing follows it (R17). Commits younger than two seconds are under way; older than fifteen have been told.
 import type { Head } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { Link, OutboxRow } from '../delivery/ports.ts';
@@ -21,6 +22,7 @@ interface Recent {
 
 export class Beats {
   readonly #options: BeatsOptions;
+  readonly #writer = new KeptWriter();
   /** Per destination: newest head of each log told there, oldest first. */
   readonly #recent = new Map<number, Map<bigint, Recent>>();
 
@@ -53,7 +55,8 @@ export class Beats {
         if (age > limits.beatUntilMs) this.#recent.get(dst)?.delete(log);
         else if (age >= limits.beatFromMs) heads.push({ log, epoch: recent.epoch, seq: BigInt(recent.seq), ord: 0n, ts: 0n });
       }
-      link.signal(dst, beatSignal, LinkBeat.encode({ sentAt: BigInt(clock.now()), generation: BigInt(generation), heads }).finish());
+      const beat = { sentAt: BigInt(clock.now()), generation: BigInt(generation), heads };
+      link.signal(dst, beatSignal, this.#writer.encode(LinkBeat, beat));
     }
   }
 }
@@ -66,6 +69,7 @@ export async function lostTails(
   read: (logs: readonly bigint[]) => Promise<readonly { readonly log: bigint; readonly head: number }[]>,
 ): Promise<bigint[]> {
   if (heads.length === 0) return [];
-  const found = new Map((await read(heads.map(({ log }) => log))).map(({ log, head }) => [log, head]));
-  return heads.flatMap(({ log, seq }) => ((found.get(log) ?? 0) < Number(seq) ? [log] : []));
+  const found = new Map<bigint, number>();
+  for (const { log, head } of await read(heads.map(({ log }) => log))) found.set(log, head);
+  return heads.filter(({ log, seq }) => (found.get(log) ?? 0) < Number(seq)).map(({ log }) => log);
 }

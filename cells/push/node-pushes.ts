@@ -3,6 +3,7 @@
 
 import type { MarkMoved, SignedHead, Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { NodePush, type SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
 import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
@@ -37,6 +38,7 @@ interface Peer {
 
 export class NodePushes implements Disposable {
   readonly #options: NodePushesOptions;
+  readonly #writer = new KeptWriter();
   readonly #peers = new Map<number, Peer>();
   readonly #owned = new DisposableStack();
   #counter = 0n;
@@ -61,19 +63,19 @@ export class NodePushes implements Disposable {
 
   /** Newer epochs began, oldest first for each log. */
   tellEpochs(epochs: readonly Truncated[]): void {
-    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ epochs: [...epochs] })).finish()]));
+    this.#tellPart({ epochs: [...epochs] });
   }
 
   tellMarks(marks: readonly MarkMoved[]): void {
-    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ marks: [...marks] })).finish()]));
+    this.#tellPart({ marks: [...marks] });
   }
 
   tellSignedHeads(signedHeads: readonly SignedHead[]): void {
-    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ signedHeads: [...signedHeads] })).finish()]));
+    this.#tellPart({ signedHeads: [...signedHeads] });
   }
 
   tellSessionsEnded(sessions: readonly bigint[]): void {
-    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsEnded: [...sessions] })).finish()]));
+    this.#tellPart({ sessionsEnded: [...sessions] });
   }
 
   /** Something may have been committed here that cannot be told: the others find a hole, and this node takes it for one. */
@@ -92,7 +94,7 @@ export class NodePushes implements Disposable {
   #tellOpened(): void {
     this.#gathering = undefined;
     const sessionsOpened = this.#opened.splice(0);
-    this.#tell((front) => Buffer.concat([front, NodePush.encode(NodePush.fromPartial({ sessionsOpened })).finish()]));
+    this.#tellPart({ sessionsOpened });
   }
 
   [Symbol.dispose](): void {
@@ -107,9 +109,13 @@ export class NodePushes implements Disposable {
     this.#options.bus.publishPush(0, make(this.#front(false)));
   }
 
+  #tellPart(part: Partial<NodePush>): void {
+    this.#tell((front) => Buffer.concat([front, this.#writer.encode(NodePush, NodePush.fromPartial(part))]));
+  }
+
   #front(beat: boolean): Uint8Array {
     const { node, start } = this.#options;
-    return NodePush.encode(NodePush.fromPartial({ node, start: BigInt(start), counter: this.#counter, beat })).finish();
+    return this.#writer.encode(NodePush, NodePush.fromPartial({ node, start: BigInt(start), counter: this.#counter, beat }));
   }
 
   #beat(): void {

@@ -1,4 +1,5 @@
 import { ClientFrame, ServerFrame } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptWriter } from '@weft/proto/kept-writer.ts';
 
 export type Encoding = 'proto' | 'json';
 export type Request = NonNullable<ClientFrame['request']>;
@@ -19,20 +20,10 @@ export function openWire(encoding: Encoding): Wire {
 }
 
 function protobufWire(): Wire {
-  // One writer for all frames: its buffer is reused, which halves the cost of an encode.
-  let writer: ReturnType<typeof ClientFrame.encode> | undefined;
+  const writer = new KeptWriter();
   return {
     protocol: 'weft.v1.proto',
-    encode: (id, request) => {
-      try {
-        writer = ClientFrame.encode({ id, request }, writer);
-        return writer.finish();
-      } catch (error) {
-        // Half a frame is left in it.
-        writer = undefined;
-        throw error;
-      }
-    },
+    encode: (id, request) => writer.encode(ClientFrame, { id, request }),
     decode: (data) => {
       if (typeof data === 'string') throw new TypeError('a text message on a protobuf connection');
       return ServerFrame.decode(data);

@@ -24,7 +24,7 @@ export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME]
   --restores           with --seed and --seeds: in some of the seeds cells are restored from backups, too
   --owners             with --seed and --seeds: logs change their owners, by handovers and takeovers at once
   --jobs 2             so many processes
-  --bench              the large fabric: messages a CPU second
+  --bench              the large fabric: messages a CPU second, in the first run of a process and once it is warm (half a minute)
   --mutations          switches each guard off and writes docs/mutations.md
   --help               this`;
 

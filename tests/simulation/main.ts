@@ -1,14 +1,13 @@
 // `npm run simulate`: one seed, many seeds, the bench, the mutations.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { execFileSync } from 'node:child_process';
 import { readArguments, type SimulateArguments, usage } from './arguments.ts';
+import { runBench } from './bench.ts';
 import { describeFault } from './fault.ts';
-import { roomForTheYoung, runJobs, work } from './jobs.ts';
+import { runJobs, work } from './jobs.ts';
 import { writeMutations } from './mutation-table.ts';
 import { mutations } from './mutations.ts';
 import { handoversAndTakeovers, type OwnerScenario } from './owner-changes.ts';
 import type { SeedSum } from './run-seeds.ts';
-import { benchShape } from './shape.ts';
 import { shrink } from './shrink.ts';
 import { storyOf } from './story.ts';
 import { type Verdict, World } from './world.ts';
@@ -108,34 +107,6 @@ async function runMany(args: SimulateArguments): Promise<boolean> {
     `the story: npm run simulate -- --seed ${violation.seed}${restores ? ' --restores' : ''}${owners ? ' --owners' : ''} --replay`,
   );
   return false;
-}
-
-/** In a process of its own, as jobs are. The second run counts: the first one pays for compiling, as the first seeds of a long run do. */
-async function runBench(): Promise<boolean> {
-  if (!process.execArgv.includes(roomForTheYoung[0])) {
-    const main = fileURLToPath(import.meta.url);
-    return spawnSync(process.execPath, [...roomForTheYoung, main, '--bench'], { stdio: 'inherit' }).status === 0;
-  }
-  console.log('warming up:');
-  const warm = await benchOnce();
-  console.log('measured:');
-  return (await benchOnce()) && warm;
-}
-
-async function benchOnce(): Promise<boolean> {
-  const cpu = process.cpuUsage();
-  const world = new World({ seed: 1, shape: benchShape });
-  const { counts, wrong, virtualMs, faults } = await world.run();
-  const { user, system } = process.cpuUsage(cpu);
-  const seconds = (user + system) / 1_000_000;
-  const { cells, nodes } = benchShape;
-  console.log(`${cells} cells of ${nodes} nodes, ${world.people.length} people, ${faults.length} faults: ${describeCounts(counts)}`);
-  console.log(`${(virtualMs / 1_000).toFixed(0)} virtual seconds in ${seconds.toFixed(2)} CPU seconds`);
-  console.log(
-    `${(counts.sent / seconds).toFixed(0)} messages a CPU second, ${(virtualMs / 1_000 / seconds).toFixed(0)} fabric hours a CPU hour`,
-  );
-  for (const each of wrong) console.log(each);
-  return wrong.length === 0;
 }
 
 async function main(): Promise<boolean> {

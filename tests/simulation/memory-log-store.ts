@@ -195,18 +195,29 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
   }
 
   #travel(): Promise<void> {
-    const { clock, random } = this.#options;
-    return clock.sleep(0.2 + random.next());
+    return this.#options.clock.sleep(this.#travelMs());
+  }
+
+  #travelMs(): number {
+    return 0.2 + this.#options.random.next();
   }
 
   /** There and back. Rejects when the connection is lost. `takesTime`: false where there is nothing that could change on the way. */
-  async reach(takesTime = true): Promise<void> {
-    const { cell, random, faults } = this.#options;
-    if (takesTime) await this.#travel();
+  reach(takesTime = true): Promise<void> {
+    if (!takesTime) return this.#arrive() ?? Promise.resolve();
+    const { time, clock } = this.#options;
+    // One promise for the whole way: reads are most of what a store is asked for.
+    return new Promise((resolve) => void time.after(this.#travelMs(), () => resolve(this.#arrive()), clock));
+  }
+
+  /** Undefined when the connection holds. */
+  #arrive(): Promise<void> | undefined {
+    const { cell, clock, random, faults } = this.#options;
     const loses = random.next() < faults.failRead;
     // A lost session is opened anew for the read that met it, and the log goes on meanwhile.
-    if (loses && !cell.down && random.next() < reopenedShare) return this.#options.clock.sleep(random.next() * reopeningMsMax);
-    if (loses || cell.down) throw new ConnectionLost('the connection was lost while reading');
+    if (loses && !cell.down && random.next() < reopenedShare) return clock.sleep(random.next() * reopeningMsMax);
+    if (loses || cell.down) return Promise.reject(new ConnectionLost('the connection was lost while reading'));
+    return undefined;
   }
 }
 

@@ -79,10 +79,12 @@ export class MemoryReads {
 
   async heads(logs: readonly bigint[]): Promise<{ log: bigint; epoch: bigint; head: number }[]> {
     await this.#read();
-    return logs.flatMap((log) => {
+    const found: { log: bigint; epoch: bigint; head: number }[] = [];
+    for (const log of logs) {
       const row = this.#cell.logs.get(log)?.row;
-      return row ? [{ log, epoch: row.epoch, head: row.head }] : [];
-    });
+      if (row) found.push({ log, epoch: row.epoch, head: row.head });
+    }
+    return found;
   }
 
   async userLogs(user: bigint, logs: readonly bigint[]): Promise<UserLogInfo[]> {

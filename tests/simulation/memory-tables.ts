@@ -134,9 +134,12 @@ export class MemoryLeases implements Pick<Leases, 'tryHold' | 'release'> {
     this.#options = options;
   }
 
-  async tryHold(name: string, ttlMs: number): Promise<Lease | undefined> {
-    const { cell, clock, holder, reach } = this.#options;
-    await reach(false);
+  tryHold(name: string, ttlMs: number): Promise<Lease | undefined> {
+    return this.#options.reach(false).then(() => this.#hold(name, ttlMs));
+  }
+
+  #hold(name: string, ttlMs: number): Lease | undefined {
+    const { cell, clock, holder } = this.#options;
     const now = clock.now();
     const held = cell.leases.get(name);
     const mine = held?.holder === holder;

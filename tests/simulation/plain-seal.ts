@@ -6,6 +6,8 @@ import { withUnknownField } from './later-version.ts';
 
 const kinds: readonly SealKind[] = ['frame', 'ack', 'signal', 'request', 'answer'];
 const frontBytes = 20;
+const noClass = 255;
+const nobody = 255;
 
 export interface PlainSealOptions {
   readonly cell: string;
@@ -19,57 +21,62 @@ export interface PlainSealOptions {
 }
 
 export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
-  readonly #cell: string;
-  readonly #cells: readonly string[];
-  readonly #now: () => number;
-  readonly #later: boolean;
-  readonly #generation: number;
-  readonly #generationOf: (cell: string) => number;
+  readonly #options: PlainSealOptions;
+  /** What a name is in the sealed bytes. */
+  readonly #numbers: ReadonlyMap<string, number>;
+  readonly #number: number;
 
-  constructor({ cell, cells, now, later, generation, generationOf }: PlainSealOptions) {
-    this.#cell = cell;
-    this.#cells = cells;
-    this.#now = now;
-    this.#later = later;
-    this.#generation = generation;
-    this.#generationOf = generationOf;
+  constructor(options: PlainSealOptions) {
+    this.#options = options;
+    this.#numbers = new Map(options.cells.map((name, i) => [name, i]));
+    this.#number = this.#numberOf(options.cell);
   }
 
   seal(to: { readonly kind: SealKind; readonly dst: string }, header: SealHeader, bytes: Uint8Array): Uint8Array {
-    const plain = this.#later ? withUnknownField(bytes) : bytes;
-    if (!this.#cells.includes(to.dst)) throw new WeftError('peer_away', `no cell ${to.dst}`);
+    const { later, generation, generationOf } = this.#options;
+    const plain = later ? withUnknownField(bytes) : bytes;
+    const dst = this.#numberOf(to.dst);
+    if (dst === nobody) throw new WeftError('peer_away', `no cell ${to.dst}`);
     const out = Buffer.allocUnsafe(frontBytes + plain.length);
     out[0] = kinds.indexOf(to.kind);
-    out[1] = this.#cells.indexOf(this.#cell);
-    out[2] = this.#cells.indexOf(to.dst);
-    out[3] = header.cls === undefined ? 255 : frameClasses.indexOf(header.cls);
+    out[1] = this.#number;
+    out[2] = dst;
+    out[3] = header.cls === undefined ? noClass : frameClasses.indexOf(header.cls);
     out[4] = header.p;
     out[5] = header.what.length;
     out.writeUInt16BE(header.attempt & 0xffff, 6);
     out.writeBigUInt64BE(header.id, 8);
-    out.writeUInt16BE(this.#generation, 16);
-    out.writeUInt16BE(this.#generationOf(to.dst), 18);
+    out.writeUInt16BE(generation, 16);
+    out.writeUInt16BE(generationOf(to.dst), 18);
     out.set(plain, frontBytes);
     return out;
   }
 
   openAt(at: SealAddress, bytes: Uint8Array): Opened {
-    const found = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (found.length < frontBytes) return { ok: false, why: 'unsealed' };
-    const cls = frameClasses[found[3] as number];
-    const id = found.readBigUInt64BE(8);
+    if (bytes.length < frontBytes) return { ok: false, why: 'unsealed' };
+    const found = new DataView(bytes.buffer, bytes.byteOffset, frontBytes);
+    const cls = frameClasses[found.getUint8(3)];
+    const id = found.getBigUint64(8);
+    const p = found.getUint8(4);
+    const what = at.what ?? '';
     const asAddressed =
-      found[0] === kinds.indexOf(at.kind) &&
-      found[1] === this.#cells.indexOf(at.src) &&
-      found[2] === this.#cells.indexOf(this.#cell) &&
+      kinds[found.getUint8(0)] === at.kind &&
+      found.getUint8(1) === this.#numberOf(at.src) &&
+      found.getUint8(2) === this.#number &&
       (at.cls ?? cls) === cls &&
-      (at.p ?? found[4]) === found[4] &&
-      (at.what ?? '').length === (at.what === undefined ? 0 : (found[5] as number)) &&
+      (at.p ?? p) === p &&
+      what.length === (at.what === undefined ? 0 : found.getUint8(5)) &&
       (at.id ?? id) === id;
     if (!asAddressed) return { ok: false, why: 're-addressed' };
-    const isOfThisLife = found.readUInt16BE(16) === this.#generationOf(at.src) && found.readUInt16BE(18) === this.#generation;
+    const { generation, generationOf, now } = this.#options;
+    const isOfThisLife = found.getUint16(16) === generationOf(at.src) && found.getUint16(18) === generation;
     if (!isOfThisLife) return { ok: false, why: 'stale' };
-    const header = { id, attempt: found.readUInt16BE(6), ...(cls && { cls }), p: found[4] as number, what: at.what ?? '' };
-    return { ok: true, header: { ...header, time: this.#now() }, plain: found.subarray(frontBytes) };
+    const plain = bytes.subarray(frontBytes);
+    const header = { id, attempt: found.getUint16(6), p, what, time: now() };
+    return { ok: true, header: cls === undefined ? header : { ...header, cls }, plain };
+  }
+
+  #numberOf(cell: string): number {
+    return this.#numbers.get(cell) ?? nobody;
   }
 }

@@ -2,20 +2,20 @@
 // on without more time. Equal times run in the order they were asked for, so one seed gives one run.
 import assert from 'node:assert/strict';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { EventQueue } from './event-queue.ts';
 
 class Event implements Disposable {
   readonly at: number;
-  readonly order: number;
   readonly process: ProcessClock | undefined;
   fn: (() => void) | undefined;
   /** The one asked for right after it, for the same moment: needs no place in the heap of its own. */
   next: Event | undefined;
 
-  constructor(at: number, order: number, fn: () => void, process: ProcessClock | undefined) {
+  constructor(at: number, fn: () => void, process: ProcessClock | undefined) {
     this.at = at;
-    this.order = order;
     this.fn = fn;
     this.process = process;
+    this.next = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -31,9 +31,8 @@ const settle: () => void = (process as unknown as { readonly _tickCallback: () =
 
 /** Milliseconds from 0. */
 export class SimulatedTime {
-  readonly #heap: Event[] = [];
+  readonly #queue = new EventQueue<Event>();
   #nowMs = 0;
-  #made = 0;
   #last: Event | undefined;
   #ran = 0;
 
@@ -48,15 +47,11 @@ export class SimulatedTime {
 
   /** Calls `fn` after `ms`. In a process: not if it is dead by then, and once it is thawed if it is frozen. */
   after(ms: number, fn: () => void, process?: ProcessClock): Disposable {
-    const event = new Event(this.#nowMs + Math.max(ms, 0), this.#made++, fn, process);
+    const event = new Event(this.#nowMs + Math.max(ms, 0), fn, process);
     const last = this.#last;
     this.#last = event;
-    if (last?.at === event.at && event.at > this.#nowMs) {
-      last.next = event;
-      return event;
-    }
-    this.#heap.push(event);
-    this.#up(this.#heap.length - 1);
+    if (last?.at === event.at && event.at > this.#nowMs) last.next = event;
+    else this.#queue.add(event);
     return event;
   }
 
@@ -68,11 +63,11 @@ export class SimulatedTime {
   run(untilMs: number, done: () => boolean = () => false): void {
     assertMacrotask();
     while (!done()) {
-      const first = this.#pop(untilMs);
+      const first = this.#queue.take(untilMs);
       if (!first) break;
       for (let event: Event | undefined = first; event; event = event.next) this.#take(event);
     }
-    this.#nowMs = Math.max(this.#nowMs, Math.min(untilMs, this.#heap[0]?.at ?? untilMs));
+    this.#nowMs = Math.max(this.#nowMs, Math.min(untilMs, this.#queue.nextMs));
   }
 
   #take(event: Event): void {
@@ -83,50 +78,7 @@ export class SimulatedTime {
     fn();
     settle();
   }
-
-  #pop(untilMs: number): Event | undefined {
-    const first = this.#heap[0];
-    if (!first || first.at > untilMs) return undefined;
-    const last = this.#heap.pop() as Event;
-    if (this.#heap.length > 0) {
-      this.#heap[0] = last;
-      this.#down();
-    }
-    return first;
-  }
-
-  #up(from: number): void {
-    const heap = this.#heap;
-    const event = heap[from] as Event;
-    let i = from;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      const above = heap[parent] as Event;
-      if (!before(event, above)) break;
-      heap[i] = above;
-      i = parent;
-    }
-    heap[i] = event;
-  }
-
-  #down(): void {
-    const heap = this.#heap;
-    const event = heap[0] as Event;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event)) child += 1;
-      const below = heap[child] as Event;
-      if (!before(below, event)) break;
-      heap[i] = below;
-      i = child;
-    }
-    heap[i] = event;
-  }
 }
-
-const before = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 function assertMacrotask(): void {
   let settled = false;

@@ -156,8 +156,10 @@ export class Supercluster {
   /** Whether anybody would answer: a way that was cut a while ago is known to lead nowhere. */
   isKnownAway(src: string, dst: string): boolean {
     const { nowMs } = this.#options.time;
+    if (!this.broker(dst).up) return true;
+    if (this.#cuts.size === 0) return false;
     const way = [...this.#way(src, dst), ...this.#way(dst, src)];
-    return !this.broker(dst).up || way.some((link) => nowMs - (this.#cuts.get(link) ?? nowMs) > silentMs);
+    return way.some((link) => nowMs - (this.#cuts.get(link) ?? nowMs) > silentMs);
   }
 
   /** Calls `arrive` at the other broker, some time later, perhaps twice, perhaps never. */
@@ -186,8 +188,10 @@ export class Supercluster {
     for (;;) {
       const takers = [...broker.connections].filter((each) => each.clock.alive && each.consumers.has(p));
       const taker = takers[takers.length > 1 ? random.int(takers.length) : 0];
-      const message = taker && broker.stream.next(time.nowMs, p);
-      if (!taker || !message) break;
+      // Whoever begins to consume is given what waits.
+      if (!taker) return;
+      const message = broker.stream.next(time.nowMs, p);
+      if (!message) break;
       const hand = (): void => taker.consumers.get(p)?.(message);
       time.after(0.1 + random.next() * 0.5, hand, taker.clock);
       if (this.faults.duplicate > 0 && random.next() < this.faults.duplicate) time.after(1 + random.next() * 50, hand, taker.clock);

@@ -15,6 +15,9 @@ export class Trace {
   /** Keeps the lines, for whoever looks into a seed. */
   keeps = false;
   #block = '';
+  /** The moment of the line before, and how it is written. */
+  #atMs = Number.NaN;
+  #stamp = '';
 
   constructor(now: () => number) {
     this.#now = now;
@@ -22,7 +25,11 @@ export class Trace {
 
   add = (text: string): void => {
     const atMs = this.#now();
-    this.#block += `${atMs.toFixed(3)} ${text}\n`;
+    if (atMs !== this.#atMs) {
+      this.#atMs = atMs;
+      this.#stamp = atMs.toFixed(3);
+    }
+    this.#block += `${this.#stamp} ${text}\n`;
     if (this.#block.length > blockChars) this.#flush();
     if (this.keeps) this.lines.push({ atMs, text });
   };

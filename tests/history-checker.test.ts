@@ -294,6 +294,14 @@ test('I7: a page asked for before the acceptance need not have it', () => {
   assert.deepEqual(made.broken(), []);
 });
 
+test('I7: a page need not have what was accepted in a place that a newer epoch gave up', () => {
+  const made = draft();
+  const page = { at: 505, askedAt: 500, device: 'ana', what: 'fetched' as const, log, from: 1, to: Number.POSITIVE_INFINITY };
+  made.add({ at: 400, device: 'ana', what: 'accepted', log, epoch: 4n, seq: 9, clientEntryId: 11n });
+  made.add({ ...page, entries: made.entries });
+  assert.ok(!made.broken().includes('I7'));
+});
+
 test('I8: what one device sends keeps its order', () => {
   const made = draft();
   const at = (id: bigint): number => made.events.findIndex((event) => event.what === 'sent' && event.clientEntryId === id);
@@ -308,6 +316,14 @@ test('I8: a reply that comes before what it answers is a violation', () => {
   const made = draft();
   made.events = made.events.map((event) => (event.what === 'sent' && event.clientEntryId === 12n ? { ...event, after: 4 } : event));
   assert.deepEqual(made.broken(), ['I8']);
+});
+
+test('I8: a seq of another log is nothing to compare with', () => {
+  const made = draft();
+  made.events = made.events.map((event) =>
+    event.what === 'sent' && event.clientEntryId === 12n ? { ...event, after: 4, afterLog: log + 1n } : event,
+  );
+  assert.deepEqual(made.broken(), []);
 });
 
 test('a hundred violations of one kind are listed as ten with their number', () => {

@@ -309,7 +309,10 @@ function readYourWrites(index: HistoryIndex): Violation[] {
   for (const page of index.of('fetched')) {
     const own = accepted.get(`${index.user(page.device)}/${page.log}`) ?? [];
     const held = new Set(page.entries.map(({ seq }) => seq));
-    const lacking = own.filter(({ at, seq }) => at <= page.askedAt && seq >= page.from && seq <= page.to && !held.has(seq));
+    // What a newer epoch gave up is shown to nobody (R24).
+    const isDue = (each: EventOf<'accepted'>): boolean =>
+      each.at <= page.askedAt && each.seq >= page.from && each.seq <= page.to && !index.isOver(each);
+    const lacking = own.filter((each) => isDue(each) && !held.has(each.seq));
     const [first] = lacking;
     if (first !== undefined) {
       found.push(
@@ -336,7 +339,8 @@ function causeBeforeReply(index: HistoryIndex): Violation[] {
     counted.add(key);
     // What it replied to may have been given up by a newer epoch.
     const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
-    if (event.after !== undefined && !isOver && entry.seq <= event.after)
+    const isSameLog = (event.afterLog ?? entry.log) === entry.log;
+    if (event.after !== undefined && isSameLog && !isOver && entry.seq <= event.after)
       found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
     const line = `${event.device}/${entry.log}`;
     const before = last.get(line);

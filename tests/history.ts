@@ -32,6 +32,8 @@ export type HistoryEvent = Seen &
         readonly clientEntryId: bigint;
         readonly body: string;
         readonly after?: number;
+        /** The log that `after` is a seq of, where the append names a peer: the two may get another log before it is decided. */
+        readonly afterLog?: bigint;
       }
     | { readonly what: 'accepted'; readonly log: bigint; readonly epoch: bigint; readonly seq: number; readonly clientEntryId: bigint }
     /** Stored by the home cell; it will be decided. */

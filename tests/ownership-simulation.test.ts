@@ -43,6 +43,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [25073, 'a cell that learns of a newer owner does not go on settling what it was given before'],
   [26177, 'a refusal of a number that an append had before refuses nothing'],
   [23138, 'what an owner refused is not taken by the one after it, whose own people it is of'],
+  [22801, 'a page need not have what was accepted in a place that was given up'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

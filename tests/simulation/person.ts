@@ -204,7 +204,7 @@ export class Person {
         clientEntryId: sent.id,
         body: Buffer.from(text).toString('base64'),
         ...to,
-        ...(after === undefined ? {} : { after }),
+        ...(after === undefined || log === undefined ? {} : { after, afterLog: log }),
       });
     } catch (error) {
       this.#expected('send', error);

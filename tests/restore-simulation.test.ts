@@ -36,6 +36,7 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],
   [693, 'what others hold of a log that a restore took whole is over: its writers may be refused'],
   [1118, 'a tail goes on in an epoch that its owner began after an earlier restore'],
+  [2360, 'what an older backup holds is not what the store held when it went back to that'],
   [3060, 'a seq of a conversation that a restore took whole says nothing of the one opened anew'],
   [3787, 'what was refused of an earlier life of a store is decided anew in this one'],
   [5901, 'so it is where its number is the same in both'],

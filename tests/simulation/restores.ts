@@ -107,12 +107,19 @@ function lostOf(stored: StoredLog, { cell, backup, cells }: Loss & { cell: Memor
   const { log } = stored.row;
   const copies = cells.flatMap((each) => (each === cell ? [] : (each.logs.get(log) ?? [])));
   const entries = [...stored.entries.values()];
-  const from = backup.logs.get(log)?.row.head ?? 0;
+  const from = sharedUpTo(backup.logs.get(log), stored);
   // Nobody else has its beginning: there is nothing to go on from, and what others hold of it stays as it is.
   if (from === 0 && copies.every(({ start }) => start > 0)) return { keys: entries.map(keyOf), isWhole: true };
   const back = backUpTo(stored, { from, copies });
   const lost = entries.filter((entry) => entry.seq > back && !isVouchedFor(entry, stored.state, { cell, cells }));
   return { keys: lost.map(keyOf), isWhole: false };
+}
+
+/** How far the backup goes the same way: it may be of before an earlier restore, and hold what that one took. */
+function sharedUpTo(backup: Pick<StoredLog, 'entries'> | undefined, { entries }: StoredLog): number {
+  let seq = 0;
+  while (backup?.entries.has(seq + 1) && backup.entries.get(seq + 1)?.epoch === entries.get(seq + 1)?.epoch) seq += 1;
+  return seq;
 }
 
 const keyOf = ({ author, clientEntryId }: Entry): string => entryKey(author, clientEntryId);

@@ -184,10 +184,13 @@ test('a killed server comes back: what it had stored is handed on, publishers an
   await until(async () => (await sends(eu1, 'us-1', 'again')) === 'stored', 'publishing goes on');
   await until(() => count('again') >= 1, 'consuming goes on');
   const kept: string[] = [];
-  await using _consumer = us1.consumePartition(2, (frame) => {
+  const take = (frame: InboundFrame): void => {
     kept.push(textOf(frame.data));
     frame.ack();
-  });
+  };
+  // As a node that takes over: what a consumer had asked for that left less than 2 s before the frame came counts as handed out
+  // to it, the server wrote that down before it was killed, and gives it again only when the time to acknowledge it is over.
+  await using _consumer = us1.consumePartition(2, take, { takenOver: true });
   await until(() => kept.includes('kept'), 'what was stored before is handed on');
   assert(us1.counters.reconnects >= 1);
 });

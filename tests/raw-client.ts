@@ -165,12 +165,24 @@ export class RawClient implements AsyncDisposable {
   }
 
   async openDirect(peer: bigint): Promise<bigint> {
-    return (await this.ask({ $case: 'openDirect', value: { peer, clientEntryId: this.freshEntryId() } }, 'opened')).log;
+    return this.#open({ $case: 'openDirect', value: { peer, clientEntryId: this.freshEntryId() } });
   }
 
   async createGroup(members: readonly bigint[], membersMax = 0): Promise<bigint> {
     const value = { clientEntryId: this.freshEntryId(), title: 'a group', members: [...members], membersMax };
-    return (await this.ask({ $case: 'createGroup', value }, 'opened')).log;
+    return this.#open({ $case: 'createGroup', value });
+  }
+
+  /** Says it again under its id while it is told to come later: links of a fabric that has just started may be coming up. */
+  async #open(request: ClientRequest): Promise<bigint> {
+    let event = await this.request(request);
+    await until(`${request.$case} is answered`, async () => {
+      if (event.$case !== 'fault' || event.value.retry !== 'RETRY_LATER') return true;
+      event = await this.request(request);
+      return false;
+    });
+    assert.equal(event.$case, 'opened', `${request.$case} was answered with ${show(event)}`);
+    return (event.value as EventValue<'opened'>).log;
   }
 
   /** Answers Done, Pending or Fault. */

@@ -33,6 +33,8 @@ const stateOf = (epochs: readonly EpochStart[]): LogState => ({
 function open(state: LogState | undefined, isWhole = true) {
   const stored: Mark[] = [];
   const told: MarkMoved[] = [];
+  const letGo: number[] = [];
+  const published: number[] = [];
   const store = async (marks: readonly Mark[]): Promise<Mark[]> => {
     stored.push(...marks);
     return [...marks];
@@ -42,10 +44,10 @@ function open(state: LogState | undefined, isWhole = true) {
     tables: {
       mergeMarks: store,
       setMark: (each) => store([each]),
-      readWaitingMarks: async () => [],
-      toldMarks: async () => undefined,
+      readWaitingMarks: async () => [mark],
+      toldMarks: async (dst) => void letGo.push(dst),
     },
-    link: { publish: async () => undefined } as never,
+    link: { publish: async ({ dst }: { dst: number }) => void published.push(dst) } as never,
     freshId: () => 1n,
     homeOf: () => 2,
     stateOf: async () => state,
@@ -56,7 +58,7 @@ function open(state: LogState | undefined, isWhole = true) {
     failed: (error) => assert.fail(String(error)),
     limits: { marksMembersMax: 200, marksPerFrameMax: 8, resendAfterMs: 1_000 },
   });
-  return { service, stored, told };
+  return { service, stored, told, letGo, published };
 }
 
 const seqs = (marks: readonly MarkMoved[]): bigint[] => marks.map(({ seq }) => seq);
@@ -97,4 +99,13 @@ test('marks in a log not heard of yet come again, and those in one that a restor
   });
   const taken = (isWhole: boolean, owner: number): Promise<boolean> => open(undefined, isWhole).service.take(2, toMoved(markIn(owner)));
   assert.deepEqual(await Promise.all([taken(true, 3), taken(false, 1), taken(true, 1)]), [false, false, true]);
+});
+
+test('a mark that waits is told to a cell that has members in the log, and let go for one that has none', async () => {
+  const state = stateOf([{ epoch: 1n, base: 0 }]);
+  const { service, letGo, published } = open(state);
+  await service.tell(2);
+  assert.deepEqual([published, letGo], [[2], []]);
+  await service.tell(3);
+  assert.deepEqual([published, letGo], [[2], [3]]);
 });

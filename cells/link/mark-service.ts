@@ -98,20 +98,18 @@ export class MarkService {
     await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id, attempt: 1, bytes });
   }
 
-  /** Lets go of the marks of those who left meanwhile, and of logs the other cell left: it would never take them. */
+  /** Lets go of marks in logs the other cell left: it would never take them. */
   async #stillWanted(dst: number, waiting: readonly Mark[]): Promise<Mark[]> {
+    const { readState, cell, limits, tables } = this.#options;
     const wanted: Mark[] = [];
     const gone: Mark[] = [];
-    for (const mark of waiting) ((await this.#isTold(dst, mark)) ? wanted : gone).push(mark);
-    if (gone.length > 0) await this.#options.tables.toldMarks(dst, gone);
+    for (const mark of waiting) {
+      const state = await readState(mark.log);
+      const isTold = state !== undefined && cellsToTell(state, cell, limits.marksMembersMax).includes(dst);
+      (isTold ? wanted : gone).push(mark);
+    }
+    if (gone.length > 0) await tables.toldMarks(dst, gone);
     return wanted;
-  }
-
-  async #isTold(dst: number, { log, user }: Mark): Promise<boolean> {
-    const { readState, cell, limits } = this.#options;
-    const state = await readState(log);
-    const isMember = state?.members.has(user) ?? false;
-    return state !== undefined && isMember && cellsToTell(state, cell, limits.marksMembersMax).includes(dst);
   }
 
   /** FrameAcks of the destination. A waiting mark goes only when what was acknowledged equals it (R22). */

@@ -1,6 +1,7 @@
 // Marks of this cell's people and of their peers: stored, told to the sockets that watch, told to other cells.
+import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { FrameAcks, MarksFrame, PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
@@ -68,11 +69,24 @@ export class MarkService {
     return !isEarly;
   }
 
-  /** In a log that was this cell's own, that a restore took and nobody could give back: its replicas never hear of that. */
+  /** In a log that a restore took from its owner, and nobody could give back: who might have kept it never hears of that. */
   async #isForgotten({ log, deliveredEpoch, seenEpoch }: Mark): Promise<boolean> {
     const { cell, isWhole, readState } = this.#options;
+    if ((await readState(log)) !== undefined) return false;
     const { cell: owner } = epochParts(deliveredEpoch > seenEpoch ? deliveredEpoch : seenEpoch);
-    return owner === cell && isWhole() && (await readState(log)) === undefined;
+    return owner === cell ? isWhole() : this.#isUnknownTo(owner, log);
+  }
+
+  /** Who is away is asked again when the mark comes again. */
+  async #isUnknownTo(owner: number, log: bigint): Promise<boolean> {
+    const request = PullRequest.encode({ log, from: 1n, to: 1n, snapshot: false, epoch: 0n }).finish();
+    try {
+      const { result } = PullAnswer.decode(await this.#options.link.request(owner, 'pull', request));
+      return result?.$case === 'fault' && result.value.code === 'unknown_log';
+    } catch (error) {
+      if (error instanceof WeftError) return false;
+      throw error;
+    }
   }
 
   /** The state in which the mark's user is a member, as remembered or as it is stored now. */

@@ -15,6 +15,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [156, 'a replica that left and came back in what is given up begins where it did before'],
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
+  [752, 'a cell whose first member joined in what was lost hears that the group goes on without it'],
 ];
 
 for (const [seed, what] of found) {

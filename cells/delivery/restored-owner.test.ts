@@ -1,7 +1,7 @@
 // An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Entry } from './entry.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, groupOf, StagedCell, text, userOf } from './staged-cell.ts';
@@ -89,6 +89,17 @@ test('restored a second time, it takes back what it gave in the epoch that it be
   const ids = (cell: StagedCell): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
   assert.deepEqual(ids(owner), ids(replica));
   assert.ok(ids(owner).includes(5n));
+});
+
+test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {
+  const { owner, log } = new Restored();
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  owner.decide({ type: 'begin', log, keepers: [2, 3] });
+  const notices = (owner.writes?.outbox ?? []).flatMap(({ dst, envelopes }) =>
+    envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]),
+  );
+  assert.deepEqual(notices, [[3, 'stale']]);
 });
 
 test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {

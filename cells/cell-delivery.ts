@@ -94,14 +94,7 @@ export class CellDelivery implements AsyncDisposable {
     this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, limits });
     this.links = new LinkWatch(clock, limits);
-    this.requests = new PeerRequests({
-      ...options,
-      append: (operation) => this.append(operation),
-      heads: (src, bytes) => this.proof.answer(src, bytes),
-      want: (log, src) => this.puller.want(log, src),
-      ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
-      rejected: (src, what, why) => this.#rejected(src, what, why),
-    });
+    this.requests = this.#openRequests();
     this.proof = openProof({
       ...options,
       hub: this.hub,
@@ -249,6 +242,18 @@ export class CellDelivery implements AsyncDisposable {
       marks: (src, marks) => this.marks.take(src, marks),
       rejected: (src, what, why) => this.#rejected(src, what, why),
       failed,
+    });
+  }
+
+  #openRequests(): PeerRequests {
+    return new PeerRequests({
+      ...this.#options,
+      append: (operation) => this.append(operation),
+      heads: (src, bytes) => this.proof.answer(src, bytes),
+      want: (log, src) => this.puller.want(log, src),
+      ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
+      isWhole: () => this.ownership.isWhole(),
+      rejected: (src, what, why) => this.#rejected(src, what, why),
     });
   }
 

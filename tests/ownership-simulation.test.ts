@@ -45,6 +45,8 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [23138, 'what an owner refused is not taken by the one after it, whose own people it is of'],
   [22801, 'a page need not have what was accepted in a place that was given up'],
   [21544, 'the largest frame fits an inbound stream'],
+  [21418, 'an owner that signed before the home cell heard of a newer epoch is asked again'],
+  [22797, 'a mark that waits while its user is out of the log goes when they are back'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
 ];
 

@@ -15,6 +15,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [156, 'a replica that left and came back in what is given up begins where it did before'],
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
+  [752, 'a cell whose first member joined in what was lost hears that the group goes on without it'],
 ];
 
 for (const [seed, what] of found) {
@@ -31,6 +32,8 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [156, 'how far an epoch went that is over does not keep a replica behind'],
   [276, 'a conversation that is opened anew after a restore is another one to the client'],
   [306, 'marks in a log that a restore took whole are let go'],
+  [3193, 'so are those that a cell which kept it has for one that never had it'],
+  [3198, 'whichever cell that is'],
   [345, 'who left after the backup is in the log again, to its devices too'],
   [391, 'an append that came many times in one batch is answered once'],
   [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],

@@ -6,12 +6,13 @@ import { sideTables } from '@weft/cells/store/side-tables.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { Leases } from '@weft/runtime/lease.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
-import { MemoryCell } from './simulation/memory-cell.ts';
+import { MemoryCell, type StoredLog } from './simulation/memory-cell.ts';
 import { MemoryLeases, MemoryTables } from './simulation/memory-tables.ts';
 import { ProcessClock, SimulatedTime } from './simulation/simulated-time.ts';
 import { StoreCell } from './store-cell.ts';
 
 const nowMs = 1_800_000_000_000;
+const logs = [1n, 2n, 3n];
 
 let postgres: TestServer;
 before(async () => {
@@ -21,7 +22,7 @@ after(async () => {
   await postgres?.stop();
 });
 
-test('marks in memory are merged, wait and go as in SQL', async () => {
+test('marks in memory are merged, wait while their user is out of the log, and go as in SQL', async () => {
   await using real = await StoreCell.open(postgres, 'sides');
   const theirs = sideTables((statement) => real.pool.query(statement));
   const cell = new MemoryCell(1);
@@ -29,6 +30,15 @@ test('marks in memory are merged, wait and go as in SQL', async () => {
   const clock = new ProcessClock(new SimulatedTime(), nowMs, 0);
   const mine = new MemoryTables({ cell, clock, reach });
   const random = seededRandom(3);
+  const join = async (log: bigint, user: bigint): Promise<void> => {
+    const stored = cell.logs.get(log) as StoredLog;
+    stored.state = { ...stored.state, members: new Map([...stored.state.members, [user, { home: 1, from: 1 }]]) };
+    await real.pool.query('insert into members (log_id, user_id, home, from_seq) values ($1, $2, 1, 1)', [log, user]);
+  };
+  for (const log of logs) {
+    cell.addSelfLog(log, 1n);
+    await join(log, log);
+  }
   const mark = (): Mark => ({
     log: BigInt(1 + random.int(3)),
     user: BigInt(1 + random.int(3)),
@@ -37,17 +47,24 @@ test('marks in memory are merged, wait and go as in SQL', async () => {
     seenEpoch: BigInt(random.int(2)),
     seen: random.int(9),
   });
+  const cameBack: Mark[] = [];
   for (let i = 0; i < 200; i++) {
+    // Until then the marks of everybody else wait for them to be in these logs.
+    if (i === 100) for (const log of logs) for (const user of logs) if (user !== log) await join(log, user);
     const [one, dst] = [mark(), 2 + random.int(2)];
     assert.deepEqual(await mine.mergeMarks([one]), await theirs.mergeMarks([one]), `merge ${i}`);
     const [other, dsts] = [mark(), random.next() < 0.2 ? [] : [dst, 4]];
     assert.deepEqual(await mine.setMark(other, dsts), await theirs.setMark(other, dsts), `set ${i}`);
     const waiting = await mine.readWaitingMarks(dst, 4);
     assert.deepEqual(waiting, await theirs.readWaitingMarks(dst, 4), `waiting ${i}`);
+    const ofOthers = waiting.filter(({ log, user }) => log !== user);
+    if (i < 100) assert.deepEqual(ofOthers, []);
+    else cameBack.push(...ofOthers);
     const told = random.next() < 0.5 ? waiting.slice(0, 2) : [mark()];
     await Promise.all([mine.toldMarks(dst, told), theirs.toldMarks(dst, told)]);
   }
   assert.deepEqual(await mine.readWaitingMarks(2, 99), await theirs.readWaitingMarks(2, 99));
+  assert.ok(cameBack.length > 0);
 });
 
 test('leases in memory are held, kept and taken as in SQL', async () => {

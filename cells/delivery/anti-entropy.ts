@@ -65,6 +65,9 @@ export class AntiEntropy {
         behind.push({ log: head.log, head: Number(head.seq), held });
         this.#options.want(head.log, owner);
       }
+      // What its owner does not name has nobody here any more where a restore took who joined: the pull tells.
+      const named = new Set(answer.heads.map(({ log }) => log));
+      if (answer.heads.length < limits.headsPerAnswer) for (const log of known.keys()) if (!named.has(log)) this.#options.want(log, owner);
     }
     return behind;
   }

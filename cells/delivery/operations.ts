@@ -104,6 +104,8 @@ export interface HandoverOperation {
 export interface BeginOperation {
   readonly type: 'begin';
   readonly log: bigint;
+  /** Cells that keep the log: those with nobody in it, as far as it came back, are told that it goes on without them. */
+  readonly keepers?: readonly number[];
 }
 
 /** An owner's log is settled once none of its own people's intake waits any more. */

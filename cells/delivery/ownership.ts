@@ -51,6 +51,8 @@ export class Ownership {
   #back: ReadonlyMap<number, boolean> = new Map();
   /** Of each other cell after a restore: its logs that were behind at the first look, and how far they went. */
   readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
+  /** Of logs that have nobody in that cell, as far as is known here: cells that said they keep them all the same. */
+  readonly #keepers = new Map<bigint, Set<number>>();
   #running = false;
   #again = false;
 
@@ -104,6 +106,7 @@ export class Ownership {
     for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
+    if (unsettled.length === 0 && this.#options.others().every((each) => back.has(each))) this.#keepers.clear();
     const draining = unsettled.filter(({ status }) => status === 'intake');
     if (draining.length === 0) return;
     this.#options.takeOwn();
@@ -148,6 +151,7 @@ export class Ownership {
         // Of a log that is known here too: its first member there may have come after the backup.
         const found = await store.readRow(log);
         if (!found || (found.row.status === 'stopped' && Number(seq) > found.row.head)) await this.#pullTail(log, cell);
+        if (!found?.state.cells.has(cell)) this.#keepers.set(log, (this.#keepers.get(log) ?? new Set()).add(cell));
       }
       const last = heads.at(-1);
       if (end || !last) return true;
@@ -174,7 +178,9 @@ export class Ownership {
       asked.add(next);
       await this.#pullTail(log, next);
     }
-    return (await apply({ type: 'begin', log })).type === 'applied';
+    const begun = (await apply({ type: 'begin', log, keepers: [...(this.#keepers.get(log) ?? [])] })).type === 'applied';
+    if (begun) this.#keepers.delete(log);
+    return begun;
   }
 
   /** The longest run among the replicas that can be reached, then the epoch the directory signed. */

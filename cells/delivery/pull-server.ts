@@ -3,7 +3,7 @@
 
 import { type Chain, chainStart } from '@weft/proto/chain.ts';
 import { faults } from '@weft/proto/faults.ts';
-import type { Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Fault, Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer, type PullPage, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
@@ -19,6 +19,8 @@ export interface PullServerOptions {
   readonly toWire: (entry: Entry) => WireEntry;
   readonly chain: Chain;
   readonly refused: (src: number, log: bigint) => void;
+  /** A restored store holds again what others can give back (R25): before that, nothing final is said of what is not here. */
+  readonly isWhole: () => boolean;
   /** A replica holds more of this epoch than its owner, who is this cell. */
   readonly ahead?: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
 }
@@ -36,7 +38,7 @@ export class PullServer {
 
   async #answer(src: number, request: PullRequest): Promise<PullAnswer> {
     const found = await this.#options.store.readRow(request.log);
-    if (!found) return refusal('unknown_log');
+    if (!found) return refusal(this.#options.isWhole() ? 'unknown_log' : 'busy');
     const { row, state } = found;
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
     // What a former owner gave is its to tell, and who came after it as well.
@@ -91,9 +93,12 @@ export class PullServer {
   }
 }
 
-const refusal = (code: 'unknown_log' | 'not_allowed'): PullAnswer => ({
-  result: { $case: 'fault', value: { code, text: faults[code].text, retry: 'RETRY_NEVER', afterMs: 0 } },
-});
+function refusal(code: 'unknown_log' | 'not_allowed' | 'busy'): PullAnswer {
+  const { text, retry } = faults[code];
+  const isLater = retry === 'later';
+  const value: Fault = { code, text, retry: isLater ? 'RETRY_LATER' : 'RETRY_NEVER', afterMs: isLater ? 1_000 : 0 };
+  return { result: { $case: 'fault', value } };
+}
 
 /** At least one entry, else as many as fit. */
 export function withinBytes(entries: readonly Entry[], bytesMax: number): Entry[] {

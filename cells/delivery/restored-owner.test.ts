@@ -1,8 +1,10 @@
 // An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Entry } from './entry.ts';
-import { groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+import { PullServer } from './pull-server.ts';
+import { chain, groupOf, StagedCell, text, userOf } from './staged-cell.ts';
 
 const [ana, bo] = [userOf(1, 1), userOf(2, 1)];
 
@@ -89,6 +91,17 @@ test('restored a second time, it takes back what it gave in the epoch that it be
   assert.ok(ids(owner).includes(5n));
 });
 
+test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {
+  const { owner, log } = new Restored();
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  owner.decide({ type: 'begin', log, keepers: [2, 3] });
+  const notices = (owner.writes?.outbox ?? []).flatMap(({ dst, envelopes }) =>
+    envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]),
+  );
+  assert.deepEqual(notices, [[3, 'stale']]);
+});
+
 test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {
   const r = new Restored();
   assert.deepEqual(r.say(4n), { type: 'rejected', why: 'fork' });
@@ -111,4 +124,24 @@ test('it refuses nothing for good that may have come after the backup', () => {
   assert.deepEqual(codes(), ['busy']);
   home.lacking.clear();
   assert.deepEqual(codes(), ['unknown_log']);
+});
+
+test('nor does it say to another cell that there is no such log', async () => {
+  const said = async (isWhole: boolean): Promise<unknown> => {
+    const server = new PullServer({
+      cell: 1,
+      store: { readRow: async () => undefined } as never,
+      limits: { pullEntriesMax: 1, pullBytesMax: 1 },
+      toWire: () => assert.fail('there is no entry'),
+      chain,
+      refused: () => assert.fail('it is no offence to ask'),
+      isWhole: () => isWhole,
+    });
+    const { result } = PullAnswer.decode(await server.answer(2, { log: 5n, from: 1n, to: 1n, snapshot: false, epoch: 0n }));
+    return result?.$case === 'fault' ? [result.value.code, result.value.retry] : result;
+  };
+  assert.deepEqual(await Promise.all([said(false), said(true)]), [
+    ['busy', 'RETRY_LATER'],
+    ['unknown_log', 'RETRY_NEVER'],
+  ]);
 });

@@ -1,7 +1,9 @@
 // What of a mark is stored and told to cells, and what those see who look at it, while epochs of its log come and go.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type FaultCode, WeftError } from '@weft/proto/faults.ts';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
@@ -30,9 +32,11 @@ const stateOf = (epochs: readonly EpochStart[]): LogState => ({
   cells: new Map([[2, { from: 1, until: 0 }]]),
 });
 
-function open(state: LogState | undefined, isWhole = true) {
+function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { isWhole?: boolean; said?: FaultCode | 'page' } = {}) {
   const stored: Mark[] = [];
   const told: MarkMoved[] = [];
+  const letGo: number[] = [];
+  const published: number[] = [];
   const store = async (marks: readonly Mark[]): Promise<Mark[]> => {
     stored.push(...marks);
     return [...marks];
@@ -42,10 +46,16 @@ function open(state: LogState | undefined, isWhole = true) {
     tables: {
       mergeMarks: store,
       setMark: (each) => store([each]),
-      readWaitingMarks: async () => [],
-      toldMarks: async () => undefined,
+      readWaitingMarks: async () => [mark],
+      toldMarks: async (dst) => void letGo.push(dst),
     },
-    link: { publish: async () => undefined } as never,
+    link: {
+      publish: async ({ dst }: { dst: number }) => void published.push(dst),
+      request: async () => {
+        if (said === 'peer_away') throw new WeftError(said);
+        return PullAnswer.encode({ result: said === 'page' ? page : faultOf(said) }).finish();
+      },
+    } as never,
     freshId: () => 1n,
     homeOf: () => 2,
     stateOf: async () => state,
@@ -56,8 +66,14 @@ function open(state: LogState | undefined, isWhole = true) {
     failed: (error) => assert.fail(String(error)),
     limits: { marksMembersMax: 200, marksPerFrameMax: 8, resendAfterMs: 1_000 },
   });
-  return { service, stored, told };
+  return { service, stored, told, letGo, published };
 }
+
+const page: PullAnswer['result'] = { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: [] } };
+const faultOf = (code: FaultCode): PullAnswer['result'] => ({
+  $case: 'fault',
+  value: { code, text: '', retry: 'RETRY_NEVER', afterMs: 0 },
+});
 
 const seqs = (marks: readonly MarkMoved[]): bigint[] => marks.map(({ seq }) => seq);
 
@@ -88,13 +104,25 @@ test('a mark of an epoch that this cell has not heard of is stored and told as i
   assert.deepEqual([stored, seqs(told)], [[mark], [10n, 5n]]);
 });
 
-test('marks in a log not heard of yet come again, and those in one that a restore took do not', async () => {
+test('marks in a log not heard of yet come again, and those in one that a restore took from this cell or another do not', async () => {
   const markIn = (owner: number): Mark => ({
     ...mark,
     deliveredEpoch: makeEpoch({ count: 1, cell: owner, generation: 1 }),
     seenEpoch: 0n,
     seen: 0,
   });
-  const taken = (isWhole: boolean, owner: number): Promise<boolean> => open(undefined, isWhole).service.take(2, toMoved(markIn(owner)));
-  assert.deepEqual(await Promise.all([taken(true, 3), taken(false, 1), taken(true, 1)]), [false, false, true]);
+  const taken = (owner: number, of: Parameters<typeof open>[1]): Promise<boolean> =>
+    open(undefined, of).service.take(2, toMoved(markIn(owner)));
+  assert.deepEqual([await taken(1, { isWhole: false }), await taken(1, { isWhole: true })], [false, true]);
+  const answers = ['page', 'not_allowed', 'busy', 'peer_away', 'unknown_log'] as const;
+  assert.deepEqual(await Promise.all(answers.map((said) => taken(3, { said }))), [false, false, false, false, true]);
+});
+
+test('a mark that waits is told to a cell that has members in the log, and let go for one that has none', async () => {
+  const state = stateOf([{ epoch: 1n, base: 0 }]);
+  const { service, letGo, published } = open(state);
+  await service.tell(2);
+  assert.deepEqual([published, letGo], [[2], []]);
+  await service.tell(3);
+  assert.deepEqual([published, letGo], [[2], [3]]);
 });

@@ -1,6 +1,7 @@
 // Marks of this cell's people and of their peers: stored, told to the sockets that watch, told to other cells.
+import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { FrameAcks, MarksFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { FrameAcks, MarksFrame, PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
@@ -68,11 +69,24 @@ export class MarkService {
     return !isEarly;
   }
 
-  /** In a log that was this cell's own, that a restore took and nobody could give back: its replicas never hear of that. */
+  /** In a log that a restore took from its owner, and nobody could give back: who might have kept it never hears of that. */
   async #isForgotten({ log, deliveredEpoch, seenEpoch }: Mark): Promise<boolean> {
     const { cell, isWhole, readState } = this.#options;
+    if ((await readState(log)) !== undefined) return false;
     const { cell: owner } = epochParts(deliveredEpoch > seenEpoch ? deliveredEpoch : seenEpoch);
-    return owner === cell && isWhole() && (await readState(log)) === undefined;
+    return owner === cell ? isWhole() : this.#isUnknownTo(owner, log);
+  }
+
+  /** Who is away is asked again when the mark comes again. */
+  async #isUnknownTo(owner: number, log: bigint): Promise<boolean> {
+    const request = PullRequest.encode({ log, from: 1n, to: 1n, snapshot: false, epoch: 0n }).finish();
+    try {
+      const { result } = PullAnswer.decode(await this.#options.link.request(owner, 'pull', request));
+      return result?.$case === 'fault' && result.value.code === 'unknown_log';
+    } catch (error) {
+      if (error instanceof WeftError) return false;
+      throw error;
+    }
   }
 
   /** The state in which the mark's user is a member, as remembered or as it is stored now. */
@@ -98,20 +112,18 @@ export class MarkService {
     await link.publish({ dst, class: 'm', lane: laneOf(waiting[0]?.log ?? 0n), id, attempt: 1, bytes });
   }
 
-  /** Lets go of the marks of those who left meanwhile, and of logs the other cell left: it would never take them. */
+  /** Lets go of marks in logs the other cell left: it would never take them. */
   async #stillWanted(dst: number, waiting: readonly Mark[]): Promise<Mark[]> {
+    const { readState, cell, limits, tables } = this.#options;
     const wanted: Mark[] = [];
     const gone: Mark[] = [];
-    for (const mark of waiting) ((await this.#isTold(dst, mark)) ? wanted : gone).push(mark);
-    if (gone.length > 0) await this.#options.tables.toldMarks(dst, gone);
+    for (const mark of waiting) {
+      const state = await readState(mark.log);
+      const isTold = state !== undefined && cellsToTell(state, cell, limits.marksMembersMax).includes(dst);
+      (isTold ? wanted : gone).push(mark);
+    }
+    if (gone.length > 0) await tables.toldMarks(dst, gone);
     return wanted;
-  }
-
-  async #isTold(dst: number, { log, user }: Mark): Promise<boolean> {
-    const { readState, cell, limits } = this.#options;
-    const state = await readState(log);
-    const isMember = state?.members.has(user) ?? false;
-    return state !== undefined && isMember && cellsToTell(state, cell, limits.marksMembersMax).includes(dst);
   }
 
   /** FrameAcks of the destination. A waiting mark goes only when what was acknowledged equals it (R22). */

@@ -31,6 +31,8 @@ export interface PeerRequestsOptions {
   readonly want: (log: bigint, src: number) => void;
   /** A replica holds more of an epoch than this cell, its owner. */
   readonly ahead: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
+  /** A restored store holds again what others can give back (R25). */
+  readonly isWhole: () => boolean;
   readonly rejected: (src: number, what: string, why: string) => void;
 }
 
@@ -41,7 +43,7 @@ export class PeerRequests {
   readonly #tails: TailServer;
 
   constructor(options: PeerRequestsOptions) {
-    const { cell, store, link, want, rejected, limits = cellLimits } = options;
+    const { cell, store, link, want, rejected, isWhole, limits = cellLimits } = options;
     this.#options = options;
     this.#pulls = new PullServer({
       cell: cell.number,
@@ -50,6 +52,7 @@ export class PeerRequests {
       toWire,
       chain: new Chain(sha256),
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
+      isWhole,
       ahead: options.ahead,
     });
     this.#tails = new TailServer({

@@ -50,11 +50,12 @@ with merged as (${merge}), waiting as (
 )
 select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq from merged`;
 
+// Of a user who left, another cell would not take it: it waits until they are back.
 const readWaiting = `
-select dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
-from marks_out
-where dst = $1
-order by log_id, user_id
+select o.dst, o.log_id, o.user_id, o.delivered_epoch, o.delivered_seq, o.seen_epoch, o.seen_seq
+from marks_out o
+where o.dst = $1 and exists (select 1 from members m where m.log_id = o.log_id and m.user_id = o.user_id)
+order by o.log_id, o.user_id
 limit $2`;
 
 const told = `

@@ -14,6 +14,7 @@ export interface SideTables {
   mergeMarks(marks: readonly Mark[]): Promise<Mark[]>;
   /** The same for one mark, which from then on waits for these cells. */
   setMark(mark: Mark, dsts: readonly number[]): Promise<Mark[]>;
+  /** Marks that wait for this cell, in the order of log and user, but for those of users who are not in the log now. */
   readWaitingMarks(dst: number, limit: number): Promise<Mark[]>;
   /** A waiting mark goes when what was acknowledged equals it. */
   toldMarks(dst: number, marks: readonly Mark[]): Promise<unknown>;

@@ -57,7 +57,9 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
     judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner, witness: word ?? witness, epochs }),
   );
   const report = reports.find((each) => each?.kind === 'forked' && each.agreed === 'witness') ?? reports[0];
-  const isOpen = report?.repaired === false && words.some((word) => isUnlisted(word, epochs) && (owner?.epoch ?? 0n) <= word.epoch);
+  // The owner's own too: it may have said it before the home cell heard of a newer epoch.
+  const heads = [...words, owner].filter((each) => each !== undefined);
+  const isOpen = report?.repaired === false && heads.some((head) => isUnlisted(head, epochs) && (owner?.epoch ?? 0n) <= head.epoch);
   return { report, isOpen, entries: report?.repaired === true ? entries : [], links: report?.repaired === true ? (home ?? []) : [] };
 }
 

@@ -56,7 +56,8 @@ export function unsettled(cells: readonly MemoryCell[]): string[] {
   for (const cell of cells) {
     for (const [dst, rows] of cell.outbox)
       if (rows.size > 0) found.push(`cell ${cell.number}: ${rows.size} frames to ${dst} without acknowledgement`);
-    if (cell.marksOut.size > 0) found.push(`cell ${cell.number}: ${cell.marksOut.size} marks untold`);
+    const untold = cell.waitingMarks().length;
+    if (untold > 0) found.push(`cell ${cell.number}: ${untold} marks untold`);
     if (cell.intake.size > 0) found.push(`cell ${cell.number}: ${cell.intake.size} appends undecided`);
     if (cell.behind.size > 0) found.push(`cell ${cell.number}: behind in ${[...cell.behind.keys()].join(', ')}`);
   }

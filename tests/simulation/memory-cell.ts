@@ -222,6 +222,11 @@ export class MemoryCell {
     return known;
   }
 
+  /** Marks to be told: those of users who left wait until they are back. */
+  waitingMarks(): { readonly dst: number; readonly mark: Mark }[] {
+    return [...this.marksOut.values()].filter(({ mark: { log, user } }) => this.logs.get(log)?.state.members.has(user) === true);
+  }
+
   /** Makes a user's self log. */
   addSelfLog(user: bigint, epoch: bigint): void {
     const members = new Map([[user, { home: this.number, from: 1 }]]);

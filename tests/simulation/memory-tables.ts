@@ -54,7 +54,7 @@ export class MemoryTables implements SideTables {
   async readWaitingMarks(dst: number, limit: number): Promise<Mark[]> {
     await this.#reach(this.#cell.marksOut.size > 0);
     if (this.#cell.marksOut.size === 0) return [];
-    const waiting = [...this.#cell.marksOut.values()].filter((each) => each.dst === dst).map(({ mark }) => mark);
+    const waiting = this.#cell.waitingMarks().flatMap((each) => (each.dst === dst ? [each.mark] : []));
     return waiting.sort((a, b) => Number(a.log - b.log) || Number(a.user - b.user)).slice(0, limit);
   }
 

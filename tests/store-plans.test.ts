@@ -20,6 +20,7 @@ import {
 } from '@weft/cells/store/intake-tables.ts';
 import { readCheckPoint, readCheckPoints } from '@weft/cells/store/log-hashes-table.ts';
 import { lockLogs, readableLogs, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
+import { readWaitingMarks } from '@weft/cells/store/marks-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { moveOrphans } from '@weft/cells/store/orphans-table.ts';
 import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
@@ -53,6 +54,7 @@ const fillings = [
   'insert into log_epochs select g, 1, 1 from generate_series($1::bigint, $2) g',
   "insert into orphans select g, 1, 1, 1, 1, 1, 1, 9, 'text', 1 from generate_series($1::bigint, $2) g",
   'insert into marks select g, g, 1, 1, 1, 1 from generate_series($1::bigint, $2) g',
+  'insert into marks_out select 2, g, g, 1, 1, 1, 1 from generate_series($1::bigint, $2) g',
   'insert into decided select g, 0, 1, 1, 1 from generate_series($1::bigint, $2) g',
 ];
 
@@ -135,6 +137,7 @@ async function hotStatements(count: number): Promise<Statement[]> {
     ids.map((low) => ({ low, high: low + 1n })),
   );
   await readOutbox(query, 2, Date.now(), 64);
+  await readWaitingMarks(query, 2, 64);
   await deleteOutbox(query, { dst: 2, node: 0 }, ids);
   await findWaitingIntake(
     query,

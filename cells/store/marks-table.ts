@@ -54,7 +54,8 @@ select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq fro
 const readWaiting = `
 select o.dst, o.log_id, o.user_id, o.delivered_epoch, o.delivered_seq, o.seen_epoch, o.seen_seq
 from marks_out o
-where o.dst = $1 and exists (select 1 from members m where m.log_id = o.log_id and m.user_id = o.user_id)
+cross join lateral (select 1 from members m where m.log_id = o.log_id and m.user_id = o.user_id limit 1) as present
+where o.dst = $1
 order by o.log_id, o.user_id
 limit $2`;
 

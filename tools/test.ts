@@ -2,8 +2,8 @@
 // `--unit` leaves out what needs servers; other options go to Node's test runner.
 //
 // Files over real servers run one after the other. Two things run beside them and are printed in one piece: what does little
-// but wait for an outage to end, and, with what all of these leave of the machine, what needs no servers (unit tests and the
-// simulator, whose time is virtual).
+// but wait, and, with what all of these leave of the machine, what needs no servers (unit tests and the simulator, whose time
+// is virtual).
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './root.ts';
@@ -23,8 +23,11 @@ const unitFilesAtOnce = 2;
 const besideFilesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
 const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
-/** Over servers, and yet nothing but waiting for most of their time. */
-const waiting = ['tests/outages.test.ts', 'tests/faults/short.test.ts', 'tests/faults/stop.test.ts', 'tests/directory-outage.test.ts'];
+/** Over servers, and yet nothing but waiting for most of their time; and a load by the clock, which the lowest priority would starve. */
+const waiting = [
+  ...['tests/outages.test.ts', 'tests/faults/short.test.ts', 'tests/faults/stop.test.ts', 'tests/directory-outage.test.ts'],
+  'bench/load.test.ts',
+];
 /** Files that hold the fabric to a clock come last, when what runs beside them is over. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 
@@ -87,13 +90,13 @@ async function runAside(what: string, files: readonly string[], priority: Priori
 async function runAll(): Promise<boolean> {
   const overServers = files.filter(isOverServers);
   if (overServers.length === 0 || overServers.length === files.length) return runTests(files);
-  const without = files.filter((path) => !isOverServers(path));
+  const without = files.filter((path) => !isOverServers(path) && !waiting.includes(path));
   const oneByOne = overServers.filter((path) => !waiting.includes(path));
   const aside = [
     runAside('without servers', without, 'lowest'),
     runAside(
       'that wait',
-      overServers.filter((path) => waiting.includes(path)),
+      files.filter((path) => waiting.includes(path)),
       'ordinary',
     ),
   ];

@@ -1,11 +1,10 @@
 // Judges one recorded history by the invariants I1 to I8. Pure; every check is a function from the indexed history to
 // violations. An empty list means that nothing was found, not that much was looked at: `checkHistory` also counts.
 
-import { describeEntry, type EventOf, type History, type HistoryEvent, type Invariant, type SeenEntry, type Violation } from './history.ts';
+import { causeBeforeReply, readYourWrites } from './causality.ts';
+import type { EventOf, History, HistoryEvent, SeenEntry, Violation } from './history.ts';
 import { HistoryIndex, idKey, placeKey, type Timeline } from './history-index.ts';
-
-/** Violations listed for each invariant, and entries for each violation; the rest is counted in the text. */
-const listedMax = 10;
+import { listedMax, violation } from './violation.ts';
 
 export interface Judgement {
   readonly violations: readonly Violation[];
@@ -53,15 +52,6 @@ function bounded(found: readonly Violation[]): Violation[] {
   if (found.length <= listedMax || last === undefined) return [...found];
   return [...found.slice(0, listedMax - 1), { ...last, text: `${last.text} (and ${found.length - listedMax} more of this kind)` }];
 }
-
-const violation = (invariant: Invariant, text: string, entries: readonly (SeenEntry | undefined)[] = []): Violation => ({
-  invariant,
-  text,
-  entries: entries
-    .filter((entry) => entry !== undefined)
-    .slice(0, listedMax)
-    .map(describeEntry),
-});
 
 const same = (a: SeenEntry, b: SeenEntry): boolean =>
   a.author === b.author && a.clientEntryId === b.clientEntryId && a.epoch === b.epoch && a.body === b.body;
@@ -292,61 +282,6 @@ function stepsBack({ device, log, events }: Timeline): Violation[] {
         found.push(violation('I6', `${device.device} was told that log ${log} ends at ${event.seq}, and had seen ${then}`));
       learn(event.at, event.seq);
     }
-  }
-  return found;
-}
-
-/** I7: a page asked for after an acceptance, by any device of the same user, has the entry. */
-function readYourWrites(index: HistoryIndex): Violation[] {
-  const found: Violation[] = [];
-  const accepted = new Map<string, EventOf<'accepted'>[]>();
-  for (const event of index.of('accepted')) {
-    const key = `${index.user(event.device)}/${event.log}`;
-    const own = accepted.get(key);
-    if (own === undefined) accepted.set(key, [event]);
-    else own.push(event);
-  }
-  for (const page of index.of('fetched')) {
-    const own = accepted.get(`${index.user(page.device)}/${page.log}`) ?? [];
-    const held = new Set(page.entries.map(({ seq }) => seq));
-    // What a newer epoch gave up is shown to nobody (R24).
-    const isDue = (each: EventOf<'accepted'>): boolean =>
-      each.at <= page.askedAt && each.seq >= page.from && each.seq <= page.to && !index.isOver(each);
-    const lacking = own.filter((each) => isDue(each) && !held.has(each.seq));
-    const [first] = lacking;
-    if (first !== undefined) {
-      found.push(
-        violation(
-          'I7',
-          `${page.device} read log ${page.log} from ${page.from} and did not get seq ${first.seq}, accepted for ${first.device} before (asked ${Math.round(page.askedAt - first.at)} ms after, answered ${Math.round(page.at - page.askedAt)} ms later, up to ${page.entries.at(-1)?.seq ?? 0})`,
-          [index.trueEntry.get(placeKey(first.log, first.seq))],
-        ),
-      );
-    }
-  }
-  return found;
-}
-
-/** I8: what one device sends to one log keeps its order; a reply comes after what it replies to. */
-function causeBeforeReply(index: HistoryIndex): Violation[] {
-  const found: Violation[] = [];
-  const last = new Map<string, SeenEntry>();
-  const counted = new Set<string>();
-  for (const event of index.of('sent')) {
-    const key = idKey(index.user(event.device), event.clientEntryId);
-    const entry = index.trueById.get(key);
-    if (entry === undefined || counted.has(key)) continue;
-    counted.add(key);
-    // What it replied to may have been given up by a newer epoch.
-    const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
-    const isSameLog = (event.afterLog ?? entry.log) === entry.log;
-    if (event.after !== undefined && isSameLog && !isOver && entry.seq <= event.after)
-      found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
-    const line = `${event.device}/${entry.log}`;
-    const before = last.get(line);
-    if (before !== undefined && entry.seq <= before.seq)
-      found.push(violation('I8', `${event.device} sent the second of these after the first`, [before, entry]));
-    last.set(line, entry);
   }
   return found;
 }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
-import { makeEpoch } from '@weft/proto/positions.ts';
 import fc from 'fast-check';
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -268,94 +267,4 @@ test('an epoch that was given up whole hides nothing of what an older one gave i
       [5, 5n],
     ],
   );
-});
-
-describe('an epoch that began while the client was away', () => {
-  test('is not believed to begin before the entry that was pushed first: the page tells where', () => {
-    const restored = makeEpoch({ count: 1, cell: 1, generation: 2 });
-    const view = new LogView(7n);
-    const taken: Entry[] = [];
-    view.anchor(0, 0n);
-    for (let seq = 1; seq <= 6; seq++) view.offer(entryAt(seq), 0, taken);
-    view.noteHead({ epoch: restored, seq: 4 });
-    view.offer(entryAt(5, restored), 0, taken);
-    assert.equal(view.head, 6);
-    assert.ok(view.behind, 'a page is asked for');
-    for (const { epoch, base } of view.learnEpochs(
-      [
-        { epoch: 1n, base: 0 },
-        { epoch: restored, base: 3 },
-      ],
-      restored,
-    ))
-      view.truncate(epoch, base);
-    assert.equal(view.head, 3);
-    view.offer(entryAt(4, restored), 0, taken);
-    assert.equal(view.head, 4);
-  });
-
-  test('does not let in what was held back of the one before', () => {
-    const view = new LogView(7n);
-    const taken: Entry[] = [];
-    view.anchor(0, 1n);
-    view.offer(entryAt(3), 0, taken);
-    view.noteHead({ epoch: 2n, seq: 4 });
-    for (const { epoch, base } of view.learnEpochs(
-      [
-        { epoch: 1n, base: 0 },
-        { epoch: 2n, base: 2 },
-      ],
-      2n,
-    ))
-      view.truncate(epoch, base);
-    for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n)]) view.offer(entry, 0, taken);
-    assert.deepEqual(
-      taken.map(({ text }) => text),
-      ['1:1', '1:2', '2:3'],
-    );
-  });
-
-  test('is not taken up from an entry that waits for those before it: what is told next says where it began', () => {
-    const view = new LogView(7n);
-    const taken: Entry[] = [];
-    view.anchor(0, 1n);
-    for (let seq = 1; seq <= 3; seq++) view.offer(entryAt(seq), 0, taken);
-    view.offer(entryAt(6, 3n), 0, taken);
-    for (const [epoch, base] of [
-      [2n, 1],
-      [3n, 4],
-    ] as const)
-      view.truncate(epoch, base);
-    assert.deepEqual([view.head, view.epoch], [1, 3n]);
-  });
-
-  test('begins where the page says, though it was told where two lists parted and no more', () => {
-    const view = new LogView(7n);
-    const taken: Entry[] = [];
-    view.anchor(0, 1n);
-    for (let seq = 1; seq <= 3; seq++) view.offer(entryAt(seq), 0, taken);
-    view.truncate(2n, 1);
-    const begins = [
-      { epoch: 1n, base: 0 },
-      { epoch: 2n, base: 2 },
-    ];
-    assert.deepEqual(view.learnEpochs(begins, 2n), []);
-    for (const entry of [entryAt(2), entryAt(3, 2n)]) view.offer(entry, 0, taken);
-    assert.equal(view.head, 3);
-  });
-
-  test('is not believed of an entry in the place of one that is held, while a page is to tell', () => {
-    const view = new LogView(7n);
-    const taken: Entry[] = [];
-    view.anchor(0, 1n);
-    for (let seq = 1; seq <= 5; seq++) view.offer(entryAt(seq), 0, taken);
-    view.noteHead({ epoch: 2n, seq: 4 });
-    assert.deepEqual([view.offer(entryAt(5, 2n), 0, taken), view.head], [undefined, 5]);
-    const begins = [
-      { epoch: 1n, base: 0 },
-      { epoch: 2n, base: 2 },
-    ];
-    for (const { epoch, base } of view.learnEpochs(begins, 2n)) view.truncate(epoch, base);
-    assert.equal(view.head, 2);
-  });
 });

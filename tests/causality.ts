@@ -1,0 +1,59 @@
+// I7 and I8: what one person may rely on, of what they wrote and what they answered to.
+import type { EventOf, SeenEntry, Violation } from './history.ts';
+import { type HistoryIndex, idKey, placeKey } from './history-index.ts';
+import { violation } from './violation.ts';
+
+/** I7: a page asked for after an acceptance, by any device of the same user, has the entry. */
+export function readYourWrites(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const accepted = new Map<string, EventOf<'accepted'>[]>();
+  for (const event of index.of('accepted')) {
+    const key = `${index.user(event.device)}/${event.log}`;
+    const own = accepted.get(key);
+    if (own === undefined) accepted.set(key, [event]);
+    else own.push(event);
+  }
+  for (const page of index.of('fetched')) {
+    const own = accepted.get(`${index.user(page.device)}/${page.log}`) ?? [];
+    const held = new Set(page.entries.map(({ seq }) => seq));
+    // What a newer epoch gave up is shown to nobody (R24).
+    const isDue = (each: EventOf<'accepted'>): boolean =>
+      each.at <= page.askedAt && each.seq >= page.from && each.seq <= page.to && !index.isOver(each);
+    const lacking = own.filter((each) => isDue(each) && !held.has(each.seq));
+    const [first] = lacking;
+    if (first !== undefined) {
+      found.push(
+        violation(
+          'I7',
+          `${page.device} read log ${page.log} from ${page.from} and did not get seq ${first.seq}, accepted for ${first.device} before (asked ${Math.round(page.askedAt - first.at)} ms after, answered ${Math.round(page.at - page.askedAt)} ms later, up to ${page.entries.at(-1)?.seq ?? 0})`,
+          [index.trueEntry.get(placeKey(first.log, first.seq))],
+        ),
+      );
+    }
+  }
+  return found;
+}
+
+/** I8: what one device sends to one log keeps its order; a reply comes after what it replies to. */
+export function causeBeforeReply(index: HistoryIndex): Violation[] {
+  const found: Violation[] = [];
+  const last = new Map<string, SeenEntry>();
+  const counted = new Set<string>();
+  for (const event of index.of('sent')) {
+    const key = idKey(index.user(event.device), event.clientEntryId);
+    const entry = index.trueById.get(key);
+    if (entry === undefined || counted.has(key)) continue;
+    counted.add(key);
+    // What it replied to may have been given up by a newer epoch.
+    const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
+    const isSameLog = (event.afterLog ?? entry.log) === entry.log;
+    if (event.after !== undefined && isSameLog && !isOver && entry.seq <= event.after)
+      found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
+    const line = `${event.device}/${entry.log}`;
+    const before = last.get(line);
+    if (before !== undefined && entry.seq <= before.seq)
+      found.push(violation('I8', `${event.device} sent the second of these after the first`, [before, entry]));
+    last.set(line, entry);
+  }
+  return found;
+}

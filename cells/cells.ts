@@ -42,7 +42,7 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
   const { generation, homesGeneration } = base.life.life;
   if (homesGeneration < generation) await compareHomes({ ...base, clock, log, cell: base.cell.number, generation, signal: parts.signal });
   const doors = await openDoors({ config, clock, log, opened, health, ...base, ...fabric });
-  opened.use(watchStore(base.pool, { clock, health }));
+  opened.use(watchStore(base.pool, { clock, health, log }));
   health.set('sql', true);
   log.info({ port: config.port, node: base.node.number, generation: base.cell.generation }, 'the node serves');
 
@@ -60,11 +60,17 @@ export async function startCellNode(config: CellConfig, parts: CellParts = {}): 
 const storeCheckMs = 1_000;
 
 /** Ready only while the store answers: without it nothing can be accepted. */
-function watchStore(pool: pg.Pool, { clock, health }: { clock: Clock; health: Health }): Disposable {
+function watchStore(pool: pg.Pool, { clock, health, log }: { clock: Clock; health: Health; log: Log }): Disposable {
+  let answers = true;
+  const saw = (answered: boolean, error?: unknown): void => {
+    health.set('sql', answered);
+    if (answered !== answers) log.warn({ err: error }, answered ? 'the store answers again' : 'the store does not answer: no new sockets');
+    answers = answered;
+  };
   return clock.every(storeCheckMs, () => {
     pool.query('select 1').then(
-      () => health.set('sql', true),
-      () => health.set('sql', false),
+      () => saw(true),
+      (error: unknown) => saw(false, error),
     );
   });
 }

@@ -3,6 +3,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 
 export interface CellMetrics {
   readonly lags: Counter;
+  readonly socketsRefused: Counter<'status'>;
   readonly committed: Counter<'kind'>;
   readonly transactions: Counter<'what'>;
   readonly frames: Counter<'dst' | 'what'>;
@@ -44,6 +45,12 @@ export function newMetrics(
   gauge('cells_lane_operations_waiting', 'Operations that wait for a transaction', read.waiting);
   return {
     lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
+    socketsRefused: new Counter({
+      name: 'cells_sockets_refused_total',
+      help: 'Sockets that were refused before they opened, by HTTP status',
+      labelNames: ['status'],
+      registers,
+    }),
     committed: new Counter({
       name: 'cells_entries_committed_total',
       help: 'Entries written by this node',

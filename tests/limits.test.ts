@@ -122,6 +122,7 @@ test('sockets above the limit of one address are refused with 429, and a place t
     break;
   }
   assert.equal(open.length, socketsPerAddress + 1);
+  assert.equal(await fabric.metric('node-eu-1-b', 'cells_sockets_refused_total', 'status="429"'), 1);
   for (const raw of open) raw[Symbol.dispose]();
   await until('a free place', async () => {
     const { raw, head } = await RawSocket.upgrade(url);

@@ -24,7 +24,7 @@ export interface EdgeServices {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly metrics: { readonly lags: Pick<Counter, 'inc'> };
+  readonly metrics: { readonly lags: Pick<Counter, 'inc'>; readonly socketsRefused: Pick<Counter<'status'>, 'inc'> };
   /** Checks the token, joins the hub, reads the heads. Throws WeftError. */
   greet(hello: Hello, socket: Connection): Promise<{ readonly greeted: Greeted; readonly welcome: ServerEvent }>;
   /** Where to go instead, if the error says so. */

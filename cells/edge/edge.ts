@@ -29,6 +29,8 @@ export class Edge implements AsyncDisposable {
   readonly #sockets = new Set<ClientSocket>();
   readonly #alive = new WeakSet<ClientSocket>();
   readonly #addresses = new Map<string, number>();
+  /** Since the last second: how many sockets were refused, by why. */
+  readonly #refused = new Map<string, number>();
   readonly #ticker: Disposable;
   #leaving = false;
   #second = 0;
@@ -62,6 +64,7 @@ export class Edge implements AsyncDisposable {
     socket.on('error', destroy);
     const refusal = this.#refusal(request);
     if (refusal) {
+      this.#countRefused(refusal);
       socket.end(`HTTP/1.1 ${refusal} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
@@ -79,6 +82,19 @@ export class Edge implements AsyncDisposable {
     if (this.#leaving || !this.#options.ready()) return `${faults.not_ready.http} Not Ready`;
     if ((this.#addresses.get(addressOf(request.socket)) ?? 0) >= this.#options.socketsPerAddressMax) return '429 Too Many Sockets';
     return undefined;
+  }
+
+  /** A client sees no more of a refusal than that no socket came about, so the node tells it. */
+  #countRefused(refusal: string): void {
+    this.#options.services.metrics.socketsRefused.inc({ status: refusal.slice(0, 3) });
+    this.#refused.set(refusal, (this.#refused.get(refusal) ?? 0) + 1);
+  }
+
+  /** One line a second at most: who is refused comes again. */
+  #tellRefused(): void {
+    if (this.#refused.size === 0) return;
+    this.#options.services.log.warn({ refused: Object.fromEntries(this.#refused) }, 'sockets were refused');
+    this.#refused.clear();
   }
 
   /** Takes a socket that was upgraded. `trace` names it in log lines. */
@@ -102,6 +118,7 @@ export class Edge implements AsyncDisposable {
 
   /** Each socket has its heartbeat in its own second, so that they do not come at once. */
   #tick(): void {
+    this.#tellRefused();
     const now = this.#options.services.clock.now();
     const period = Math.max(1, Math.round(this.#options.heartbeatMs / 1_000));
     this.#second = (this.#second + 1) % period;

@@ -236,6 +236,19 @@ describe('the connection', () => {
     assert.equal(afterClose(4999), 'reconnect');
   });
 
+  it('tells a socket that never opened from one that was cut', () => {
+    for (const [opens, reason] of [
+      [false, 'the node takes no connection'],
+      [true, 'the connection was cut'],
+    ] as const) {
+      const w = world();
+      apply(w, start, 0);
+      if (opens) recover(w);
+      apply(w, { on: 'closed', turn: w.c.turn, code: 1006 }, 0);
+      assert.deepEqual([w.c.name, w.c.reason], ['waiting', reason]);
+    }
+  });
+
   it('stops when only a log-in helps, and when the caller says so', () => {
     const w = world();
     apply(w, start, 0);

@@ -286,8 +286,14 @@ function closed(c: Connection, code: number, at: Moment): Step {
     case 'redirect':
       return failed(c, { reason: 'homed elsewhere', lookUp: true }, at);
     case 'reconnect':
-      return failed(nextUrl(c), { reason: code === 1006 ? 'the connection was cut' : `the node closed with ${code}` }, at);
+      return failed(nextUrl(c), { reason: cutReason(c, code) }, at);
   }
+}
+
+/** Browsers and Node tell no more of a socket that was refused, or that nobody answered, than of one that was cut. */
+function cutReason(c: Connection, code: number): string {
+  if (code !== 1006) return `the node closed with ${code}`;
+  return c.name === 'connecting' ? 'the node takes no connection' : 'the connection was cut';
 }
 
 export function afterClose(code: number): AfterClose {

@@ -244,6 +244,7 @@ function peersOf({ cell, cells, mutation, takeover, generationOf }: SimulatedNod
 const inc = (): void => undefined;
 const countsNothing = {
   lags: { inc },
+  socketsRefused: { inc },
   committed: { inc },
   transactions: { inc },
   frames: { inc },

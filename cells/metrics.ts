@@ -44,13 +44,7 @@ export function newMetrics(
   gauge('cells_nodes_heard', 'Other nodes of this cell heard of lately', read.nodes);
   gauge('cells_lane_operations_waiting', 'Operations that wait for a transaction', read.waiting);
   return {
-    lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
-    socketsRefused: new Counter({
-      name: 'cells_sockets_refused_total',
-      help: 'Sockets that were refused before they opened, by HTTP status',
-      labelNames: ['status'],
-      registers,
-    }),
+    ...socketMetrics(registers),
     committed: new Counter({
       name: 'cells_entries_committed_total',
       help: 'Entries written by this node',
@@ -100,6 +94,18 @@ export function newMetrics(
       name: 'cells_rejected_total',
       help: 'What came from another cell and was not believed',
       labelNames: ['src', 'what', 'why'],
+      registers,
+    }),
+  };
+}
+
+function socketMetrics(registers: Registry[]): Pick<CellMetrics, 'lags' | 'socketsRefused'> {
+  return {
+    lags: new Counter({ name: 'cells_socket_lags_total', help: 'Sockets that read too slowly and lost pushes', registers }),
+    socketsRefused: new Counter({
+      name: 'cells_sockets_refused_total',
+      help: 'Sockets that were refused before they opened, by HTTP status',
+      labelNames: ['status'],
       registers,
     }),
   };

@@ -1,6 +1,7 @@
 // Ranges of many logs in one round trip: what a backlog of frames names. What is read in one turn of the event loop shares a
 // statement, and remembered hashes prove most of it without reading anything from below.
 import { chainStart } from '@weft/proto/chain.ts';
+import { isRetryable } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import { type FreshEntry, genesis, type ProvedFrom } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
@@ -80,7 +81,9 @@ export class RangeReads {
       const entries = (await this.#readAll(together.flatMap(({ ranges }) => ranges))).values();
       for (const { ranges, resolve } of together) resolve(ranges.flatMap(() => entries.next().value ?? []));
     } catch (error) {
-      for (const { reject } of together) reject(error);
+      // One of them cannot be read: it fails alone, and no other frame waits for it. A store that is away is not asked again for each.
+      if (together.length > 1 && !isRetryable(error)) await Promise.all(together.map((each) => this.#answer([each])));
+      else for (const { reject } of together) reject(error);
     }
   }
 

@@ -55,11 +55,12 @@ export async function runResume(job: ResumeJob, marks: Marks): Promise<LoadResul
   const { ms, ownCpuMs } = watch.read();
   marks.end();
   for (const client of [...writers, ...back.map((one) => one.client)]) client.close();
-  const missing = back.filter((one) => !one.whole).length;
-  return { done: back.length, ms, ownCpuMs, latency: latency.table(), missing, disordered: 0, refused: 0, faults: {} };
+  const lacking = back.flatMap(({ lacks }) => lacks ?? []);
+  const faults = Object.fromEntries([...new Set(lacking)].map((what) => [what, lacking.filter((each) => each === what).length]));
+  return { done: back.length, ms, ownCpuMs, latency: latency.table(), missing: lacking.length, disordered: 0, refused: 0, faults };
 }
 
-async function comeBack(person: Held, latency: Latency): Promise<{ client: LoadClient; whole: boolean }> {
+async function comeBack(person: Held, latency: Latency): Promise<{ readonly client: LoadClient; readonly lacks: string | undefined }> {
   const start = performance.now();
   const client = await LoadClient.connect(person.user, silent, person.point);
   const page = await client.ask(
@@ -67,14 +68,16 @@ async function comeBack(person: Held, latency: Latency): Promise<{ client: LoadC
     'page',
   );
   latency.add(performance.now() - start);
-  const [entry] = page.entries;
-  const changed = client.welcome.heads.find(({ log }) => log === person.log);
   const digest: Digest = { hi: Number(person.point.digest >> 32n), lo: Number(person.point.digest & 0xffffffffn) };
   moveHead(digest, person, person.seq, person.seq + 1);
-  const whole =
-    page.entries.length === 1 &&
-    Number(entry?.seq) === person.seq + 1 &&
-    Number(changed?.seq) === person.seq + 1 &&
-    digestValue(digest) === client.welcome.digest;
-  return { client, whole };
+  return { client, lacks: lackOf() };
+
+  function lackOf(): string | undefined {
+    const [entry, ...more] = page.entries;
+    const changed = client.welcome.heads.find(({ log }) => log === person.log);
+    if (Number(changed?.seq) !== person.seq + 1) return `head ${changed ? Number(changed.seq) - person.seq : 'none'} instead of 1`;
+    if (entry === undefined || more.length > 0 || Number(entry.seq) !== person.seq + 1)
+      return `${page.entries.length} entries instead of 1`;
+    return digestValue(digest) === client.welcome.digest ? undefined : 'another digest';
+  }
 }

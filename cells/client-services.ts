@@ -17,7 +17,7 @@ import { Requests } from './edge/requests.ts';
 import { cellLimits } from './limits.ts';
 import type { KnownPeers } from './peers.ts';
 import type { SessionsWatch } from './sessions-watch.ts';
-import { type Gathering, gatheringBy } from './store/read-together.ts';
+import { type Gathering, gatheringBy } from './store/ask-together.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
 export interface ClientServicesOptions {

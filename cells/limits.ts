@@ -171,6 +171,8 @@ export const cellLimits = {
   marksEveryMs: 1_000,
   marksMembersMax: 200,
   marksPerFrameMax: 256,
+  /** A cell's people set marks all the time: those of one node that come within this time are stored by one statement. */
+  marksGatherMs: 25,
   /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
   booksEveryMs: 1_000,
   booksLookLogs: 32,

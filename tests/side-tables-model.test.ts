@@ -1,7 +1,7 @@
 // What the simulator keeps in memory beside the logs, held to SQL: marks and leases.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Mark } from '@weft/cells/delivery/marks.ts';
+import { furthestOfEach, keyOf, type Mark } from '@weft/cells/delivery/marks.ts';
 import { sideTables } from '@weft/cells/store/side-tables.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { Leases } from '@weft/runtime/lease.ts';
@@ -21,6 +21,9 @@ before(async () => {
 after(async () => {
   await postgres?.stop();
 });
+
+/** What a statement returns is in no order. */
+const byKey = (marks: readonly Mark[]): Map<string, Mark> => new Map(marks.map((mark) => [keyOf(mark), mark]));
 
 test('marks in memory are merged, wait while their user is out of the log, and go as in SQL', async () => {
   await using real = await StoreCell.open(postgres, 'sides');
@@ -54,7 +57,8 @@ test('marks in memory are merged, wait while their user is out of the log, and g
     const [one, dst] = [mark(), 2 + random.int(2)];
     assert.deepEqual(await mine.mergeMarks([one]), await theirs.mergeMarks([one]), `merge ${i}`);
     const [other, dsts] = [mark(), random.next() < 0.2 ? [] : [dst, 4]];
-    assert.deepEqual(await mine.setMark(other, dsts), await theirs.setMark(other, dsts), `set ${i}`);
+    const set = furthestOfEach([{ mark: other, dsts }, ...Array.from({ length: random.int(4) }, () => ({ mark: mark(), dsts }))]);
+    assert.deepEqual(byKey(await mine.setMarks(set)), byKey(await theirs.setMarks(set)), `set ${i}`);
     const waiting = await mine.readWaitingMarks(dst, 4);
     assert.deepEqual(waiting, await theirs.readWaitingMarks(dst, 4), `waiting ${i}`);
     const ofOthers = waiting.filter(({ log, user }) => log !== user);

@@ -3,6 +3,7 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkKind, MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { comparePositions, type Position } from '@weft/proto/positions.ts';
 import { clampedSeq, type EpochStart } from './epochs.ts';
 import type { LogState } from './log-state.ts';
 
@@ -15,6 +16,35 @@ export interface Mark {
   readonly seenEpoch: bigint;
   readonly seen: number;
 }
+
+/** A mark and the cells it is to be told to. */
+export interface MarkToTell {
+  readonly mark: Mark;
+  readonly dsts: readonly number[];
+}
+
+/** The furthest of each log and user, in the order of both: whoever stores some of them locks them in the same order. */
+export function furthestOfEach(marks: readonly MarkToTell[]): MarkToTell[] {
+  const furthest = new Map<string, MarkToTell>();
+  for (const each of marks) {
+    const known = furthest.get(keyOf(each.mark));
+    furthest.set(keyOf(each.mark), known ? { ...each, mark: further(known.mark, each.mark) } : each);
+  }
+  return [...furthest.values()].sort((a, b) => Number(a.mark.log - b.mark.log) || Number(a.mark.user - b.mark.user));
+}
+
+export const keyOf = ({ log, user }: Pick<Mark, 'log' | 'user'>): string => `${log}:${user}`;
+
+/** Each kind by its maximum. */
+function further(one: Mark, other: Mark): Mark {
+  const delivered = isBehind({ epoch: one.deliveredEpoch, seq: one.delivered }, { epoch: other.deliveredEpoch, seq: other.delivered })
+    ? other
+    : one;
+  const seen = isBehind({ epoch: one.seenEpoch, seq: one.seen }, { epoch: other.seenEpoch, seq: other.seen }) ? other : one;
+  return { ...one, deliveredEpoch: delivered.deliveredEpoch, delivered: delivered.delivered, seenEpoch: seen.seenEpoch, seen: seen.seen };
+}
+
+const isBehind = (one: Position, other: Position): boolean => comparePositions(one, other) < 0;
 
 /** What is asked: one kind moves; the other stays where it is. What was seen was delivered. */
 export function markOf(

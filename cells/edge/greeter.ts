@@ -5,7 +5,7 @@ import { digestValue } from '@weft/proto/heads-digest.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { cellLimits } from '../limits.ts';
 import type { Hub } from '../push/hub.ts';
-import { type Gathering, ReadTogether } from '../store/read-together.ts';
+import { AskTogether, type Gathering } from '../store/ask-together.ts';
 import type { UserHead } from '../store/user-logs-table.ts';
 import type { ServerEvent } from './codec.ts';
 import type { Connection, Greeted } from './greeted.ts';
@@ -32,15 +32,15 @@ export interface GreeterOptions {
 
 export class Greeter {
   readonly #options: GreeterOptions;
-  readonly #heads: ReadTogether<bigint, UserHead[]>;
+  readonly #heads: AskTogether<bigint, UserHead[]>;
 
   constructor(options: GreeterOptions) {
     this.#options = options;
-    const read = async (users: readonly bigint[]): Promise<UserHead[][]> => {
+    const answer = async (users: readonly bigint[]): Promise<UserHead[][]> => {
       const heads = await options.readHeads([...new Set(users)]);
       return users.map((user) => heads.get(user) ?? []);
     };
-    this.#heads = new ReadTogether({ ...options.gathering, read, asksMax: cellLimits.greetBatchMax, underWayMax: 1 });
+    this.#heads = new AskTogether({ ...options.gathering, answer, asksMax: cellLimits.greetBatchMax, underWayMax: 1 });
   }
 
   async greet(hello: Hello, socket: Connection): Promise<{ greeted: Greeted; welcome: ServerEvent }> {
@@ -48,7 +48,7 @@ export class Greeter {
       throw new WeftError('bad_request', 'device must be 1 to 64 characters of [A-Za-z0-9_-]');
     const { user, session, device, endsMs } = await this.#options.verify(hello.token);
     if (device !== hello.device) throw new WeftError('token_invalid', 'the token belongs to another device');
-    const { online, read } = await this.#options.hub.open(user, socket, async () => ({ heads: await this.#heads.read(user) }));
+    const { online, read } = await this.#options.hub.open(user, socket, async () => ({ heads: await this.#heads.ask(user) }));
     const greeted = { user, session, device, online, tokenEndsMs: endsMs };
     return { greeted, welcome: this.#welcome(hello, greeted, read.heads) };
   }

@@ -5,7 +5,7 @@ import { type FaultCode, WeftError } from '@weft/proto/faults.ts';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
-import type { Clock } from '@weft/runtime/clock.ts';
+import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import { type Mark, toMoved } from '../delivery/marks.ts';
@@ -37,6 +37,8 @@ function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { 
   const told: MarkMoved[] = [];
   const letGo: number[] = [];
   const published: number[] = [];
+  const statements: number[] = [];
+  const clock = new ManualClock(1_000);
   const store = async (marks: readonly Mark[]): Promise<Mark[]> => {
     stored.push(...marks);
     return [...marks];
@@ -45,7 +47,10 @@ function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { 
     cell: 1,
     tables: {
       mergeMarks: store,
-      setMark: (each) => store([each]),
+      setMarks: (marks) => {
+        statements.push(marks.length);
+        return store(marks.map((each) => each.mark));
+      },
       readWaitingMarks: async () => [mark],
       toldMarks: async (dst) => void letGo.push(dst),
     },
@@ -62,11 +67,11 @@ function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { 
     readState: async () => state,
     isWhole: () => isWhole,
     moved: (marks) => told.push(...marks),
-    clock: { monotonic: () => 0 } as Clock,
+    clock,
     failed: (error) => assert.fail(String(error)),
-    limits: { marksMembersMax: 200, marksPerFrameMax: 8, resendAfterMs: 1_000 },
+    limits: { marksMembersMax: 200, marksPerFrameMax: 8, marksGatherMs: 25, resendAfterMs: 1_000 },
   });
-  return { service, stored, told, letGo, published };
+  return { service, stored, told, letGo, published, statements, clock };
 }
 
 const page: PullAnswer['result'] = { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: [] } };
@@ -125,4 +130,27 @@ test('a mark that waits is told to a cell that has members in the log, and let g
   assert.deepEqual([published, letGo], [[2], []]);
   await service.tell(3);
   assert.deepEqual([published, letGo], [[2], [3]]);
+});
+
+test('marks that come at about the same time are stored by one statement, the furthest of each', async () => {
+  const state = stateOf([{ epoch: 1n, base: 0 }]);
+  const { service, stored, told, statements, clock } = open(state);
+  const at = (seq: number, of = user): Mark => ({ ...mark, user: of, deliveredEpoch: 1n, delivered: seq, seenEpoch: 1n, seen: 0 });
+  await service.set(at(1), state);
+  const rest = Promise.all([at(3), at(2), at(4), at(2, 8n)].map((each) => service.set(each, state)));
+  clock.advance(24);
+  assert.deepEqual(statements, [1]);
+  clock.advance(1);
+  await rest;
+  assert.deepEqual(
+    [statements, stored],
+    [
+      [1, 2],
+      [at(1), at(4), at(2, 8n)],
+    ],
+  );
+  assert.deepEqual(seqs(told), [1n, 4n, 2n]);
+  clock.advance(25);
+  await service.set(at(5), state);
+  assert.deepEqual(statements, [1, 2, 1]);
 });

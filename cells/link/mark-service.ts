@@ -7,13 +7,14 @@ import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
-import { cellsToTell, clampMark, fromMoved, type Mark, toMoved } from '../delivery/marks.ts';
+import { cellsToTell, clampMark, fromMoved, furthestOfEach, keyOf, type Mark, type MarkToTell, toMoved } from '../delivery/marks.ts';
 import type { Link } from '../delivery/ports.ts';
+import { AskTogether, gatheringSlowly } from '../store/ask-together.ts';
 import type { SideTables } from '../store/side-tables.ts';
 
 export interface MarkServiceOptions {
   readonly cell: number;
-  readonly tables: Pick<SideTables, 'mergeMarks' | 'setMark' | 'readWaitingMarks' | 'toldMarks'>;
+  readonly tables: Pick<SideTables, 'mergeMarks' | 'setMarks' | 'readWaitingMarks' | 'toldMarks'>;
   readonly link: Link;
   readonly freshId: () => bigint;
   readonly homeOf: (user: bigint) => number;
@@ -27,7 +28,12 @@ export interface MarkServiceOptions {
   readonly moved: (marks: readonly MarkMoved[]) => void;
   readonly clock: Clock;
   readonly failed: (error: unknown) => void;
-  readonly limits: { readonly marksMembersMax: number; readonly marksPerFrameMax: number; readonly resendAfterMs: number };
+  readonly limits: {
+    readonly marksMembersMax: number;
+    readonly marksPerFrameMax: number;
+    readonly marksGatherMs: number;
+    readonly resendAfterMs: number;
+  };
 }
 
 export class MarkService {
@@ -35,15 +41,35 @@ export class MarkService {
   /** Frames of marks under way, at most one a destination. */
   readonly #told = new Map<bigint, { readonly dst: number; readonly marks: readonly Mark[]; readonly atMs: number }>();
 
+  /** Marks of our people that are being stored, one statement at a time. */
+  readonly #set: AskTogether<MarkToTell, Mark | undefined>;
+
   constructor(options: MarkServiceOptions) {
     this.#options = options;
+    const { clock, limits } = options;
+    this.#set = new AskTogether({
+      ...gatheringSlowly(clock, limits.marksGatherMs),
+      answer: (marks) => this.#setAll(marks),
+      asksMax: limits.marksPerFrameMax,
+      underWayMax: 1,
+    });
   }
 
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const { tables, cell, limits, moved } = this.#options;
-    const merged = await tables.setMark(mark, cellsToTell(state, cell, limits.marksMembersMax));
-    moved(merged.flatMap((each) => toMoved(clampMark(each, state.epochs))));
+    const { cell, limits, moved } = this.#options;
+    const merged = await this.#set.ask({ mark, dsts: cellsToTell(state, cell, limits.marksMembersMax) });
+    if (merged) moved(toMoved(clampMark(merged, state.epochs)));
+  }
+
+  /** The mark as it is now to the first who set it, and nothing to those whose mark went with it. */
+  async #setAll(marks: readonly MarkToTell[]): Promise<(Mark | undefined)[]> {
+    const merged = new Map((await this.#options.tables.setMarks(furthestOfEach(marks))).map((each) => [keyOf(each), each]));
+    return marks.map(({ mark }) => {
+      const found = merged.get(keyOf(mark));
+      merged.delete(keyOf(mark));
+      return found;
+    });
   }
 
   /**

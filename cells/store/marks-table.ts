@@ -2,7 +2,7 @@
 // gave up since: cells hear of marks and of epochs in any order, and end with the same rows. Where one stands now is for its
 // readers to say (`clampMark`).
 import { int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
-import type { Mark } from '../delivery/marks.ts';
+import type { Mark, MarkToTell } from '../delivery/marks.ts';
 import type { Query } from './entries-table.ts';
 
 const columns = '(log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)';
@@ -39,12 +39,15 @@ returning log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq`
 const readText = `
 select log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq from marks where log_id = $1`;
 
-// Both or neither: a mark that is here and waits for nobody would never be told.
+// Both or neither: a mark that is here and waits for nobody would never be told. In the same order everywhere: statements that
+// overlap wait for each other instead of failing.
 const set = `
 with merged as (${merge}), waiting as (
   insert into marks_out (dst, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq)
   select d, log_id, user_id, delivered_epoch, delivered_seq, seen_epoch, seen_seq
-  from merged, unnest($7::smallint[]) as y (d)
+  from merged
+  join unnest($7::smallint[], $8::bigint[], $9::bigint[]) as y (d, l, u) on log_id = l and user_id = u
+  order by d, log_id, user_id
   on conflict (dst, log_id, user_id) do update ${waitingForward}
   returning dst
 )
@@ -88,9 +91,15 @@ export async function readMarks(query: Query, log: bigint): Promise<Mark[]> {
   return rows.map(toMark);
 }
 
-/** Merges one mark and notes the cells it is to be told to. Two that cross on their way here leave the further one. */
-export async function setMark(query: Query, mark: Mark, dsts: readonly number[]): Promise<Mark[]> {
-  const { rows } = await query({ name: 'marks-set', text: set, values: [...markArrays([mark]), int2Array(dsts)] });
+/** Merges marks, one of each log and user, and notes the cells each is to be told to. Two that cross on their way here leave the further one. */
+export async function setMarks(query: Query, marks: readonly MarkToTell[]): Promise<Mark[]> {
+  const told = marks.flatMap(({ mark, dsts }) => dsts.map((dst) => ({ dst, mark })));
+  const waiting = [
+    int2Array(told.map(({ dst }) => dst)),
+    int8Array(told.map(({ mark }) => mark.log)),
+    int8Array(told.map(({ mark }) => mark.user)),
+  ];
+  const { rows } = await query({ name: 'marks-set', text: set, values: [...markArrays(marks.map(({ mark }) => mark)), ...waiting] });
   return rows.map(toMark);
 }
 

@@ -6,12 +6,12 @@ import { type FreshEntry, genesis } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import type { LogRange } from '../delivery/ports.ts';
+import { AskTogether, type Gathering } from './ask-together.ts';
 import { runTogether } from './corked-query.ts';
 import type { EntriesTable } from './entries-table.ts';
 import type { KnownChain, KnownHashes } from './known-hashes.ts';
 import { type Readable, type ReadableLog, readableLogs } from './logs-table.ts';
 import { prove } from './proved-entries.ts';
-import { type Gathering, ReadTogether } from './read-together.ts';
 
 /** Forwards from a seq, or backwards from `before`: from the newest when there is neither. */
 export interface AskedPage {
@@ -53,24 +53,24 @@ interface Ask {
 
 export class PageReads {
   readonly #options: PageReadsOptions;
-  readonly #pages: ReadTogether<Ask, ReadPage | undefined>;
+  readonly #pages: AskTogether<Ask, ReadPage | undefined>;
 
   constructor(options: PageReadsOptions) {
     const { pageBatchMax, readSessions, gathering, onSession } = options;
     this.#options = options;
-    const read = (asks: readonly Ask[]): Promise<(ReadPage | undefined)[]> => onSession((session) => this.#readAll(session, asks));
-    this.#pages = new ReadTogether({ ...gathering, read, asksMax: pageBatchMax, underWayMax: readSessions });
+    const answer = (asks: readonly Ask[]): Promise<(ReadPage | undefined)[]> => onSession((session) => this.#readAll(session, asks));
+    this.#pages = new AskTogether({ ...gathering, answer, asksMax: pageBatchMax, underWayMax: readSessions });
   }
 
   /** Undefined for a log the user never was in. The entries are those up to the head that `found` tells, and maybe some above. */
   async read(user: bigint, asked: AskedPage, state: LogState): Promise<ReadPage | undefined> {
     const guessed = rangeOf(asked, { start: 0, head: asked.before === undefined ? 0 : Number.MAX_SAFE_INTEGER });
-    const first = await this.#pages.read({ user, range: guessed, state });
+    const first = await this.#pages.ask({ user, range: guessed, state });
     if (first === undefined) return undefined;
     const { row, start } = first.found;
     const range = rangeOf(asked, { start, head: row.head });
     if (range.first === guessed.first && range.last === guessed.last) return first;
-    const second = await this.#pages.read({ user, range, state });
+    const second = await this.#pages.ask({ user, range, state });
     return second && { ...second, found: first.found, isOfEpoch: first.isOfEpoch && second.isOfEpoch };
   }
 

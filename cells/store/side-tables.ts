@@ -1,10 +1,11 @@
 // What a node keeps in SQL beside its write transactions: marks, the bound of the outbox, frames nobody understood.
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { MarkToTell } from '../delivery/marks.ts';
 import type { Regained } from '../delivery/ownership.ts';
 import { parkFrame } from './cell-tables.ts';
 import type { Query } from './entries-table.ts';
 import { freezeForked, type HeadHash, readHeadHashes } from './logs-table.ts';
-import { type Mark, mergeMarks, readWaitingMarks, setMark, toldMarks } from './marks-table.ts';
+import { type Mark, mergeMarks, readWaitingMarks, setMarks, toldMarks } from './marks-table.ts';
 import { countOutbox, dropOldestFrames } from './outbox-table.ts';
 import { readRegained, writeRegained } from './regained-table.ts';
 import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from './witnessed-heads-table.ts';
@@ -12,8 +13,8 @@ import { forgetWitnessedHeads, readWitnessedHeads, upsertWitnessedHeads } from '
 export interface SideTables {
   /** Merges by maximum; resolves to the marks as they are now. */
   mergeMarks(marks: readonly Mark[]): Promise<Mark[]>;
-  /** The same for one mark, which from then on waits for these cells. */
-  setMark(mark: Mark, dsts: readonly number[]): Promise<Mark[]>;
+  /** The same, at most one mark of each log and user, and from then on each waits for its cells. */
+  setMarks(marks: readonly MarkToTell[]): Promise<Mark[]>;
   /** Marks that wait for this cell, in the order of log and user, but for those of users who are not in the log now. */
   readWaitingMarks(dst: number, limit: number): Promise<Mark[]>;
   /** A waiting mark goes when what was acknowledged equals it. */
@@ -38,7 +39,7 @@ export interface SideTables {
 
 export const sideTables = (query: Query): SideTables => ({
   mergeMarks: (marks) => mergeMarks(query, marks),
-  setMark: (mark, dsts) => setMark(query, mark, dsts),
+  setMarks: (marks) => setMarks(query, marks),
   readWaitingMarks: (dst, limit) => readWaitingMarks(query, dst, limit),
   toldMarks: (dst, marks) => toldMarks(query, dst, marks),
   countOutbox: () => countOutbox(query),

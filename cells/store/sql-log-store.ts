@@ -22,6 +22,7 @@ import {
   type WriteKeys,
   type Writes,
 } from '../delivery/ports.ts';
+import type { Gathering } from './ask-together.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { addToBooks } from './books-table.ts';
 import { notingFailures, queryOn, runTogether, transactionOn } from './corked-query.ts';
@@ -40,7 +41,6 @@ import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
 import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
 import { RangeReads } from './range-reads.ts';
-import type { Gathering } from './read-together.ts';
 import { RecentHashes } from './recent-hashes.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
 import type { StateCache } from './state-cache.ts';

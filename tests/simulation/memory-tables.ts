@@ -1,6 +1,6 @@
 // Marks, parked frames, the outbox's bound and leases of one node over its cell's tables in memory.
 
-import type { Mark } from '@weft/cells/delivery/marks.ts';
+import type { Mark, MarkToTell } from '@weft/cells/delivery/marks.ts';
 import type { Regained } from '@weft/cells/delivery/ownership.ts';
 import type { SideTables } from '@weft/cells/store/side-tables.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
@@ -35,14 +35,18 @@ export class MemoryTables implements SideTables {
     return marks.map((mark) => this.#merge(mark));
   }
 
-  async setMark(mark: Mark, dsts: readonly number[]): Promise<Mark[]> {
+  async setMarks(marks: readonly MarkToTell[]): Promise<Mark[]> {
     await this.#reach();
+    return marks.map((each) => this.#set(each));
+  }
+
+  #set({ mark, dsts }: MarkToTell): Mark {
     const merged = this.#merge(mark);
     for (const dst of dsts) {
       const key = `${dst}:${mark.log}:${mark.user}`;
       this.#cell.marksOut.set(key, { dst, mark: further(this.#cell.marksOut.get(key)?.mark, merged) });
     }
-    return [merged];
+    return merged;
   }
 
   #merge(mark: Mark): Mark {

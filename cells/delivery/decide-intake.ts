@@ -6,7 +6,7 @@ import { birthCell } from '@weft/proto/ids.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
 import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
-import { ownedUpTo } from './epochs.ts';
+import { ownedUpTo, wasHandedOver } from './epochs.ts';
 import { type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -43,11 +43,12 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
 }
 
 /**
- * Its sender follows an epoch that was given up. What it holds of that is offered here first, and keeps its place before what was
- * sent after it (R24): the sender learns of the epoch in force, and numbers anew.
+ * Its sender follows an epoch that was given up, or that may have gone further than where the next one begins. What it holds of that
+ * is offered here first, and keeps its place before what was sent after it (R24): the sender learns of the epoch in force, and
+ * numbers anew.
  */
-const isParted = ({ epoch = 0n }: IntakeOperation, state: LogState): boolean =>
-  epoch !== 0n && epoch < state.epoch && !state.epochs.some((start) => start.epoch === epoch);
+const isParted = ({ epoch = 0n }: IntakeOperation, { epoch: inForce, epochs }: LogState): boolean =>
+  epoch !== 0n && epoch < inForce && !wasHandedOver(epochs, epoch);
 
 /** A log of this cell that a restore lost, and whose beginning nobody else holds: final once everybody has given back what there is. */
 function decideForgotten(operation: IntakeOperation, work: WorkingSet): Outcome {

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Entry } from './entry.ts';
+import { OwnedLog } from './owned-log.ts';
 import { PullServer } from './pull-server.ts';
-import { chain, groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
 
 const [ana, bo] = [userOf(1, 1), userOf(2, 1)];
 
@@ -89,6 +90,30 @@ test('restored a second time, it takes back what it gave in the epoch that it be
   const ids = (cell: StagedCell): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
   assert.deepEqual(ids(owner), ids(replica));
   assert.ok(ids(owner).includes(5n));
+});
+
+test('what waits at a replica is decided behind what it holds of the epoch that the restore ended', () => {
+  const f = new OwnedLog();
+  const owner = f.cell(1);
+  const backup = { row: { ...owner.rows.get(f.log), status: 'stopped' }, state: owner.states.get(f.log), entries: [...owner.entries] };
+  const lost = f.say(3);
+  f.decideIntake(3);
+  const waiting = f.say(3);
+  owner.rows.set(f.log, backup.row as never);
+  owner.states.set(f.log, backup.state as never);
+  owner.entries.splice(0, owner.entries.length, ...backup.entries);
+  owner.generation = 2;
+  owner.decide({ type: 'begin', log: f.log });
+  owner.decide({ type: 'settle', log: f.log });
+  const [row] = [...f.cell(3).intake.values()];
+  assert.ok(row?.clientEntryId === waiting);
+  const sent = { ...intakeOf(row, 3, row.n), epoch: f.cell(3).rows.get(f.log)?.epoch as bigint };
+  assert.equal(owner.decide(sent)[0]?.type, 'stale');
+  assert.ok(f.notices(1).some(({ notice }) => notice?.$case === 'stale' && notice.value.owner === 1));
+  f.pull(1, 3, 2);
+  f.decideIntake(3);
+  const ids = owner.logEntries(f.log).map(({ clientEntryId }) => clientEntryId);
+  assert.deepEqual(ids.slice(-2), [lost, waiting]);
 });
 
 test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {

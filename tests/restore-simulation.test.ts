@@ -16,6 +16,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
   [752, 'a cell whose first member joined in what was lost hears that the group goes on without it'],
+  [31324, 'so does a cell that had left before the backup and was there once more'],
   [31215, 'what waits elsewhere is decided behind what the restore gave up, which is offered again'],
 ];
 

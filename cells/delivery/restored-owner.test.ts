@@ -1,8 +1,9 @@
 // An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import type { Entry } from './entry.ts';
+import { type Entry, kinds } from './entry.ts';
 import { OwnedLog } from './owned-log.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
@@ -43,6 +44,9 @@ class Restored {
     return this[of].rows.get(this.log)?.status;
   }
 }
+
+const notices = (cell: StagedCell): unknown[] =>
+  (cell.writes?.outbox ?? []).flatMap(({ dst, envelopes }) => envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]));
 
 test('a stopped log gives no seq before its tail is back, and both cells have one history', () => {
   const r = new Restored();
@@ -121,10 +125,16 @@ test('where a new epoch begins, who keeps the log and has nobody in it any more 
   owner.generation = 2;
   Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
   owner.decide({ type: 'begin', log, keepers: [2, 3] });
-  const notices = (owner.writes?.outbox ?? []).flatMap(({ dst, envelopes }) =>
-    envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]),
-  );
-  assert.deepEqual(notices, [[3, 'stale']]);
+  assert.deepEqual(notices(owner), [[3, 'stale']]);
+});
+
+test('so is who kept more of it, of a time in which it had somebody there once more', () => {
+  const { owner, log } = new Restored();
+  owner.decide({ ...text({ log }, ana, 5n), kind: kinds.membersRemoved, body: MembersRemoved.encode({ users: [bo] }).finish() });
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  owner.decide({ type: 'begin', log, keepers: [2] });
+  assert.deepEqual(notices(owner), [[2, 'stale']]);
 });
 
 test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {

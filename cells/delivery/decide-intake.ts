@@ -7,7 +7,7 @@ import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
 import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
 import { ownedUpTo, wasHandedOver } from './epochs.ts';
-import { type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
+import { isWithin, type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
 import type { LogRow } from './ports.ts';
 import { refusalId, refusedBody } from './self-entries.ts';
@@ -105,8 +105,7 @@ function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: 
     return work.close({ stream, author, clientEntryId, refused: false });
   }
   const { log, seq } = entry;
-  const interval = work.state(log)?.cells.get(operation.src);
-  const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
+  const travels = fresh && isWithin(work.state(log)?.cells.get(operation.src), seq);
   if (!travels) work.resend.push({ dst: operation.src, log, seq });
 }
 

@@ -17,11 +17,8 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (work.context.homeOf(operation.author) !== operation.src) return { type: 'rejected', why: 'foreign-author' };
   const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
   const state = log === undefined ? undefined : work.state(log);
-  if (state && ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
-  if (state && isParted(operation, state)) {
-    work.tellStale(operation.src, state);
-    return { type: 'stale' };
-  }
+  const notNow = state && whyNotNow(operation, work, state);
+  if (notNow) return notNow;
   const stream = streamFor(operation, work, state);
   if (!stream) return decideForgotten(operation, work);
   if (streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
@@ -40,6 +37,17 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (outcome.type === 'accepted') answer(operation, work, outcome);
   work.setDecided(key, operation.n);
   return { type: 'decided' };
+}
+
+/** Another cell decides, or this one and the sender know different epochs. */
+function whyNotNow(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome | undefined {
+  if (ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
+  if (isParted(operation, state)) {
+    work.tellStale(operation.src, state);
+    return { type: 'stale' };
+  }
+  // Of an epoch this cell has not heard of: what was given meanwhile is on its way, and comes before it.
+  return (operation.epoch ?? 0n) > state.epoch ? { type: 'early' } : undefined;
 }
 
 /**

@@ -46,6 +46,8 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [3787, 'what was refused of an earlier life of a store is decided anew in this one'],
   [5901, 'so it is where its number is the same in both'],
   [1795, 'what was known of an epoch is forgotten with it, though its list comes before its entries'],
+  [31939, 'what was answered and then lost, before anybody could be told so, is no cause'],
+  [31632, 'what was refused after the backup, in which it waits, may be accepted'],
 ];
 
 for (const [seed, what] of amongOthers) {

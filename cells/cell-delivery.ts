@@ -71,6 +71,7 @@ export class CellDelivery implements AsyncDisposable {
       clock,
       generation: cell.generation,
       limits,
+      homeOf: options.peers.homeOf,
       encode: (entries) => encodeRuns(runsOf(entries)),
       failed: failed('a frame could not be sent'),
       stored: () => options.failpoints.reach('after-publish-before-acknowledgement'),
@@ -116,11 +117,7 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   /** A log's epoch as known here; 0 when it cannot be read now: then it is not said, and the owner decides all the same. */
-  readonly #epochOf = (log: bigint): Promise<bigint> =>
-    this.#options.store.state(log).then(
-      (state) => state?.epoch ?? 0n,
-      () => 0n,
-    );
+  readonly #epochOf = async (log: bigint): Promise<bigint> => (await this.#options.store.state(log).catch(() => undefined))?.epoch ?? 0n;
 
   /** Operations that wait for a transaction. */
   get waiting(): number {

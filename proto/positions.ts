@@ -36,6 +36,9 @@ const ownersPerTerm = 65_536;
 export const countByOwner = (count: number): number => count + 1;
 export const countByDirectory = (count: number): number => (Math.floor(count / ownersPerTerm) + 1) * ownersPerTerm;
 
+/** Whether the directory named the later of two ownerships, or one between them. */
+export const isByDirectory = (earlier: number, later: number): boolean => later >= countByDirectory(earlier);
+
 export function laterEpoch(a: bigint, b: bigint): bigint {
   if (a > b) return a;
   return b;

@@ -44,10 +44,13 @@ export function causeBeforeReply(index: HistoryIndex): Violation[] {
     const entry = index.trueById.get(key);
     if (entry === undefined || counted.has(key)) continue;
     counted.add(key);
-    // What it replied to may have been given up by a newer epoch.
-    const isOver = index.of('truncated').some(({ log, base }) => log === entry.log && base < (event.after ?? 0));
     const isSameLog = (event.afterLog ?? entry.log) === entry.log;
-    if (event.after !== undefined && isSameLog && !isOver && entry.seq <= event.after)
+    if (
+      event.after !== undefined &&
+      isSameLog &&
+      entry.seq <= event.after &&
+      !isGivenUp(index, event, { log: entry.log, seq: event.after })
+    )
       found.push(violation('I8', `a reply to seq ${event.after} of log ${entry.log} got seq ${entry.seq}`, [entry]));
     const line = `${event.device}/${entry.log}`;
     const before = last.get(line);
@@ -56,4 +59,14 @@ export function causeBeforeReply(index: HistoryIndex): Violation[] {
     last.set(line, entry);
   }
   return found;
+}
+
+/** What was replied to was given up by a newer epoch: a device was told so, or what its user was shown there is no more, told or not. */
+function isGivenUp(index: HistoryIndex, sent: EventOf<'sent'>, { log, seq }: { readonly log: bigint; readonly seq: number }): boolean {
+  if (index.of('truncated').some((each) => each.log === log && each.base < seq)) return true;
+  const user = index.user(sent.device);
+  const seen = index
+    .of('shown')
+    .findLast(({ at, device, entry }) => at <= sent.at && entry.log === log && entry.seq === seq && index.user(device) === user);
+  return seen !== undefined && index.isOver(seen.entry);
 }

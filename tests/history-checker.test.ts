@@ -318,6 +318,22 @@ test('I8: a reply that comes before what it answers is a violation', () => {
   assert.deepEqual(made.broken(), ['I8']);
 });
 
+test('I8: what it answers may have been given up by a newer epoch, though its device was gone before it could be told', () => {
+  const answersSeenIn = (epoch: bigint): string[] => {
+    const made = draft();
+    made.events = made.events.flatMap((event) => {
+      if (event.what !== 'sent' || event.clientEntryId !== 12n) return [event];
+      return [
+        { at: event.at, device: 'bo', what: 'shown' as const, entry: { ...made.entry(4, 13n, 'c'), epoch } },
+        { ...event, after: 4 },
+      ];
+    });
+    return made.broken();
+  };
+  assert.ok(!answersSeenIn(4n).includes('I8'));
+  assert.ok(answersSeenIn(5n).includes('I8'));
+});
+
 test('I8: a seq of another log is nothing to compare with', () => {
   const made = draft();
   made.events = made.events.map((event) =>

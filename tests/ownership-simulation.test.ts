@@ -48,6 +48,9 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [21418, 'an owner that signed before the home cell heard of a newer epoch is asked again'],
   [22797, 'a mark that waits while its user is out of the log goes when they are back'],
   [20085, 'a mark that came before its entries is not left above where a takeover began'],
+  [32451, 'a frame of what was given up brings no cell what stands in its place and is not for it'],
+  [33177, 'an owner that slept through an epoch decides nothing sent in it before it holds what was given there'],
+  [33445, 'nor where it is the one that the log was given back to'],
 ];
 
 for (const [seed, what] of found)

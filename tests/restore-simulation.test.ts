@@ -16,6 +16,8 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [184, 'a cell whose first member came after the backup is asked for its tail'],
   [234, 'what a client holds back of an epoch that is over does not come after it'],
   [752, 'a cell whose first member joined in what was lost hears that the group goes on without it'],
+  [31324, 'so does a cell that had left before the backup and was there once more'],
+  [31215, 'what waits elsewhere is decided behind what the restore gave up, which is offered again'],
 ];
 
 for (const [seed, what] of found) {
@@ -44,6 +46,8 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [3787, 'what was refused of an earlier life of a store is decided anew in this one'],
   [5901, 'so it is where its number is the same in both'],
   [1795, 'what was known of an epoch is forgotten with it, though its list comes before its entries'],
+  [31939, 'what was answered and then lost, before anybody could be told so, is no cause'],
+  [31632, 'what was refused after the backup, in which it waits, may be accepted'],
 ];
 
 for (const [seed, what] of amongOthers) {

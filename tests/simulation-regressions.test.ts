@@ -16,6 +16,7 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [496, 'a new entry in a frame behind an old one is not acknowledged unseen'],
   [1004, 'a mark that is stored at home waits for the other cells as well, whatever fails'],
   [1007, 'an append that was refused while it had to come again does not hold up those behind it'],
+  [31371, 'what was pending when its user was out of the log is asked for, also where that is heard behind what came after'],
 ];
 
 for (const [seed, what] of found) {

@@ -6,8 +6,8 @@ import { birthCell } from '@weft/proto/ids.ts';
 import { appendHere, createHere, writeSelfEntry } from './decide-append.ts';
 import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
-import { ownedUpTo } from './epochs.ts';
-import { type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
+import { ownedUpTo, wasHandedOver } from './epochs.ts';
+import { isWithin, type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
 import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
 import type { LogRow } from './ports.ts';
 import { refusalId, refusedBody } from './self-entries.ts';
@@ -17,11 +17,8 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   if (work.context.homeOf(operation.author) !== operation.src) return { type: 'rejected', why: 'foreign-author' };
   const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
   const state = log === undefined ? undefined : work.state(log);
-  if (state && ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
-  if (state && isParted(operation, state)) {
-    work.tellStale(operation.src, state);
-    return { type: 'stale' };
-  }
+  const notNow = state && whyNotNow(operation, work, state);
+  if (notNow) return notNow;
   const stream = streamFor(operation, work, state);
   if (!stream) return decideForgotten(operation, work);
   if (streamKey(stream) !== streamKey(operation.stream)) return { type: 'rejected', why: 'not-owner' };
@@ -42,12 +39,24 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   return { type: 'decided' };
 }
 
+/** Another cell decides, or this one and the sender know different epochs. */
+function whyNotNow(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome | undefined {
+  if (ownerOf(state) !== work.context.cell) return tellMoved(operation, work, state);
+  if (isParted(operation, state)) {
+    work.tellStale(operation.src, state);
+    return { type: 'stale' };
+  }
+  // Of an epoch this cell has not heard of: what was given meanwhile is on its way, and comes before it.
+  return (operation.epoch ?? 0n) > state.epoch ? { type: 'early' } : undefined;
+}
+
 /**
- * Its sender follows an epoch that was given up. What it holds of that is offered here first, and keeps its place before what was
- * sent after it (R24): the sender learns of the epoch in force, and numbers anew.
+ * Its sender follows an epoch that was given up, or that may have gone further than where the next one begins. What it holds of that
+ * is offered here first, and keeps its place before what was sent after it (R24): the sender learns of the epoch in force, and
+ * numbers anew.
  */
-const isParted = ({ epoch = 0n }: IntakeOperation, state: LogState): boolean =>
-  epoch !== 0n && epoch < state.epoch && !state.epochs.some((start) => start.epoch === epoch);
+const isParted = ({ epoch = 0n }: IntakeOperation, { epoch: inForce, epochs }: LogState): boolean =>
+  epoch !== 0n && epoch < inForce && !wasHandedOver(epochs, epoch);
 
 /** A log of this cell that a restore lost, and whose beginning nobody else holds: final once everybody has given back what there is. */
 function decideForgotten(operation: IntakeOperation, work: WorkingSet): Outcome {
@@ -104,8 +113,7 @@ function answer(operation: IntakeOperation, work: WorkingSet, { entry, fresh }: 
     return work.close({ stream, author, clientEntryId, refused: false });
   }
   const { log, seq } = entry;
-  const interval = work.state(log)?.cells.get(operation.src);
-  const travels = fresh && interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
+  const travels = fresh && isWithin(work.state(log)?.cells.get(operation.src), seq);
   if (!travels) work.resend.push({ dst: operation.src, log, seq });
 }
 

@@ -5,6 +5,7 @@ import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
+import { nextEpoch } from './epochs.ts';
 import { groupPair, ownerOf } from './log-state.ts';
 import { ana, bo, cy, OwnedLog } from './owned-log.ts';
 import { groupOf, intakeOf, StagedCell, text } from './staged-cell.ts';
@@ -233,6 +234,17 @@ test('intake whose sender follows an epoch that was given up is answered Stale: 
     .logEntries(f.log)
     .map((entry) => entry.clientEntryId);
   assert.ok(ids.indexOf(lost) > 0 && ids.indexOf(lost) < ids.indexOf(later));
+});
+
+test('intake whose sender knows a newer epoch than its owner waits: what was given in that comes first', () => {
+  const f = new OwnedLog();
+  f.say(3);
+  const [row] = [...f.cell(3).intake.values()];
+  const known = f.cell(1).rows.get(f.log)?.epoch as bigint;
+  const decide = (epoch: bigint) => f.cell(1).decide({ ...intakeOf(row as never, 3), epoch })[0]?.type;
+  assert.equal(decide(nextEpoch(known, 1, 1)), 'early');
+  assert.equal(f.cell(1).rows.get(f.log)?.head, 2);
+  assert.equal(decide(known), 'decided');
 });
 
 test('orphans come before what their authors sent after them', () => {

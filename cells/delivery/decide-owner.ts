@@ -66,7 +66,7 @@ function decideBegin(operation: BeginOperation, work: WorkingSet, row: LogRow, s
   } else if (ownerOf(state) === cell && row.status === 'stopped') beginEpoch(work, row, state, nextEpoch(row.epoch, cell, generation));
   else return { type: 'settled' };
   const after = work.state(operation.log) as LogState;
-  for (const keeper of operation.keepers ?? []) if (!after.cells.has(keeper)) work.tellStale(keeper, after);
+  for (const keeper of operation.keepers ?? []) if (after.cells.get(keeper)?.until !== 0) work.tellStale(keeper, after);
   return { type: 'applied', head: row.head, behind: false };
 }
 

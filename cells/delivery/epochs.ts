@@ -1,5 +1,5 @@
 // The list of a log's epochs (R2): which ownership gave which seqs. An epoch that gave none is in no list.
-import { countByOwner, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { countByOwner, epochParts, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 
 export interface EpochStart {
   readonly epoch: bigint;
@@ -41,6 +41,18 @@ export function ownedUpTo(epochs: readonly EpochStart[], cell: number): number |
     if (epochParts((epochs[at] as EpochStart).epoch).cell === cell) return epochs[at + 1]?.base ?? Number.POSITIVE_INFINITY;
   }
   return undefined;
+}
+
+/**
+ * Whether an epoch of the list ended by its owner's own last entry: nobody holds more of it than the list tells. What a takeover
+ * or a restore ended may go on elsewhere. An owner never hands over to itself.
+ */
+export function wasHandedOver(epochs: readonly EpochStart[], epoch: bigint): boolean {
+  const at = epochs.findIndex((start) => start.epoch === epoch);
+  const next = epochs[at + 1];
+  if (at < 0 || !next) return false;
+  const [before, after] = [epochParts(epoch), epochParts(next.epoch)];
+  return before.cell !== after.cell && !isByDirectory(before.count, after.count);
 }
 
 /** The next ownership of a log, as its owner names it. */

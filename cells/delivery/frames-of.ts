@@ -2,7 +2,7 @@
 import type { DecideContext } from './decide-context.ts';
 import type { Entry } from './entry.ts';
 import { FrameCutter } from './frame-cutter.ts';
-import { type LogState, ownerOf } from './log-state.ts';
+import { isWithin, type LogState, ownerOf } from './log-state.ts';
 import type { Facts, OutboxRow } from './ports.ts';
 
 /** What a decision has collected for other cells. */
@@ -24,7 +24,7 @@ function entryFrames(work: Decided): OutboxRow[] {
     const state = work.state(entry.log);
     if (!state || ownerOf(entry) !== own || state.kind === 'self') continue;
     for (const [cell, interval] of state.cells) {
-      if (cell === own || entry.seq < interval.from || (interval.until !== 0 && entry.seq > interval.until)) continue;
+      if (cell === own || !isWithin(interval, entry.seq)) continue;
       frames.add(cell, entry, entry.seq === interval.from ? passed(work, entry, cell) : 0);
     }
   }

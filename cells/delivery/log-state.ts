@@ -21,6 +21,9 @@ export interface CellInterval {
   readonly until: number;
 }
 
+export const isWithin = (interval: CellInterval | undefined, seq: number): boolean =>
+  interval !== undefined && seq >= interval.from && (interval.until === 0 || seq <= interval.until);
+
 export interface LogState {
   readonly log: bigint;
   readonly kind: LogKind;

@@ -151,7 +151,7 @@ export class Ownership {
         // Of a log that is known here too: its first member there may have come after the backup.
         const found = await store.readRow(log);
         if (!found || (found.row.status === 'stopped' && Number(seq) > found.row.head)) await this.#pullTail(log, cell);
-        if (!found?.state.cells.has(cell)) this.#keepers.set(log, (this.#keepers.get(log) ?? new Set()).add(cell));
+        if (found?.state.cells.get(cell)?.until !== 0) this.#keepers.set(log, (this.#keepers.get(log) ?? new Set()).add(cell));
       }
       const last = heads.at(-1);
       if (end || !last) return true;

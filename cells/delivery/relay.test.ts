@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FrameAcks } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { birthCell } from '@weft/proto/ids.ts';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import type { Link, LogStore, OutboxRow, PublishResult } from './ports.ts';
 import { Relay } from './relay.ts';
@@ -57,6 +58,7 @@ function open({ generation = 3, ...more }: Partial<typeof limits> & { readonly g
     link: { publish } as Link,
     clock,
     generation,
+    homeOf: birthCell,
     limits: { ...limits, ...more },
     encode: () => new Uint8Array(),
     failed: (error) => assert.fail(String(error)),

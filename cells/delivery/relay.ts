@@ -10,6 +10,7 @@ import { Envelope, EnvelopesFrame, FrameAcks } from '@weft/proto/gen/weft/fabric
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Entry } from './entry.ts';
 import type { Link, LogStore, OutboxRow } from './ports.ts';
+import { stillDue } from './still-due.ts';
 
 export interface RelayLimits {
   readonly framesInFlightMax: number;
@@ -41,6 +42,7 @@ export interface RelayOptions {
   readonly clock: Clock;
   readonly generation: number;
   readonly limits: RelayLimits;
+  readonly homeOf: (user: bigint) => number;
   readonly encode: (entries: readonly Entry[]) => Uint8Array;
   readonly failed: (error: unknown) => void;
   /** The broker has a frame: where a failpoint stands. */
@@ -245,7 +247,8 @@ export class Relay {
   }
 
   async #load(row: OutboxRow): Promise<Uint8Array> {
-    return this.#encode(row, row.ranges.length === 0 ? [] : await this.#options.store.readRanges(row.ranges));
+    if (row.ranges.length === 0) return this.#encode(row, []);
+    return this.#encode(row, await stillDue(await this.#options.store.readRanges(row.ranges), row.dst, this.#options));
   }
 }
 

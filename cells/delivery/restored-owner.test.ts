@@ -1,10 +1,12 @@
 // An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import type { Entry } from './entry.ts';
+import { type Entry, kinds } from './entry.ts';
+import { OwnedLog } from './owned-log.ts';
 import { PullServer } from './pull-server.ts';
-import { chain, groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
 
 const [ana, bo] = [userOf(1, 1), userOf(2, 1)];
 
@@ -42,6 +44,9 @@ class Restored {
     return this[of].rows.get(this.log)?.status;
   }
 }
+
+const notices = (cell: StagedCell): unknown[] =>
+  (cell.writes?.outbox ?? []).flatMap(({ dst, envelopes }) => envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]));
 
 test('a stopped log gives no seq before its tail is back, and both cells have one history', () => {
   const r = new Restored();
@@ -91,15 +96,45 @@ test('restored a second time, it takes back what it gave in the epoch that it be
   assert.ok(ids(owner).includes(5n));
 });
 
+test('what waits at a replica is decided behind what it holds of the epoch that the restore ended', () => {
+  const f = new OwnedLog();
+  const owner = f.cell(1);
+  const backup = { row: { ...owner.rows.get(f.log), status: 'stopped' }, state: owner.states.get(f.log), entries: [...owner.entries] };
+  const lost = f.say(3);
+  f.decideIntake(3);
+  const waiting = f.say(3);
+  owner.rows.set(f.log, backup.row as never);
+  owner.states.set(f.log, backup.state as never);
+  owner.entries.splice(0, owner.entries.length, ...backup.entries);
+  owner.generation = 2;
+  owner.decide({ type: 'begin', log: f.log });
+  owner.decide({ type: 'settle', log: f.log });
+  const [row] = [...f.cell(3).intake.values()];
+  assert.ok(row?.clientEntryId === waiting);
+  const sent = { ...intakeOf(row, 3, row.n), epoch: f.cell(3).rows.get(f.log)?.epoch as bigint };
+  assert.equal(owner.decide(sent)[0]?.type, 'stale');
+  assert.ok(f.notices(1).some(({ notice }) => notice?.$case === 'stale' && notice.value.owner === 1));
+  f.pull(1, 3, 2);
+  f.decideIntake(3);
+  const ids = owner.logEntries(f.log).map(({ clientEntryId }) => clientEntryId);
+  assert.deepEqual(ids.slice(-2), [lost, waiting]);
+});
+
 test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {
   const { owner, log } = new Restored();
   owner.generation = 2;
   Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
   owner.decide({ type: 'begin', log, keepers: [2, 3] });
-  const notices = (owner.writes?.outbox ?? []).flatMap(({ dst, envelopes }) =>
-    envelopes.map((bytes) => [dst, Envelope.decode(bytes).notice?.$case]),
-  );
-  assert.deepEqual(notices, [[3, 'stale']]);
+  assert.deepEqual(notices(owner), [[3, 'stale']]);
+});
+
+test('so is who kept more of it, of a time in which it had somebody there once more', () => {
+  const { owner, log } = new Restored();
+  owner.decide({ ...text({ log }, ana, 5n), kind: kinds.membersRemoved, body: MembersRemoved.encode({ users: [bo] }).finish() });
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  owner.decide({ type: 'begin', log, keepers: [2] });
+  assert.deepEqual(notices(owner), [[2, 'stale']]);
 });
 
 test('without that, it gives a seq anew that its replica has already, and the replica freezes the log', () => {

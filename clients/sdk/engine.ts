@@ -253,8 +253,10 @@ export class Engine {
         this.listeners.tell('conversation', conversation, 'joined');
       } else if (body?.$case === 'logLeft') {
         const { log, until } = body.value;
-        if (!this.#catchUp.leftLog(log, Number(until))) continue;
+        const isNews = this.#catchUp.leftLog(log, Number(until));
+        // Where the run began anew before this was heard, what was decided in between was not shown.
         this.outbox.member(log, false);
+        if (!isNews) continue;
         this.listeners.tell('conversation', this.table.byLog(log), 'left');
       } else if (body?.$case === 'appendRefused') this.#refused(body.value);
     }

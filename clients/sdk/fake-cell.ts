@@ -255,7 +255,7 @@ export class FakeCell {
     const older = before === 0n ? all : all.filter((entry) => entry.seq < before);
     const entries = from > 0n ? all.filter((entry) => entry.seq >= from).slice(0, limit) : older.slice(-limit);
     const end = from > 0n ? entries.at(-1)?.seq === all.at(-1)?.seq || entries.length === 0 : entries.length === older.length;
-    return { log, head: this.#head(of), entries, visibleFrom: 1n, end, pending: [], epochs: [] };
+    return { log, head: this.#head(of), entries, visibleFrom: of?.visibleFrom ?? 1n, end, pending: [], epochs: [] };
   }
 
   #welcome(user: Account | undefined): Reply {

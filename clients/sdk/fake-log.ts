@@ -14,6 +14,8 @@ export interface FakeLog {
   readonly entries: Entry[];
   members: bigint[];
   epoch: bigint;
+  /** What lies below is nobody's to read; 1 where missing. */
+  visibleFrom?: bigint;
   /** Hash of the head. */
   hash: Uint8Array;
 }

@@ -45,6 +45,33 @@ describe('the client whose log changes its owner', () => {
     await close();
   });
 
+  it('asks what became of what it sent before it was out of a log, though it hears of that when it reads on already', async () => {
+    const { clock, cell, bo, ana, close } = await pair();
+    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+    await clock.advance(500);
+    const log = group.log as bigint;
+    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+    const owned = cell.logs.get(log);
+    assert.ok(owned && self);
+    cell.answer = () => 'pending';
+    const sent = bo.conversation(log).send('soup?');
+    await clock.advance(10);
+    assert.equal(sent.state, 'pending');
+    cell.loses = () => true;
+    cell.add(log, bo.me, { $case: 'text', value: 'soup?' }, sent.id);
+    cell.add(log, ana.me, { $case: 'text', value: 'bo is out, and in again' });
+    owned.visibleFrom = 4n;
+    cell.loses = () => false;
+    cell.add(log, ana.me, { $case: 'text', value: 'no' });
+    await clock.advance(1_000);
+    assert.deepEqual([bo.conversation(log).head, sent.state], [4, 'pending']);
+    cell.add(self.id, bo.me, { $case: 'logLeft', value: { log, until: 3n } });
+    cell.add(self.id, bo.me, { $case: 'logJoined', value: { log, kind: 'LOG_KIND_GROUP', peer: 0n, from: 4n } });
+    await clock.advance(5_000);
+    assert.equal(sent.state, 'accepted');
+    await close();
+  });
+
   for (const first of ['truncated', 'refused'] as const)
     it(`is told when what was accepted is given up and then refused, ${first} first`, async () => {
       const { clock, cell, ana, toBo, log, close } = await pair();

@@ -196,12 +196,14 @@ export interface Run {
   readonly restores: Restores;
 }
 
-/** What a device was told of entries that a restore took is true no more. */
-function withoutLost(events: readonly HistoryEvent[], { devices, restores: { lost, ended } }: Run): HistoryEvent[] {
+/** What a device was told of entries that a restore took is true no more, nor is a refusal of what was decided anew. */
+function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores: { lost, ended, reopened } }: Run): HistoryEvent[] {
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
+  const isTaken = (key: string): boolean => cells.some(({ logs }) => [...logs.values()].some(({ byKey }) => byKey.has(key)));
   return events.filter((event) => {
     if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused') return true;
-    return !(event.what === 'refused' ? ended : lost).has(entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId));
+    const key = entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId);
+    return event.what === 'refused' ? !ended.has(key) && !(reopened.has(key) && isTaken(key)) : !lost.has(key);
   });
 }
 

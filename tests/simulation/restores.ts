@@ -1,7 +1,8 @@
 // A cell that is restored from a backup: its people and nodes go on, its store is again what it was (R25). What that may
 // cost is noted at the moment it happens, entry by entry; nothing else may be missing in the end.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { type LogState, ownerOf, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { type LogState, ownerOf, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { refusalId } from '@weft/cells/delivery/self-entries.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import type { HistoryEvent } from '../history.ts';
 import { type BaseBackup, baseBackup, restoreBackup } from './base-backup.ts';
@@ -16,6 +17,8 @@ export class Restores {
   readonly lost = new Set<string>();
   /** Those of them whose whole log is gone: who writes there is refused, and no newer epoch takes back what others had seen. */
   readonly ended = new Set<string>();
+  /** Author and id of appends that were refused after the backup, in which they wait: they are decided anew (R25). */
+  readonly reopened = new Set<string>();
   /** Cells that were restored. */
   readonly cells = new Set<number>();
   /** Until when each of them has lacked something, by what was seen last. */
@@ -47,6 +50,7 @@ export class Restores {
     for (let node = 0; node < world.shape.nodes; node++)
       if (world.nodes.get(`${cell.number}.${node}`)?.alive) world.kill(cell.number, node);
     this.#noteLost(cell, { backup, cells: world.cells });
+    this.#noteReopened(cell, backup);
     this.cells.add(cell.number);
     const held = new Map([...cell.logs].map(([log, { row }]) => [log, row.head]));
     restoreBackup(cell, backup);
@@ -68,6 +72,18 @@ export class Restores {
       const { keys, isWhole } = lostOf(stored, { cell, backup, cells });
       for (const key of keys) this.lost.add(key);
       if (isWhole) for (const key of keys) this.ended.add(key);
+    }
+  }
+
+  #noteReopened(cell: MemoryCell, backup: BaseBackup): void {
+    for (const row of (backup.tables.get('intake') as MemoryCell['intake']).values()) {
+      const { author, clientEntryId, stream, log } = row;
+      const pair = { low: stream.a, high: stream.b };
+      // The owner names the conversation, if it is open.
+      const targets = stream.b === 0n ? [{ log }] : [{ pair }, { log: cell.pairs.get(pairKey(pair)) ?? 0n }];
+      const self = cell.logs.get(author);
+      const isRefused = targets.some((target) => self?.byKey.has(entryKey(author, refusalId(target, clientEntryId))));
+      if (isRefused && !cell.intake.has(intakeKey(row))) this.reopened.add(entryKey(author, clientEntryId));
     }
   }
 

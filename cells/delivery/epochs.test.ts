@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
+import { nextEpoch, wasHandedOver } from './epochs.ts';
+
+const first = makeEpoch({ count: 1, cell: 1, generation: 1 });
+const signed = makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 });
+const endsWith = (next: bigint): boolean =>
+  wasHandedOver(
+    [
+      { epoch: first, base: 0 },
+      { epoch: next, base: 5 },
+    ],
+    first,
+  );
+
+test('an epoch that its owner gave away ended where the list says', () => {
+  assert.equal(endsWith(nextEpoch(first, 2, 1)), true);
+});
+
+test('one that a restore or a takeover ended may go on elsewhere', () => {
+  assert.equal(endsWith(nextEpoch(first, 1, 2)), false, 'the same cell, restored');
+  assert.equal(endsWith(signed), false, 'the directory');
+  assert.equal(endsWith(nextEpoch(signed, 3, 1)), false, 'the directory, and then that owner at once');
+});
+
+test('so may one that is in no list, and one that is in force', () => {
+  const epochs = [{ epoch: first, base: 0 }];
+  assert.equal(wasHandedOver(epochs, signed), false);
+  assert.equal(wasHandedOver(epochs, first), false);
+});

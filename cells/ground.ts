@@ -163,6 +163,7 @@ function openLogStore(
     node,
     generation: cell.generation,
     pairsMax: cellLimits.pairsMax,
+    rowsMax: cellLimits.rowsMax,
     hashesMax: cellLimits.hashesMax,
     recentLogsMax: cellLimits.recentLogsMax,
     pageBatchMax: cellLimits.pageBatchMax,

@@ -25,6 +25,8 @@ export const cellLimits = {
   /** States of logs and open pairs a node remembers. */
   statesMax: 50_000,
   pairsMax: 100_000,
+  /** Rows of logs a node remembers as its last transaction left them, some 300 bytes each: 5 MiB. */
+  rowsMax: 16_384,
   /** Hashes of entries a node remembers for pages of history, 33 bytes each: those of a busy group's whole past, 4 MiB. */
   hashesMax: 131_072,
   /** Logs of which a node remembers the newest eight hashes, 256 bytes each and a little more: those that changed while people were away, 4 MiB. */

@@ -175,7 +175,7 @@ export class StoreNode implements AsyncDisposable {
     this.#owned = owned;
     this.#ids = new IdMaker({ clock: systemClock, cell, node: number, leaseEndsMs: () => Number.MAX_SAFE_INTEGER });
     const states = new StateCache(10_000);
-    const sizes = { readSessions: 2, pairsMax: 10_000, hashesMax: 128, recentLogsMax: 8, pageBatchMax: 8 };
+    const sizes = { readSessions: 2, rowsMax: 10_000, pairsMax: 10_000, hashesMax: 128, recentLogsMax: 8, pageBatchMax: 8 };
     this.store = new SqlLogStore({
       sessions,
       reads,

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { LogRow } from '@weft/cells/delivery/ports.ts';
 import { clearBehind } from '@weft/cells/store/behind-table.ts';
 import { EntriesTable, type Query } from '@weft/cells/store/entries-table.ts';
 import { EntryFold } from '@weft/cells/store/entry-key.ts';
@@ -19,7 +20,7 @@ import {
   readPendingOf,
 } from '@weft/cells/store/intake-tables.ts';
 import { readCheckPoint, readCheckPoints } from '@weft/cells/store/log-hashes-table.ts';
-import { lockLogs, readableLogs, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
+import { lockLogs, lockRowsAsKnown, readableLogs, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
 import { readWaitingMarks } from '@weft/cells/store/marks-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { moveOrphans } from '@weft/cells/store/orphans-table.ts';
@@ -88,11 +89,9 @@ async function hotStatements(count: number): Promise<Statement[]> {
   const ids = Array.from({ length: count }, (_, i) => BigInt(1 + i * 7));
   const streams = ids.map((a) => ({ a, b: 0n }));
   await lockLogs(query, ids);
-  await updateLogs(
-    query,
-    ids.map((log) => ({ log, epoch: 1n, head: 1, ts: 1, ord: 1, hash: chainStart, version: 1, status: 'open' })),
-    1,
-  );
+  const rows = ids.map((log): LogRow => ({ log, epoch: 1n, head: 1, ts: 1, ord: 1, hash: chainStart, version: 1, status: 'open' }));
+  await lockRowsAsKnown(query, rows);
+  await updateLogs(query, rows, 1);
   await readStateRows(query, ids);
   await readLog(query, 1n);
   await entries.findKnown(

@@ -14,6 +14,21 @@ where log_id = any ($1::bigint[])
 order by log_id
 for update`;
 
+// Arrays in the order of the locks; where a row is missing or differs in anything, or where they come in another order, the cast fails.
+const lockAsKnownText = `
+with locked as (
+  select log_id, status, epoch, head, head_ts, head_ord, head_hash, version
+  from logs
+  where log_id = any ($1::bigint[])
+  order by log_id
+  for update
+)
+select cast(case when array_agg(log_id) = $1::bigint[] and array_agg(status) = $2::smallint[] and array_agg(epoch) = $3::bigint[]
+  and array_agg(head) = $4::bigint[] and array_agg(head_ts) = $5::bigint[] and array_agg(head_ord) = $6::bigint[]
+  and array_agg(head_hash) = $7::bytea[] and array_agg(version) = $8::bigint[]
+  then '1' else 'moved' end as bigint) as held
+from locked`;
+
 const insert = `
 insert into logs
   (log_id, kind, status, epoch, epoch_base, head, head_ts, head_ord, head_hash, version, start_seq, floor, low, high, changed_ms)
@@ -98,6 +113,21 @@ interface LockedRow {
 export async function lockLogs(query: Query, logs: readonly bigint[]): Promise<Map<bigint, LogRow>> {
   const { rows } = await query({ name: 'logs-lock', text: lock, values: [int8Array(logs)] });
   return new Map(rows.map((row: LockedRow) => [row.log_id, toRow(row)]));
+}
+
+/** Locks these rows, which are in id order. Fails with 22P02 unless they are exactly what is stored. */
+export function lockRowsAsKnown(query: Query, rows: readonly LogRow[]): Promise<unknown> {
+  const values = [
+    int8Array(rows.map((r) => r.log)),
+    int2Array(rows.map((r) => statusNumbers[r.status])),
+    int8Array(rows.map((r) => r.epoch)),
+    int8Array(rows.map((r) => r.head)),
+    int8Array(rows.map((r) => r.ts)),
+    int8Array(rows.map((r) => r.ord)),
+    byteaArray(rows.map((r) => r.hash)),
+    int8Array(rows.map((r) => r.version)),
+  ];
+  return query({ name: 'logs-lock-known', text: lockAsKnownText, values });
 }
 
 export async function readLog(query: Query, log: bigint): Promise<{ row: LogRow; start: number } | undefined> {

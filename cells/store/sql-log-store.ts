@@ -1,22 +1,18 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
 
 import type { Chain } from '@weft/proto/chain.ts';
-import type { Clock } from '@weft/runtime/clock.ts';
-import { assertCommitted, isConnectionLost, isRetryable, isUniqueViolation, sqlState } from '@weft/runtime/sql.ts';
+import { isConnectionLost } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
-import { type BookCount, countsOf } from '../delivery/books.ts';
 import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
   type Facts,
   type IntakeRow,
-  KeyTaken,
   type LogRange,
   type LogRow,
   type LogStatus,
   type LogStore,
-  MaybeCommitted,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -24,44 +20,31 @@ import {
 } from '../delivery/ports.ts';
 import type { Gathering } from './ask-together.ts';
 import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
-import { addToBooks } from './books-table.ts';
-import { notingFailures, queryOn, runTogether, transactionOn } from './corked-query.ts';
-import type { EntriesTable, Query } from './entries-table.ts';
-import { readCurrentEpoch, writeEpochs } from './epochs-table.ts';
-import { closeIntake, readOpenIntake, readPendingOf, upsertDecidedNumbers, writeIntake } from './intake-tables.ts';
+import { queryOn, runTogether } from './corked-query.ts';
+import type { Query } from './entries-table.ts';
+import { readCurrentEpoch } from './epochs-table.ts';
+import { readOpenIntake, readPendingOf } from './intake-tables.ts';
 import { KnownHashes } from './known-hashes.ts';
 import { KnownPairs } from './known-pairs.ts';
 import { KnownStates } from './known-states.ts';
-import { insertCheckPoints } from './log-hashes-table.ts';
-import { insertLogs, readLog, readUnsettled, updateLogs, updateStarts } from './logs-table.ts';
+import { readLog, readUnsettled } from './logs-table.ts';
 import { type Mark, readMarks } from './marks-table.ts';
-import { findPairLogs, insertGroupRows, insertPairRows, upsertUserLogRows, writeMembership } from './membership-tables.ts';
-import { moveOrphans } from './orphans-table.ts';
-import { deleteOutbox, insertOutbox, readOutbox } from './outbox-table.ts';
+import { findPairLogs } from './membership-tables.ts';
+import { deleteOutbox, readOutbox } from './outbox-table.ts';
 import { type AskedPage, PageReads, type UserPage } from './page-reads.ts';
 import { readProved } from './proved-entries.ts';
 import { RangeReads } from './range-reads.ts';
 import { RecentHashes } from './recent-hashes.ts';
 import { readKeptHeads, readOwnedHeads, type SharedHead } from './shared-logs.ts';
-import type { StateCache } from './state-cache.ts';
 import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs, type UserHead, type UserLogInfo } from './user-logs-table.ts';
-import { LaneGone, readFacts } from './write-facts.ts';
 import type { WriteSessions } from './write-sessions.ts';
+import { WriteTransactions, type WriteTransactionsOptions } from './write-transactions.ts';
 
-export interface SqlLogStoreOptions {
-  readonly sessions: Pick<WriteSessions, 'get' | 'drop'>;
+export interface SqlLogStoreOptions extends WriteTransactionsOptions {
   /** Sessions for everything but the write transactions, and how many of them. */
   readonly reads: WriteSessions;
   readonly readSessions: number;
-  readonly states: StateCache;
-  readonly entries: EntriesTable;
   readonly chain: Chain;
-  readonly clock: Clock;
-  readonly cell: number;
-  readonly node: number;
-  readonly generation: number;
-  /** This node's lanes are gone: another life of the store began. */
-  readonly laneGone?: () => void;
   /** Open pairs remembered by this node; they never change. */
   readonly pairsMax: number;
   /** Hashes of entries remembered for what is read after them, and logs whose newest are. */
@@ -79,6 +62,7 @@ export type CellStore = Pick<SqlLogStore, keyof SqlLogStore>;
 
 export class SqlLogStore implements LogStore {
   readonly #options: SqlLogStoreOptions;
+  readonly #transactions: WriteTransactions;
   readonly #pairs: KnownPairs;
   readonly #recent: RecentHashes;
   readonly #states: KnownStates;
@@ -88,6 +72,7 @@ export class SqlLogStore implements LogStore {
 
   constructor(options: SqlLogStoreOptions) {
     this.#options = options;
+    this.#transactions = new WriteTransactions(options);
     this.#pairs = new KnownPairs(options.pairsMax);
     this.#recent = new RecentHashes(options.recentLogsMax);
     this.#states = new KnownStates(options.states, (run) => this.#read(run));
@@ -102,60 +87,9 @@ export class SqlLogStore implements LogStore {
   }
 
   async write<T extends { readonly writes: Writes }>(lane: number, keys: WriteKeys, decide: (facts: Facts) => T): Promise<T> {
-    const { sessions } = this.#options;
-    let session: pg.Client | undefined;
-    const failed: unknown[] = [];
-    let decided = false;
-    try {
-      session = await sessions.get(lane);
-      const query = notingFailures(transactionOn(session), failed);
-      const facts = await readFacts(query, lane, keys, this.#options);
-      const decision = decide(facts);
-      decided = true;
-      await this.#writeAll(query, decision.writes, countsOf(decision.writes, facts, { cell: this.#options.cell, lane }), lane);
-      this.#remember(decision.writes, facts);
-      return decision;
-    } catch (thrown) {
-      if (session) await this.#rollback(session, lane);
-      const error = failed[0] ?? thrown;
-      if (error instanceof LaneGone) this.#options.laneGone?.();
-      if (isUniqueViolation(error)) throw new KeyTaken(String(error), { cause: error });
-      if (decided && (isConnectionLost(error) || sqlState(error) === '40003')) throw new MaybeCommitted(String(error), { cause: error });
-      if (isRetryable(error)) throw new RunAgain(String(error), { cause: error });
-      throw error;
-    }
-  }
-
-  async #writeAll(query: Query, writes: Writes, counts: readonly BookCount[], lane: number): Promise<void> {
-    const now = this.#options.clock.now();
-    const { generation, entries, node } = this.#options;
-    const sent: Promise<unknown>[] = [];
-    if (writes.created.length > 0) {
-      const groups = writes.created.map((c) => c.state).filter((s) => s.kind === 'group');
-      sent.push(insertLogs(query, writes.created, now));
-      if (groups.length > 0) sent.push(insertGroupRows(query, groups));
-    }
-    const changes = [...writes.created.map((c) => ({ before: undefined, after: c.state })), ...writes.states];
-    if (changes.length > 0) sent.push(...writeMembership(query, changes));
-    if (writes.truncated.length > 0) sent.push(...moveOrphans(query, writes.truncated, now));
-    if (writes.entries.length > 0) sent.push(entries.insert(query, writes.entries));
-    if (writes.emptied.length > 0) sent.push(entries.empty(query, writes.emptied));
-    if (writes.checkPoints.length > 0) sent.push(insertCheckPoints(query, writes.checkPoints));
-    if (writes.rows.length > 0) sent.push(updateLogs(query, writes.rows, now));
-    if (writes.reopened.length > 0) sent.push(updateStarts(query, writes.reopened));
-    if (writes.epochs.length > 0) sent.push(...writeEpochs(query, writes.epochs));
-    if (writes.userLogs.length > 0) sent.push(upsertUserLogRows(query, writes.userLogs));
-    if (writes.pairs.length > 0) sent.push(insertPairRows(query, writes.pairs));
-    sent.push(...writeIntake(query, writes, generation));
-    if (writes.closed.length > 0) sent.push(...closeIntake(query, writes.closed, { node, lane }));
-    if (writes.decided.length > 0) sent.push(upsertDecidedNumbers(query, writes.decided));
-    if (writes.outbox.length > 0) sent.push(insertOutbox(query, writes.outbox));
-    if (writes.behind.length > 0) sent.push(upsertBehind(query, writes.behind));
-    if (writes.caughtUp.length > 0) sent.push(clearBehind(query, writes.caughtUp));
-    if (counts.length > 0) sent.push(addToBooks(query, node, counts));
-    const committed = query({ name: 'commit', text: 'commit' });
-    await Promise.all([...sent, committed]);
-    assertCommitted(await committed);
+    const { decision, facts } = await this.#transactions.run(lane, keys, decide);
+    this.#remember(decision.writes, facts);
+    return decision;
   }
 
   /** Heads and states in memory follow commits (R6). */
@@ -166,15 +100,6 @@ export class SqlLogStore implements LogStore {
     for (const { after } of writes.states) states.set(after);
     for (const { pair, log } of writes.pairs) this.#pairs.remember(pairKey(pair), log);
     this.#recent.committed(writes);
-  }
-
-  /** Whatever the session is in, the next transaction must not be: a failed rollback costs the session. */
-  async #rollback(session: pg.Client, lane: number): Promise<void> {
-    try {
-      await session.query('rollback');
-    } catch {
-      this.#options.sessions.drop(lane);
-    }
   }
 
   findPairs(pairs: readonly Pair[]): Promise<Map<string, bigint>> {

@@ -45,18 +45,15 @@ export interface FactsOptions {
 
 /** Reads the facts under the locks of a transaction that `query` runs in; sends `begin` itself. */
 export async function readFacts(query: Query, lane: number, keys: WriteKeys, options: FactsOptions): Promise<Facts> {
-  const begun = query({ name: 'begin', text: 'begin' });
-  const patience =
-    keys.lockMsMax === undefined ? undefined : query({ name: 'lock-timeout', text: waitForLocks, values: [`${keys.lockMsMax}ms`] });
+  const begun = beginAndWait(query, keys);
   const laneHeld = query({ name: 'lanes-lock', text: lockLane, values: [options.node, lane] });
   const locked = keys.logs.length > 0 ? lockLogs(query, keys.logs) : Promise.resolve(new Map<bigint, LogRow>());
   const known = keys.known.length > 0 ? options.entries.findKnown(query, keys.known) : Promise.resolve(new Map<number, number>());
   const decided = keys.decided.length > 0 ? readDecidedNumbers(query, keys.decided) : Promise.resolve(new Map<string, number>());
   // After the decided numbers: who saw one must also see the conversation that was opened with it.
   const opened = keys.pairs.length > 0 ? findPairLogs(query, keys.pairs) : Promise.resolve(new Map<string, bigint>());
-  const [, , heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([
-    begun,
-    patience,
+  const [, heldLane, rows, knownSeqs, decidedNumbers, pairs] = await Promise.all([
+    Promise.all(begun),
     laneHeld,
     locked,
     known,
@@ -71,6 +68,12 @@ export async function readFacts(query: Query, lane: number, keys: WriteKeys, opt
     readAbove(query, { keys, states, entries: options.entries }),
   ]);
   return new LockedFacts({ rows, states, headers, intake, above, pairs, decided: decidedNumbers });
+}
+
+/** Begins a transaction that waits for locks as long as it may. */
+export function beginAndWait(query: Query, { lockMsMax }: Pick<WriteKeys, 'lockMsMax'>): Promise<unknown>[] {
+  const begun = query({ name: 'begin', text: 'begin' });
+  return lockMsMax === undefined ? [begun] : [begun, query({ name: 'lock-timeout', text: waitForLocks, values: [`${lockMsMax}ms`] })];
 }
 
 /** States of the locked logs: from the cache where its version is the row's, else from SQL. */
@@ -166,6 +169,14 @@ async function readAbove(
   return found;
 }
 
+/** Whether an append to this log may have to wait for somebody's decision. */
+export const isDecidedElsewhere = (
+  state: LogState | undefined,
+  row: LogRow | undefined,
+  { cell, generation }: Pick<FactsOptions, 'cell' | 'generation'>,
+): boolean =>
+  state !== undefined && (ownerOf(state) !== cell || row?.status !== 'open' || epochParts(state.epoch).generation !== generation);
+
 interface IntakeOptions {
   readonly keys: WriteKeys;
   readonly rows: ReadonlyMap<bigint, LogRow>;
@@ -188,9 +199,8 @@ async function readIntakeFacts(query: Query, { keys, rows, states, cell, generat
   const ids: { author: bigint; clientEntryId: bigint }[] = [];
   for (const intake of keys.intakes) {
     const state = states.get(intake.log);
-    const isElsewhere =
-      state && (ownerOf(state) !== cell || rows.get(intake.log)?.status !== 'open' || epochParts(state.epoch).generation !== generation);
-    const stream = intake.stream ?? (isElsewhere ? streamOf(state) : undefined);
+    const isElsewhere = isDecidedElsewhere(state, rows.get(intake.log), { cell, generation });
+    const stream = intake.stream ?? (state && isElsewhere ? streamOf(state) : undefined);
     if (stream) streams.set(streamKey(stream), stream);
     if (stream || intake.log === 0n) ids.push(intake);
   }
@@ -212,6 +222,10 @@ async function readIntakeFacts(query: Query, { keys, rows, states, cell, generat
 }
 
 const noIntake: IntakeFacts = { next: new Map(), waiting: new Map(), open: new Map(), lowest: new Map(), decided: [], own: new Map() };
+
+/** Facts of logs of which nothing but their rows and states matters. */
+export const factsOfRows = (rows: ReadonlyMap<bigint, LogRow>, states: ReadonlyMap<bigint, LogState>): Facts =>
+  new LockedFacts({ rows, states, headers: noHeaders, intake: noIntake, above: new Map(), pairs: new Map(), decided: new Map() });
 
 interface LockedOptions {
   readonly rows: ReadonlyMap<bigint, LogRow>;

@@ -135,6 +135,16 @@ function giveUp({ before, snapshot, epochs, cut, begins }: GivenUp, row: LogRow,
   work.readdress(streamOf(after), ownerOf(after), offered);
   const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
+  beginAsBefore(before, after, work);
+}
+
+/** Who left and came back in what was given up has been a member all the time, and reads on from where that began. */
+function beginAsBefore(before: LogState, { log, members }: LogState, work: WorkingSet): void {
+  for (const [user, { home, from }] of members) {
+    const wasFrom = before.members.get(user)?.from;
+    if (home === work.context.cell && wasFrom !== undefined && wasFrom !== from && work.row(user))
+      work.addUserLog({ user, log, from, until: 0 });
+  }
 }
 
 /** The author's home vouches for it, so it is intake like any other: the owner appends it unless it knows the id. */

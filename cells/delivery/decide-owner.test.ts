@@ -1,7 +1,7 @@
 // Owners change: by their own last entry, by the directory's word, after a restore (R2, R11, R16, R22–R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Handover, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { Handover, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
@@ -298,6 +298,20 @@ test('membership that a newer epoch gave up is taken back', () => {
   assert.deepEqual(f.cell(3).userLogs.get(`${cy}:${f.log}`), { user: cy, log: f.log, from: 1, until: 0 });
   assert.ok(f.cell(3).states.get(f.log)?.members.has(cy));
   assert.equal(f.cell(3).logEntries(cy).at(-1)?.kind, kinds.logJoined);
+});
+
+test('who left and came back in what a newer epoch gave up reads on from where the membership began', () => {
+  const f = new OwnedLog();
+  const change = (id: bigint, kind: number, body: Uint8Array): void => {
+    f.cell(1).decide({ ...text({ log: f.log }, ana, id), kind, body });
+    f.follow(1, 3);
+  };
+  change(7n, kinds.membersRemoved, MembersRemoved.encode({ users: [cy] }).finish());
+  change(8n, kinds.membersAdded, MembersAdded.encode({ members: [{ user: cy, home: 3, from: 0n }] }).finish());
+  assert.equal(f.cell(3).userLogs.get(`${cy}:${f.log}`)?.from, 4);
+  f.takeOver(2, 3);
+  assert.equal(f.pull(2, 3, 2)?.type, 'applied');
+  assert.deepEqual(f.cell(3).userLogs.get(`${cy}:${f.log}`), { user: cy, log: f.log, from: 1, until: 0 });
 });
 
 test('after a restore a log takes appends as intake only, until it begins an epoch at the head found', () => {

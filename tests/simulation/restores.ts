@@ -95,6 +95,11 @@ export class Restores {
       world.time.after(lookMs, () => this.#watch(world, cell, of));
   }
 
+  /** Restored cells that other cells have not given back yet what they hold: nothing is at rest before. */
+  regaining(cells: readonly MemoryCell[]): string[] {
+    return cells.filter((cell) => isRegaining(cell, cells)).map(({ number }) => `cell ${number} is without what others hold`);
+  }
+
   /** Its broker went with it, lost power, or stayed. */
   #loseBroker({ network }: Breakable, { cell, person }: Fault): void {
     if (person % 3 === 0) network.wipe(nameOf(cell + 1));

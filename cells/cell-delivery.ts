@@ -85,7 +85,6 @@ export class CellDelivery implements AsyncDisposable {
       limits,
       freshId: options.freshId,
       laneOf: (row) => laneOfTarget(row.stream.b === 0n ? { log: row.stream.a } : { pair: { low: row.stream.a, high: row.stream.b } }),
-      epochOf: this.#epochOf,
       own: { cell: cell.number, generation: cell.generation },
       takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
@@ -115,9 +114,6 @@ export class CellDelivery implements AsyncDisposable {
     const compare = (cell: number) => this.requests.antiEntropy.compare(cell);
     return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay, compare };
   }
-
-  /** A log's epoch as known here; 0 when it cannot be read now: then it is not said, and the owner decides all the same. */
-  readonly #epochOf = async (log: bigint): Promise<bigint> => (await this.#options.store.state(log).catch(() => undefined))?.epoch ?? 0n;
 
   /** Operations that wait for a transaction. */
   get waiting(): number {
@@ -196,7 +192,7 @@ export class CellDelivery implements AsyncDisposable {
     });
     // What has the longest way goes first.
     this.relay.publishCommitted(writes.outbox);
-    this.intakeRelay.sendCommitted(writes.intake);
+    this.intakeRelay.sendCommitted(writes);
     this.#tellEpochs(givenUp(writes));
     this.#options.waiting.committed(writes);
     this.#tellRuns(runs, origins);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import { kinds } from './entry.ts';
 import { IntakeRelay } from './intake-relay.ts';
@@ -20,13 +21,15 @@ const row = (n: number): IntakeRow => ({
 });
 
 /** A relay with two open appends of one stream, one a frame; `answers` is what the broker says. */
-function open(answers: () => PublishResult): { clock: ManualClock; sent: () => number; look: (afterMs: number) => Promise<void> } {
+function open(answers: () => PublishResult) {
   const clock = new ManualClock(1_800_000_000_000);
   let sent = 0;
+  const epochs: bigint[] = [];
   const relay = new IntakeRelay({
-    store: { openIntake: async () => [1, 2].map((n) => ({ row: row(n), lowestOpen: 1 })) } as unknown as LogStore,
+    store: { openIntake: async () => [1, 2].map((n) => ({ row: row(n), lowestOpen: 1, epoch: 5n })) } as unknown as LogStore,
     link: {
-      publish: async () => {
+      publish: async ({ bytes }: { bytes: Uint8Array }) => {
+        epochs.push(...IntakeFrame.decode(bytes).intakes.map(({ epoch }) => epoch));
         sent += 1;
         return answers();
       },
@@ -35,7 +38,6 @@ function open(answers: () => PublishResult): { clock: ManualClock; sent: () => n
     limits,
     freshId: () => BigInt(sent + 1),
     laneOf: () => 0,
-    epochOf: async () => 0n,
     own: { cell: 1, generation: 1 },
     takeOwn: () => assert.fail('nothing is our own to decide'),
     failed: (error) => assert.fail(String(error)),
@@ -44,7 +46,7 @@ function open(answers: () => PublishResult): { clock: ManualClock; sent: () => n
     await clock.advance(afterMs);
     await relay.resend(2);
   };
-  return { clock, sent: () => sent, look };
+  return { clock, relay, sent: () => sent, epochs, look };
 }
 
 test('what the broker has goes out again after 2, 4, 8 s', async () => {
@@ -65,4 +67,11 @@ test('where nobody takes the first frame nothing else is sent, and the pace does
   answer = 'stored';
   await look(1_000);
   assert.equal(sent(), 32);
+});
+
+test('an append names the epoch in which its number was read or given', async () => {
+  const { relay, epochs, look } = open(() => 'stored');
+  relay.sendCommitted({ intake: [row(3)], intakeEpochs: new Map([[7n, 4n]]) });
+  await look(0);
+  assert.deepEqual(epochs, [4n, 5n, 5n]);
 });

@@ -5,7 +5,7 @@ import { IntakeFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { streamKey } from './log-state.ts';
 import type { IntakeOperation } from './operations.ts';
-import type { IntakeRow, Link, LogStore } from './ports.ts';
+import type { IntakeRow, Link, LogStore, OpenIntake, Writes } from './ports.ts';
 
 export interface IntakeRelayOptions {
   readonly store: LogStore;
@@ -21,8 +21,6 @@ export interface IntakeRelayOptions {
   /** A new id for a frame. */
   readonly freshId: () => bigint;
   readonly laneOf: (row: IntakeRow) => number;
-  /** A log's epoch as this node knows it; 0 when it does not know the log. */
-  readonly epochOf: (log: bigint) => Promise<bigint>;
   /** This cell, and its generation. */
   readonly own: { readonly cell: number; readonly generation: number };
   /** Intake of logs this cell came to own: it is its own destination. */
@@ -42,9 +40,11 @@ export class IntakeRelay {
     this.#options = options;
   }
 
-  /** Rows of a transaction that has just committed. Their lower numbers are under way already: none is named decided. */
-  sendCommitted(rows: readonly IntakeRow[]): void {
-    if (rows.length > 0) this.#send(rows.map((row) => ({ row, lowestOpen: 0 }))).catch(this.#options.failed);
+  /** What a transaction that has just committed stored. Its lower numbers are under way already: none is named decided. */
+  sendCommitted({ intake, intakeEpochs }: Pick<Writes, 'intake' | 'intakeEpochs'>): void {
+    if (intake.length === 0) return;
+    const open = intake.map((row) => ({ row, lowestOpen: 0, epoch: intakeEpochs.get(row.log) ?? 0n }));
+    this.#send(open).catch(this.#options.failed);
   }
 
   /**
@@ -92,12 +92,12 @@ export class IntakeRelay {
   }
 
   /** Resolves to whether the destination's broker has all of it. `probes`: nothing more goes where the first frame was not taken. */
-  async #send(rows: readonly { row: IntakeRow; lowestOpen: number }[], { probes = false } = {}): Promise<boolean> {
+  async #send(rows: readonly OpenIntake[], { probes = false } = {}): Promise<boolean> {
     if (rows.length === 0) return true;
     const { limits, own, takeOwn } = this.#options;
     const mine = rows.filter(({ row }) => row.dst === own.cell);
     if (mine.length > 0) takeOwn(mine.map(({ row, lowestOpen }) => ownIntake(row, lowestOpen, own)));
-    const frames = new Map<string, { rows: { row: IntakeRow; lowestOpen: number }[]; bytes: number }[]>();
+    const frames = new Map<string, { rows: OpenIntake[]; bytes: number }[]>();
     for (const each of rows) {
       if (each.row.dst === own.cell) continue;
       const lane = this.#options.laneOf(each.row);
@@ -116,19 +116,18 @@ export class IntakeRelay {
     return !stored.includes(false);
   }
 
-  async #publish(rows: readonly { row: IntakeRow; lowestOpen: number }[]): Promise<boolean> {
-    const { link, freshId, laneOf, epochOf } = this.#options;
+  async #publish(rows: readonly OpenIntake[]): Promise<boolean> {
+    const { link, freshId, laneOf } = this.#options;
     const first = rows[0]?.row;
     if (!first) return true;
-    const intakes = await Promise.all(rows.map(async ({ row, lowestOpen }) => intakeOf(row, lowestOpen, await epochOf(row.log))));
-    const bytes = IntakeFrame.encode({ intakes }).finish();
+    const bytes = IntakeFrame.encode({ intakes: rows.map(intakeOf) }).finish();
     const result = await link.publish({ dst: first.dst, class: 'i', lane: laneOf(first), id: freshId(), attempt: 1, bytes });
     return result === 'stored' || result === 'duplicate';
   }
 }
 
 /** A stream of a direct conversation is its pair, of any other log (log, 0): see streamKey. */
-function intakeOf(row: IntakeRow, lowestOpen: number, epoch: bigint): IntakeFrame['intakes'][number] {
+function intakeOf({ row, lowestOpen, epoch }: OpenIntake): IntakeFrame['intakes'][number] {
   const isPair = row.stream.b !== 0n;
   return {
     log: row.log,

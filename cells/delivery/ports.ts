@@ -159,6 +159,8 @@ export interface Writes {
   readonly userLogs: readonly UserLogRow[];
   readonly pairs: readonly { readonly pair: Pair; readonly log: bigint }[];
   readonly intake: readonly IntakeRow[];
+  /** The epochs of the logs of `intake`, where these are known. */
+  readonly intakeEpochs: ReadonlyMap<bigint, bigint>;
   /** Own users' appends the owner has decided: their intake rows go. */
   readonly closed: readonly ClosedIntake[];
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
@@ -203,6 +205,13 @@ export class KeyTaken extends RunAgain {
   override readonly name = 'KeyTaken';
 }
 
+/** Intake that waits, with the lowest open number of its stream and the epoch in which both are numbered: 0 where the log is not known here. */
+export interface OpenIntake {
+  readonly row: IntakeRow;
+  readonly lowestOpen: number;
+  readonly epoch: bigint;
+}
+
 export interface LogStore {
   /**
    * One write transaction (R4): locks the lane and the logs, looks up, lets `decide` choose, writes, commits; resolves
@@ -221,8 +230,8 @@ export interface LogStore {
   unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]>;
   /** Deletes acknowledged frames. */
   acknowledged(dst: number, ids: readonly bigint[]): Promise<void>;
-  /** Open intake for a destination, oldest first, with the lowest open number of each stream. */
-  openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]>;
+  /** Open intake for a destination, oldest first. */
+  openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]>;
   /** Logs that are behind what is known to exist. */
   behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]>;
   noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void>;

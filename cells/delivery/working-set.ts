@@ -316,6 +316,7 @@ export class WorkingSet {
       userLogs: this.#userLogs,
       pairs: [...this.#pairs.values()],
       intake: this.#intake,
+      intakeEpochs: new Map(this.#intake.map(({ log }) => [log, this.state(log)?.epoch ?? 0n])),
       closed: this.#closed,
       decided: [...this.#decided.values()],
       outbox: framesOf(this, lane),

@@ -1,7 +1,7 @@
 // Intake at home (numbered, until decided) and what the owner has decided of other cells' intake.
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import { type Stream, streamKey } from '../delivery/log-state.ts';
-import type { ClosedIntake, DecidedKey, IntakeRow, Writes } from '../delivery/ports.ts';
+import type { ClosedIntake, DecidedKey, IntakeRow, OpenIntake, Writes } from '../delivery/ports.ts';
 import { columnNumbers } from './books-table.ts';
 import type { Query } from './entries-table.ts';
 
@@ -75,8 +75,10 @@ on conflict (stream_a, stream_b, cell, generation) do update set n = excluded.n`
 
 // Whole streams whose lowest open number has waited: a decision needs every number below it, so the young ones behind an
 // old one go out with it. The first of each stream come before the second of any.
+// The epoch of the same snapshot: numbers change when it does (R24).
 const readOpen = `
-select i.stream_a, i.stream_b, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms, i.lowest
+select i.stream_a, i.stream_b, i.n, i.log_id, i.dst, i.author_id, i.client_entry_id, i.kind, i.body, i.created_ms, i.lowest,
+  coalesce((select l.epoch from logs l where l.log_id = i.log_id), 0) as epoch
 from (
   select stream_a, stream_b, generation, n, log_id, dst, author_id, client_entry_id, kind, body, created_ms,
     min(n) over (partition by stream_a, stream_b, generation) as lowest,
@@ -308,14 +310,9 @@ export function upsertDecidedNumbers(query: Query, rows: readonly { key: Decided
   return query({ name: 'decided-upsert', text: upsertDecided, values });
 }
 
-export async function readOpenIntake(
-  query: Query,
-  dst: number,
-  beforeMs: number,
-  limit: number,
-): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
+export async function readOpenIntake(query: Query, dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]> {
   const { rows } = await query({ name: 'intake-open', text: readOpen, values: [dst, beforeMs, limit] });
-  return rows.map((r: Row) => ({ row: toRow(r), lowestOpen: Number(r.lowest) }));
+  return rows.map((r: Row & { epoch: bigint }) => ({ row: toRow(r), lowestOpen: Number(r.lowest), epoch: r.epoch }));
 }
 
 /** A user's undecided appends to one stream, in the order sent. */

@@ -7,7 +7,18 @@ import { RecentHashes } from './recent-hashes.ts';
 
 const hashOf = (log: bigint, seq: number): Uint8Array => Buffer.alloc(hashBytes, `${log}/${seq}`);
 const nothing: Writes = {
-  ...{ entries: [], checkPoints: [], emptied: [], rows: [], created: [], epochs: [], truncated: [], readdressed: [], states: [] },
+  ...{
+    intakeEpochs: new Map(),
+    entries: [],
+    checkPoints: [],
+    emptied: [],
+    rows: [],
+    created: [],
+    epochs: [],
+    truncated: [],
+    readdressed: [],
+    states: [],
+  },
   ...{ reopened: [], userLogs: [], pairs: [], intake: [], closed: [], decided: [], outbox: [], behind: [], caughtUp: [] },
 };
 

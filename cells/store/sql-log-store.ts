@@ -8,11 +8,11 @@ import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
   type Facts,
-  type IntakeRow,
   type LogRange,
   type LogRow,
   type LogStatus,
   type LogStore,
+  type OpenIntake,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -229,7 +229,7 @@ export class SqlLogStore implements LogStore {
     await this.#read((query) => deleteOutbox(query, { dst, node: this.#options.node }, ids));
   }
 
-  openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
+  openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]> {
     return this.#read((query) => readOpenIntake(query, dst, beforeMs, limit));
   }
 

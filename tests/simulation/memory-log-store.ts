@@ -3,12 +3,12 @@ import type { Entry } from '@weft/cells/delivery/entry.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import {
   type Facts,
-  type IntakeRow,
   KeyTaken,
   type LogRange,
   type LogRow,
   type LogStatus,
   MaybeCommitted,
+  type OpenIntake,
   type OutboxRow,
   RunAgain,
   type WriteKeys,
@@ -130,7 +130,7 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     for (const id of ids) this.#options.cell.outboxOf(dst).delete(id);
   }
 
-  async openIntake(dst: number, beforeMs: number, limit: number): Promise<{ row: IntakeRow; lowestOpen: number }[]> {
+  async openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]> {
     await this.reach(this.#options.cell.intake.size > 0);
     const open = [...this.#options.cell.intake.values()].filter((row) => row.dst === dst);
     const streams = new Map<string, { lowest: number; oldestMs: number }>();
@@ -140,7 +140,8 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     }
     const due = open.flatMap((row) => {
       const { lowest, oldestMs } = streams.get(streamKey(row.stream)) as { lowest: number; oldestMs: number };
-      return oldestMs < beforeMs ? [{ row, lowestOpen: lowest }] : [];
+      const epoch = this.#options.cell.logs.get(row.log)?.row.epoch ?? 0n;
+      return oldestMs < beforeMs ? [{ row, lowestOpen: lowest, epoch }] : [];
     });
     due.sort((x, y) => {
       const after = x.row.n - x.lowestOpen - (y.row.n - y.lowestOpen);

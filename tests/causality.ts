@@ -42,7 +42,7 @@ export function causeBeforeReply(index: HistoryIndex): Violation[] {
   for (const event of index.of('sent')) {
     const key = idKey(index.user(event.device), event.clientEntryId);
     const entry = index.trueById.get(key);
-    if (entry === undefined || counted.has(key)) continue;
+    if (entry === undefined || event.decidedAnew || counted.has(key)) continue;
     counted.add(key);
     const isSameLog = (event.afterLog ?? entry.log) === entry.log;
     if (

@@ -310,6 +310,8 @@ test('I8: what one device sends keeps its order', () => {
   made.events[first] = { ...b, at: a.at };
   made.events[second] = { ...a, at: b.at };
   assert.deepEqual(made.broken(), ['I8']);
+  made.events[first] = { ...b, at: a.at, decidedAnew: true } as HistoryEvent;
+  assert.deepEqual(made.broken(), [], 'what was refused before and decided anew has no order to keep');
 });
 
 test('I8: a reply that comes before what it answers is a violation', () => {

@@ -34,6 +34,8 @@ export type HistoryEvent = Seen &
         readonly after?: number;
         /** The log that `after` is a seq of, where the append names a peer: the two may get another log before it is decided. */
         readonly afterLog?: bigint;
+        /** It was refused, and accepted when a restored cell had it decided anew: behind what was sent after it, perhaps. */
+        readonly decidedAnew?: boolean;
       }
     | { readonly what: 'accepted'; readonly log: bigint; readonly epoch: bigint; readonly seq: number; readonly clientEntryId: bigint }
     /** Stored by the home cell; it will be decided. */

@@ -48,6 +48,8 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [1795, 'what was known of an epoch is forgotten with it, though its list comes before its entries'],
   [31939, 'what was answered and then lost, before anybody could be told so, is no cause'],
   [31632, 'what was refused after the backup, in which it waits, may be accepted'],
+  [33355, 'behind what was sent after it'],
+  [34376, 'a new epoch of a log that nobody watches any more while it is read is no trouble'],
   [33874, 'nothing is at rest before a cell restored at the very end has what others hold'],
 ];
 

@@ -45,3 +45,15 @@ test('who has just joined is not told that the epoch the log is in begins below 
   await settle();
   assert.deepEqual([told(socket), socket.of(5n)], [[], ['5/4']]);
 });
+
+test('an epoch that begins in what is being read when its last watcher goes ends the reading, and that is all', async () => {
+  const ground = new Ground();
+  const { socket } = await ground.online(9n, [5n]);
+  ground.commit(entryAt(5n, 1));
+  const body = Takeover.encode({ after: epoch }).finish();
+  ground.store(entryAt(5n, 2, { epoch: later, kind: kinds.takeover, body }));
+  ground.commit(entryAt(5n, 3, { epoch: later }));
+  ground.hub.close(9n, socket);
+  await settle();
+  assert.deepEqual([ground.failures, socket.of(5n)], [[], ['5/1']]);
+});

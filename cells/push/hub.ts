@@ -111,7 +111,10 @@ export class Hub {
   /** Newer epochs of a log began, oldest first: watchers forget what is above the lowest of their bases, and are told anew. */
   moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
     const watched = this.#logs.get(log);
-    if (!watched) return;
+    if (watched) this.#begin(watched, starts);
+  }
+
+  #begin(watched: Watched, starts: readonly EpochStart[]): void {
     // Of a log that was joined a moment ago nothing was told yet: only what begins beyond that is news.
     const isNew = watched.epoch === 0n;
     const { newer, dropped } = beginEpochs(watched, isNew ? starts.filter(({ base }) => base >= watched.head) : starts);
@@ -238,7 +241,8 @@ export class Hub {
     if (begins >= 0) {
       if (begins > 0) this.#emit(watched, { entries: entries.slice(0, begins), origins, runs });
       const { epoch, seq } = entries[begins] as Entry;
-      this.moveEpochs(watched.log, [{ epoch, base: seq - 1 }]);
+      // Nobody may watch it any more: it was being read meanwhile.
+      this.#begin(watched, [{ epoch, base: seq - 1 }]);
       return this.#emit(watched, { entries: entries.slice(begins), origins, runs });
     }
     const moved = this.#move(watched, entries.at(-1) as Entry);
@@ -335,7 +339,7 @@ export class Hub {
   async #readEpochs(watched: Watched): Promise<void> {
     const starts = await this.#options.readEpochs(watched.log);
     watched.isUnsure = false;
-    this.moveEpochs(watched.log, starts);
+    this.#begin(watched, starts);
   }
 }
 

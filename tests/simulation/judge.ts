@@ -199,11 +199,14 @@ export interface Run {
 /** What a device was told of entries that a restore took is true no more, nor is a refusal of what was decided anew. */
 function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores: { lost, ended, reopened } }: Run): HistoryEvent[] {
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
-  const isTaken = (key: string): boolean => cells.some(({ logs }) => [...logs.values()].some(({ byKey }) => byKey.has(key)));
-  return events.filter((event) => {
-    if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused') return true;
+  const taken = [...reopened].filter((key) => cells.some(({ logs }) => [...logs.values()].some(({ byKey }) => byKey.has(key))));
+  const decidedAnew = new Set(taken);
+  return events.flatMap((event): HistoryEvent[] => {
+    if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused' && event.what !== 'sent') return [event];
     const key = entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId);
-    return event.what === 'refused' ? !ended.has(key) && !(reopened.has(key) && isTaken(key)) : !lost.has(key);
+    if (event.what === 'sent') return [decidedAnew.has(key) ? { ...event, decidedAnew: true } : event];
+    const isOver = event.what === 'refused' ? ended.has(key) || decidedAnew.has(key) : lost.has(key);
+    return isOver ? [] : [event];
   });
 }
 

@@ -2,7 +2,6 @@
 
 import { Chain } from '@weft/proto/chain.ts';
 import { type MarkMoved, Refused, type Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf, lanes } from '@weft/proto/ids.ts';
 import { sha256 } from '@weft/runtime/sha256.ts';
 import { type Applier, laneOfTarget } from './delivery/applier.ts';
@@ -15,7 +14,7 @@ import type { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
 import type { CellDeliveryOptions } from './delivery-options.ts';
 import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
-import { Beats, beatSignal, lostTails } from './link/beats.ts';
+import { Beats, beatSignal } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
 import { MarkService } from './link/mark-service.ts';
 import { PeerRequests } from './link/peer-requests.ts';
@@ -92,7 +91,7 @@ export class CellDelivery implements AsyncDisposable {
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
     this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
     this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
-    this.beats = new Beats({ link, clock, generation: cell.generation, limits });
+    this.beats = new Beats({ link, clock, generation: cell.generation, read: (logs) => store.heads(logs), limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = this.#openRequests();
     this.proof = openProof({
@@ -329,7 +328,7 @@ export class CellDelivery implements AsyncDisposable {
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    lostTails(LinkBeat.decode(bytes).heads, (logs) => this.#options.store.heads(logs)).then(
+    this.beats.lostTails(bytes).then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
       (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );

@@ -142,6 +142,8 @@ export const cellLimits = {
   beatEveryMs: 1_000,
   beatFromMs: 2_000,
   beatUntilMs: 15_000,
+  /** Told heads a node remembers to hold: those of eight busy links; a forgotten one is looked for once more. */
+  beatHeadsFoundMax: 8_192,
   /**
    * A log's head is signed this long after its first unsigned entry, so at most once in that time however busy the log is: a
    * client that beats each 5 s has a new one in each beat. How often it is looked, and how many one node signs at a look

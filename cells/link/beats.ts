@@ -11,7 +11,12 @@ export interface BeatsOptions {
   readonly link: Link;
   readonly clock: Clock;
   readonly generation: number;
-  readonly limits: { readonly beatHeadsMax: number; readonly beatFromMs: number; readonly beatUntilMs: number };
+  readonly read: LostTailsOptions['read'];
+  readonly limits: LostTailsOptions['limits'] & {
+    readonly beatHeadsMax: number;
+    readonly beatFromMs: number;
+    readonly beatUntilMs: number;
+  };
 }
 
 interface Recent {
@@ -23,11 +28,13 @@ interface Recent {
 export class Beats {
   readonly #options: BeatsOptions;
   readonly #writer = new KeptWriter();
+  readonly #lost: LostTails;
   /** Per destination: newest head of each log told there, oldest first. */
   readonly #recent = new Map<number, Map<bigint, Recent>>();
 
   constructor(options: BeatsOptions) {
     this.#options = options;
+    this.#lost = new LostTails(options);
   }
 
   committed(rows: readonly OutboxRow[], entries: readonly Entry[]): void {
@@ -59,17 +66,53 @@ export class Beats {
       link.signal(dst, beatSignal, this.#writer.encode(LinkBeat, beat));
     }
   }
+
+  /** Logs of which another cell's beat tells a head that is not here. */
+  lostTails(bytes: Uint8Array): Promise<bigint[]> {
+    return this.#lost.among(LinkBeat.decode(bytes).heads);
+  }
 }
 
 export const beatSignal = 'beat';
 
-/** Logs of which a beat tells a head that is not here: heads older than two seconds whose frames were lost on the way. */
-export async function lostTails(
-  heads: readonly Head[],
-  read: (logs: readonly bigint[]) => Promise<readonly { readonly log: bigint; readonly head: number }[]>,
-): Promise<bigint[]> {
-  if (heads.length === 0) return [];
-  const found = new Map<bigint, number>();
-  for (const { log, head } of await read(heads.map(({ log }) => log))) found.set(log, head);
-  return heads.filter(({ log, seq }) => (found.get(log) ?? 0) < Number(seq)).map(({ log }) => log);
+export interface LostTailsOptions {
+  readonly read: (logs: readonly bigint[]) => Promise<readonly { readonly log: bigint; readonly head: number }[]>;
+  readonly limits: { readonly beatHeadsFoundMax: number };
+}
+
+/** Which of the heads that beats tell are not here. */
+export class LostTails {
+  readonly #options: LostTailsOptions;
+  /** What was told and is here: each head comes with many beats, of which one is worth a look into the store. */
+  readonly #found = new Map<bigint, { readonly epoch: bigint; readonly seq: bigint }>();
+
+  constructor(options: LostTailsOptions) {
+    this.#options = options;
+  }
+
+  /** Logs of which a beat tells a head that is not here: heads older than two seconds whose frames were lost on the way. */
+  async among(heads: readonly Head[]): Promise<bigint[]> {
+    const unsure = heads.filter((head) => !this.#isFound(head));
+    if (unsure.length === 0) return [];
+    const here = new Map<bigint, number>();
+    for (const { log, head } of await this.#options.read(unsure.map(({ log }) => log))) here.set(log, head);
+    const lost: bigint[] = [];
+    for (const head of unsure) {
+      if ((here.get(head.log) ?? 0) < Number(head.seq)) lost.push(head.log);
+      else this.#remember(head);
+    }
+    return lost;
+  }
+
+  /** A newer epoch may have taken back what an older one had: it is looked for anew. */
+  #isFound({ log, epoch, seq }: Head): boolean {
+    const found = this.#found.get(log);
+    return found?.epoch === epoch && seq <= found.seq;
+  }
+
+  #remember({ log, epoch, seq }: Head): void {
+    this.#found.delete(log);
+    this.#found.set(log, { epoch, seq });
+    if (this.#found.size > this.#options.limits.beatHeadsFoundMax) this.#found.delete(this.#found.keys().next().value as bigint);
+  }
 }

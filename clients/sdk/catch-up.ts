@@ -92,7 +92,9 @@ export class CatchUp {
 
   truncated({ log, epoch, base }: Truncated): void {
     const view = this.#holdings.view(log);
-    if (view !== undefined) this.#truncate(view, { epoch, base: Number(base) });
+    if (view === undefined) return;
+    if (view.asksWhereBegan(epoch, Number(base))) this.#watch(view);
+    else this.#truncate(view, { epoch, base: Number(base) });
   }
 
   /** The user became a member: the log is visible from this seq on. */

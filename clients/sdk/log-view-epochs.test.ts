@@ -106,4 +106,32 @@ describe('an epoch that began while the client was away', () => {
     for (const { epoch, base } of view.learnEpochs(begins, 2n)) view.truncate(epoch, base);
     assert.equal(view.head, 2);
   });
+
+  test('is not believed to go on from what is held, where it was told to begin above that: the page tells', () => {
+    const view = new LogView(7n);
+    const taken: Entry[] = [];
+    view.anchor(0, 1n);
+    for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n), entryAt(4, 2n)]) view.offer(entry, 0, taken);
+    // Its owner was restored to before the second epoch, and begins the third one behind the first.
+    assert.equal(view.asksWhereBegan(3n, 6), true);
+    assert.ok(view.behind);
+    assert.deepEqual(taken.splice(0).length, 4);
+    const begins = [
+      { epoch: 1n, base: 0 },
+      { epoch: 3n, base: 6 },
+    ];
+    for (const { epoch, base } of view.learnEpochs(begins, 3n)) view.truncate(epoch, base);
+    for (let seq = 1; seq <= 7; seq++) view.offer(entryAt(seq, seq === 7 ? 3n : 1n), 0, taken);
+    assert.deepEqual(
+      taken.map(({ seq, epoch }) => [seq, epoch]),
+      [1, 2, 3, 4, 5, 6, 7].map((seq) => [seq, seq === 7 ? 3n : 1n]),
+    );
+  });
+
+  test('is believed at once where it was told to begin at or below what is held', () => {
+    const view = new LogView(7n);
+    view.anchor(0, 1n);
+    for (let seq = 1; seq <= 4; seq++) view.offer(entryAt(seq), 0, []);
+    assert.deepEqual([view.asksWhereBegan(2n, 4), view.asksWhereBegan(2n, 3), view.behind], [false, false, false]);
+  });
 });

@@ -162,6 +162,16 @@ export class LogView {
     return parted && newer[0] ? [{ epoch: newer[0].epoch, base: parted.base }, ...newer] : newer;
   }
 
+  /**
+   * Whether a page has to tell where a newer epoch began, though a push told it: it began above what is held, which may be of
+   * an epoch that the newer one does not follow. A cell that was restored twice may have forgotten that between.
+   */
+  asksWhereBegan(epoch: bigint, base: number): boolean {
+    if (this.left || this.head <= 0 || base <= this.head || this.epoch === 0n || epoch <= this.epoch) return false;
+    if (epoch > this.#newest) this.#newest = epoch;
+    return true;
+  }
+
   /** The next seq to fetch, if it is time to. */
   gap(nowMs: number): number | undefined {
     if (this.left || this.fetching || nowMs < this.gapDueMs) return undefined;

@@ -39,6 +39,7 @@ const limits = {
   retryMsMax: 60_000,
   retryPauseMs: 20,
   lingerMs: 2,
+  lingerFrom: 0,
   lingerBelow: 0,
   sharedLockMsMax: 50,
 };

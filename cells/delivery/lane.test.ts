@@ -18,13 +18,19 @@ const limits: LaneLimits = {
   retryMsMax: 8_000,
   retryPauseMs: 0,
   lingerMs: 0,
+  lingerFrom: 0,
   lingerBelow: 0,
   sharedLockMsMax: 50,
 };
 
+const lingering = { lingerMs: 4, lingerFrom: 4, lingerBelow: 4 };
+
 /** Sleeping makes the time pass. */
 class ImpatientClock extends ManualClock {
+  readonly slept: number[] = [];
+
   override async sleep(ms: number): Promise<void> {
+    this.slept.push(ms);
     this.advance(ms + 1);
   }
 }
@@ -38,6 +44,8 @@ interface Bench {
   readonly attempts: bigint[][];
   readonly failures: unknown[];
   readonly doubts: number[];
+  /** What the lane has waited for, milliseconds each. */
+  readonly slept: readonly number[];
   /** How long each attempt would have waited for a lock; undefined: as long as the store allows. */
   readonly patience: (number | undefined)[];
   submit(operation: AppendOperation, mayRun?: () => boolean, into?: Lane): Promise<Outcome>;
@@ -73,11 +81,12 @@ function open(
       return decision;
     },
   } as unknown as LogStore;
+  const clock = new ImpatientClock(cell.nowMs);
   const make = (): Lane =>
     new Lane({
       lane: 0,
       store,
-      clock: new ImpatientClock(cell.nowMs),
+      clock,
       freshLog: () => cell.freshId(),
       context: () => cell.context(),
       limits: { ...limits, ...more },
@@ -94,7 +103,7 @@ function open(
     new Promise((settle) => {
       if (!into.submit({ operation, settle, ...(mayRun ? { mayRun } : {}) })) settle({ type: 'fault', code: 'busy' });
     });
-  return { lane, other, cell, attempts, failures, doubts, patience, submit };
+  return { lane, other, cell, attempts, failures, doubts, patience, submit, slept: clock.slept };
 }
 
 const append = (id: bigint): AppendOperation => text({ pair }, ana, id);
@@ -277,6 +286,25 @@ test('a shared transaction waits for locks only briefly, and after one failure e
   assert.deepEqual([attempts[0], patience[0]], [[1n, 2n, 3n], limits.sharedLockMsMax]);
   assert.deepEqual(new Set(attempts.slice(1).map((ids) => ids.join())), new Set(['1', '2,3']));
   assert.ok(patience.slice(1).every((ms) => ms === undefined));
+});
+
+test('who comes alone waits for nobody, however soon after the last', async () => {
+  const { submit, other, slept } = open(never, lingering);
+  for (const into of [undefined, undefined, other, other]) await submit(append(1n), undefined, into);
+  assert.deepEqual(slept, []);
+});
+
+test('after a transaction of some the next waits for company, in each lane that had part in it, until many wait', async () => {
+  const { submit, other, attempts, slept } = open(never, lingering);
+  const crowd = () => [submit(append(1n)), submit(append(2n)), submit(append(3n), undefined, other), submit(append(4n), undefined, other)];
+  await Promise.all(crowd());
+  await submit(append(5n), undefined, other);
+  assert.deepEqual([attempts.length, slept], [2, [lingering.lingerMs]]);
+  // That one was alone: company is not to be expected any more.
+  await submit(append(6n), undefined, other);
+  await Promise.all(crowd());
+  await Promise.all([...crowd(), submit(append(7n))]);
+  assert.deepEqual(slept, [lingering.lingerMs]);
 });
 
 test('lanes whose batches do not fit together run side by side', async () => {

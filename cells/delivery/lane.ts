@@ -1,10 +1,10 @@
 // A lane batches what arrives while its last transaction commits (group commit), one transaction at a time.
 //
 // 1. Whatever waits is taken, up to 256 entries and 256 KiB, what people of this cell said first. An idle lane takes one
-//    append at once; a lane that has just committed waits a moment for a fuller batch, because a transaction for a few entries
-//    costs almost that of many. What waits in the node's other lanes goes along if all of it fits: four small transactions
-//    cost almost four large ones. Such a transaction waits for nobody's lock for long and is tried once; then each lane goes
-//    its own way, so that what holds one up does not hold up the others.
+//    append at once; a lane whose last transaction, a moment ago, was for some operations waits for a fuller batch, because
+//    one for a few entries costs almost that of many. Who comes alone waits for nobody. What waits in the node's other lanes
+//    goes along if all of it fits: four small transactions cost almost four large ones. Such a transaction waits for nobody's
+//    lock for long and is tried once; then each lane goes its own way, so that what holds one up does not hold up the others.
 // 2. Pairs are resolved to logs, keys collected, and the store runs the transaction with the pure decision.
 // 3. After the commit, and only then (R6), the commit is told: to sockets, to other nodes, to other cells.
 // 4. RunAgain repeats the whole of it; any other error halves the batch until the culprit stands alone (R5).
@@ -41,8 +41,9 @@ export interface LaneLimits {
   /** After this an append is given back with `busy`: nothing is known of it, the client sends it again. */
   readonly retryMsMax: number;
   readonly retryPauseMs: number;
-  /** How long a busy lane waits for more than `lingerBelow` operations. */
+  /** How long a lane whose last transaction had `lingerFrom` operations waits for more than `lingerBelow`. */
   readonly lingerMs: number;
+  readonly lingerFrom: number;
   readonly lingerBelow: number;
   /** How long a transaction of several lanes waits for a lock. */
   readonly sharedLockMsMax: number;
@@ -67,6 +68,12 @@ export interface LaneOptions {
   readonly unsure: () => void;
 }
 
+interface Ended {
+  /** Monotonic. */
+  readonly ms: number;
+  readonly operations: number;
+}
+
 export class Lane {
   readonly #options: LaneOptions;
   #queue: Submission[] = [];
@@ -81,7 +88,8 @@ export class Lane {
   #stopped = false;
   /** The last batch had no room for anything of another cell. */
   #farWaits = false;
-  #lastMs = Number.NEGATIVE_INFINITY;
+  /** When the last transaction that this lane had part in ended, and the operations it had. */
+  #last: Ended = { ms: Number.NEGATIVE_INFINITY, operations: 0 };
   /** Transactions and operations so far. */
   readonly counts = { batches: 0, operations: 0, again: 0 };
 
@@ -130,7 +138,8 @@ export class Lane {
   #isBusy(): boolean {
     const { clock, limits } = this.#options;
     const waiting = this.#others().reduce((sum, lane) => sum + lane.#queue.length, this.#queue.length);
-    return waiting < limits.lingerBelow && !this.#stopped && clock.monotonic() - this.#lastMs < limits.lingerMs;
+    const hadCompany = this.#last.operations >= limits.lingerFrom && clock.monotonic() - this.#last.ms < limits.lingerMs;
+    return hadCompany && waiting < limits.lingerBelow && !this.#stopped;
   }
 
   /** Lanes that have no transaction under way. */
@@ -146,13 +155,14 @@ export class Lane {
     const own = this.#take();
     const loans = this.#borrow(over, entries, bytes);
     const isShared = loans.length > 0 && (await this.#commitShared([own, ...loans.map(({ lent }) => lent)].flat()));
-    for (const { lane, lent } of loans) lane.#giveBack(isShared ? [] : lent);
+    const ended = { ms: this.#options.clock.monotonic(), operations: loans.reduce((sum, { lent }) => sum + lent.length, own.length) };
+    for (const { lane, lent } of loans) lane.#giveBack(isShared ? [] : lent, ended);
     resolve();
     if (!isShared) await this.#commitAll(own);
     if (this.#isUnsure) this.#options.unsure();
     this.#isUnsure = false;
     this.#isCommitting = false;
-    this.#lastMs = this.#options.clock.monotonic();
+    this.#last = { ...ended, ms: this.#options.clock.monotonic() };
   }
 
   /** What waits in other lanes and fits beside so many entries and bytes. */
@@ -170,9 +180,9 @@ export class Lane {
   }
 
   /** The shared transaction is over. What it did not commit is first in line again. */
-  #giveBack(submissions: readonly Submission[]): void {
+  #giveBack(submissions: readonly Submission[], ended: Ended): void {
     this.#lent = undefined;
-    this.#lastMs = this.#options.clock.monotonic();
+    this.#last = ended;
     this.#queue.unshift(...submissions);
     for (const { operation } of submissions) {
       this.#queueEntries += weightOf(operation);

@@ -14,7 +14,9 @@ export const accountLimits = {
   hashesMax: 2,
   /** Hashes that wait; at 25–50 ms each the last one waits for about three seconds. */
   hashesWaitingMax: 128,
-  /** What whoever finds the queue full is told to wait. */
+  /** Log-ins under way, what they ask of the store included: as many as can be hashed or wait for it. */
+  logInsUnderWayMax: 130,
+  /** What whoever finds no place is told to wait. */
   hashesBusyMs: 3_000,
 
   /** Life of an access token: the longest time an offline check can be wrong. */

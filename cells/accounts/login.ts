@@ -1,9 +1,11 @@
 // Logging in. Only the home cell ever sees whether a password is right; an unknown handle gets the answer of a wrong password, after the same time.
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Log } from '@weft/runtime/log.ts';
+import { isRetryable } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import type { Query } from '../store/entries-table.ts';
 import { findUserByHandle, setPassword, type UserRow } from '../store/users-table.ts';
+import { accountLimits as limits } from './account-limits.ts';
 import type { Attempts } from './attempts.ts';
 import { findByHandle, type Homes, type OwnCell, requireHome, WrongHome } from './homes.ts';
 import type { Passwords } from './passwords.ts';
@@ -21,6 +23,7 @@ export interface LogInsOptions {
 export class LogIns {
   readonly #options: LogInsOptions;
   readonly #query: Query;
+  #underWay = 0;
 
   constructor(options: LogInsOptions) {
     this.#options = options;
@@ -28,7 +31,21 @@ export class LogIns {
   }
 
   /** Throws WeftError `login_failed`, `rate_limited`, `busy`, and WrongHome for a handle that is homed elsewhere. */
-  async logIn({ handle, password, address }: Omit<Applicant, 'device'>): Promise<UserRow> {
+  async logIn(applicant: Omit<Applicant, 'device'>): Promise<UserRow> {
+    if (this.#underWay >= limits.logInsUnderWayMax) throw new WeftError('busy', 'too many log-ins at once', limits.hashesBusyMs);
+    this.#underWay++;
+    try {
+      return await this.#judge(applicant);
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+      this.#options.log.warn({ err: error }, 'a log-in met a store that does not answer');
+      throw new WeftError('busy', 'the store does not answer now', limits.hashesBusyMs);
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  async #judge({ handle, password, address }: Omit<Applicant, 'device'>): Promise<UserRow> {
     const { passwords, attempts } = this.#options;
     const attempt = await attempts.logIn(handle, address);
     let wrong = false;

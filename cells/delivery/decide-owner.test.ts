@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Handover, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { epochParts } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
 import { kinds } from './entry.ts';
 import { nextEpoch } from './epochs.ts';
-import { groupPair, ownerOf } from './log-state.ts';
+import { ownerOf } from './log-state.ts';
 import { ana, bo, cy, OwnedLog } from './owned-log.ts';
 import { groupOf, intakeOf, StagedCell, text } from './staged-cell.ts';
 
@@ -312,57 +311,4 @@ test('who left and came back in what a newer epoch gave up reads on from where t
   f.takeOver(2, 3);
   assert.equal(f.pull(2, 3, 2)?.type, 'applied');
   assert.deepEqual(f.cell(3).userLogs.get(`${cy}:${f.log}`), { user: cy, log: f.log, from: 1, until: 0 });
-});
-
-test('after a restore a log takes appends as intake only, until it begins an epoch at the head found', () => {
-  const f = new OwnedLog();
-  const owner = f.cell(1);
-  owner.generation = 2;
-  Object.assign(owner.rows.get(f.log) as object, { status: 'stopped' });
-  const said = f.say(1);
-  assert.equal(owner.rows.get(f.log)?.head, 2, 'no seq');
-  assert.equal([...owner.intake.values()][0]?.clientEntryId, said);
-  f.say(3);
-  const [row] = [...f.cell(3).intake.values()];
-  assert.equal(owner.decide(intakeOf(row as never, 3))[0]?.type, 'early');
-  assert.equal(owner.decide({ type: 'begin', log: f.log })[0]?.type, 'applied');
-  assert.deepEqual(epochParts(owner.rows.get(f.log)?.epoch ?? 0n), { count: 2, cell: 1, generation: 2 });
-  f.decideIntake(1);
-  owner.decide({ type: 'settle', log: f.log });
-  f.follow(1, 3);
-  f.decideIntake(3);
-  assert.deepEqual(f.shown(3), f.shown(1));
-});
-
-test('a restored owner takes back what its replicas hold, before anything else', () => {
-  const f = new OwnedLog();
-  const restored = new StagedCell(1, [ana]);
-  restored.decide({ type: 'apply', src: 3, log: f.log, entries: f.cell(1).logEntries(f.log), tail: true });
-  assert.equal(restored.rows.get(f.log)?.status, 'stopped');
-  assert.equal(restored.rows.get(f.log)?.head, 2);
-});
-
-test('an owner that hears of a replica ahead of it in the same epoch stops', () => {
-  const f = new OwnedLog();
-  const { epoch, head } = f.cell(1).rows.get(f.log) as { epoch: bigint; head: number };
-  f.cell(1).decide({ type: 'stop', log: f.log, epoch: epoch + 1n, head: head + 1 });
-  f.cell(1).decide({ type: 'stop', log: f.log, epoch, head });
-  assert.equal(f.cell(1).rows.get(f.log)?.status, 'open', 'of another epoch, or not ahead');
-  f.cell(1).decide({ type: 'stop', log: f.log, epoch, head: head + 1 });
-  assert.equal(f.cell(1).rows.get(f.log)?.status, 'stopped');
-});
-
-test('a self log goes on in an epoch of its own once the store has another generation', () => {
-  const f = new OwnedLog();
-  f.cell(1).generation = 2;
-  f.cell(1).decide({ ...groupOf(ana, [bo]), target: { pair: groupPair(ana, 2n) }, clientEntryId: 2n });
-  const self = f.cell(1).logEntries(ana);
-  assert.deepEqual(
-    self.map((e) => [e.seq, e.kind, epochParts(e.epoch).generation]),
-    [
-      [1, kinds.logJoined, 1],
-      [2, kinds.takeover, 2],
-      [3, kinds.logJoined, 2],
-    ],
-  );
 });

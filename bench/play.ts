@@ -131,5 +131,8 @@ async function open(me: Actor, peer: Actor): Promise<{ readonly conversation: Co
     const conversation = await me.weft.openDirect(peer.user);
     if (conversation.log !== undefined) return { conversation, log: conversation.log };
   }
-  throw new Error(`${me.person.name} could not open the conversation with ${peer.person.name}`);
+  const { name, reason } = me.weft.state;
+  throw new Error(
+    `${me.person.name} in ${me.person.cell} could not open the conversation with ${peer.person.name} in ${peer.person.cell} (connection: ${name} ${reason})`,
+  );
 }

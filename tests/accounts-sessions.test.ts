@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { accountLimits } from '@weft/cells/accounts/account-limits.ts';
 import { RefreshTokens } from '@weft/cells/accounts/refresh-tokens.ts';
+import { clientLimits } from '@weft/client/limits.ts';
 import { type FaultCode, WeftError } from '@weft/proto/faults.ts';
 import { Ground, type TestNode, until } from './accounts-cells.ts';
 
@@ -82,6 +83,40 @@ test('a spent refresh token kills its family: after the grace, or once its succe
   await fault(eu.accounts.refresh(third.refreshToken), 'session_ended');
   const { rows } = await eu.pool.query('select ended_reason from sessions where session_id = $1', [used.session]);
   assert.equal(rows[0].ended_reason, 'refresh_reused');
+});
+
+test('the grace of a spent refresh token begins anew when the store is back: until then nobody could ask again', async () => {
+  await using node = await ground.node('eu-1');
+  const made = await node.accounts.signUp(person());
+  const lost = await node.accounts.refresh(made.refreshToken);
+  const query = node.pool.query;
+  const polls: Promise<unknown>[] = [];
+  const poll = async (answer: (...asked: Parameters<typeof query>) => unknown): Promise<void> => {
+    const before = polls.length;
+    Object.assign(node.pool, {
+      query: (...asked: Parameters<typeof query>) => {
+        const result = Promise.resolve(answer(...asked));
+        polls.push(result);
+        return result;
+      },
+    });
+    node.clock.tick();
+    await until('the node asked its store', () => polls.length > before);
+    await Promise.allSettled(polls);
+    Object.assign(node.pool, { query });
+  };
+  await poll(() => Promise.reject(new Error('the store is away')));
+  node.clock.moveMs = 10 * accountLimits.refreshGraceMs;
+  await poll((...asked) => query.apply(node.pool, asked));
+  const again = await node.accounts.refresh(made.refreshToken);
+  assert.equal(again.refreshToken, lost.refreshToken);
+  node.clock.moveMs += accountLimits.refreshGraceMs + 1;
+  await fault(node.accounts.refresh(made.refreshToken), 'session_ended');
+});
+
+test('who lost an answer and waits as long as a client may still gets it', () => {
+  assert.ok(accountLimits.refreshGraceMs > clientLimits.askedPauseMsMax + clientLimits.restMsMax);
+  assert.ok(accountLimits.refreshGraceMs > clientLimits.renewAgainMs + clientLimits.restMsMax);
 });
 
 /** A token whose last byte is another. */

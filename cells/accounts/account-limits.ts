@@ -28,8 +28,11 @@ export const accountLimits = {
   /** Characters of a token that is looked at. */
   tokenCharsMax: 1_024,
 
-  /** A spent refresh token still gets the same answer for this long: the answer may have been lost. */
-  refreshGraceMs: 10_000,
+  /**
+   * A spent refresh token still gets the same answer for this long: the answer may have been lost. A client comes again after its longest pause (50 s when
+   * the server asked for it, else 15 s) and the time of a call. What the store was away for does not count.
+   */
+  refreshGraceMs: 60_000,
   /** Times a refresh that lost a race looks again. */
   refreshAttemptsMax: 3,
   refreshBusyMs: 1_000,

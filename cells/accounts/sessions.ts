@@ -2,7 +2,8 @@
 //
 // A refresh with token n:
 // 1. n is the newest: it is spent and n + 1 is given, by a compare-and-set on n. Of two at once one wins, the other goes on with 2.
-// 2. n was spent within the grace and n + 1 was made of it: the same n + 1 again; the answer may have been lost.
+// 2. n was spent within the grace and n + 1 was made of it: the same n + 1 again; the answer may have been lost. The grace begins anew when this node has
+//    come up or its store is back: until then nobody could ask again.
 // 3. n was spent before: whoever comes with it, or whoever came before, is a thief. The session ends.
 import { randomBytes } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
@@ -59,6 +60,8 @@ export class Sessions implements AsyncDisposable {
   readonly #listeners = new Set<EndedListener>();
   #poll: Disposable | undefined;
   #polling: Promise<void> = Promise.resolve();
+  /** Since when this node could answer; undefined while it cannot. */
+  #answersSinceMs: number | undefined;
 
   private constructor(options: SessionsOptions) {
     this.#options = options;
@@ -196,7 +199,7 @@ export class Sessions implements AsyncDisposable {
     }
     // A number that was never given: the rows are older than the token, from a backup. Nobody can tell who holds the right one.
     if (token.number > row.refreshNumber) throw new WeftError('session_ended');
-    if (token.number === row.refreshNumber - 1 && now - row.refreshedMs <= limits.refreshGraceMs) {
+    if (token.number === row.refreshNumber - 1 && now - Math.max(row.refreshedMs, this.#answersSinceMs ?? now) <= limits.refreshGraceMs) {
       const again = tokens.next(token, row.refreshSalt);
       if (again.hash.equals(row.refreshHash)) return again;
     }
@@ -212,12 +215,14 @@ export class Sessions implements AsyncDisposable {
     try {
       await this.#readEnded(this.#options.clock.now() - limits.sessionPollBackMs);
     } catch (error) {
+      this.#answersSinceMs = undefined;
       this.#options.log.warn({ err: error }, 'ended sessions could not be read');
     }
   }
 
   async #readEnded(sinceMs: number): Promise<void> {
     this.#tell(await findEndedSince(this.#query, sinceMs, limits.endedKept), 'elsewhere');
+    this.#answersSinceMs ??= this.#options.clock.now();
   }
 
   #tell(sessions: readonly bigint[], from: 'here' | 'elsewhere'): void {

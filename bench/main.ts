@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { barePath } from './bare-path.ts';
 import { chainCost } from './chain-cost.ts';
 import { attach, type BenchFabric, startPrivate } from './fabric.ts';
 import { hashingShare } from './hashing-share.ts';
@@ -50,7 +51,9 @@ type Cost = keyof typeof costs;
 const isCost = (name: string): name is Cost => name in costs;
 /** Two fabrics in turns. */
 const share = 'chain-cost';
-const names = [...scenarios.map(({ name }) => name), ...Object.keys(costs), share];
+/** On the database of the first cell. */
+const yardstick = 'bare';
+const names = [yardstick, ...scenarios.map(({ name }) => name), ...Object.keys(costs), share];
 
 function chosen(asked: readonly string[]): { readonly loads: readonly Scenario[]; readonly costs: readonly Cost[] } {
   const unknown = asked.filter((name) => !names.includes(name));
@@ -87,11 +90,17 @@ async function run(asked: readonly string[], options: Options): Promise<number> 
   const reports: ScenarioReport[] = measured.map((name) => costs[name](options.smoke));
   if (asked.includes(share)) reports.push(await hashingShare({ start: (nodeOptions) => openOwn(options, nodeOptions), sizes, say }));
   for (const line of reports.flatMap(table)) say(line);
-  if (loads.length > 0) {
+  const isYardstickWanted = asked.length === 0 || asked.includes(yardstick);
+  if (loads.length > 0 || isYardstickWanted) {
     await using fabric = await open(options);
     const bench: Bench = { fabric, sizes, nodes: options.nodes, users: new BenchUsers(fabric.dataDir, say) };
     // All users before the first scenario: signing up would heat the machine while another measures.
     await gather(bench, loads);
+    if (isYardstickWanted) {
+      const report = await bareReport(bench);
+      reports.push(report);
+      for (const line of table(report)) say(line);
+    }
     for (const scenario of loads) {
       const report = await measure(bench, scenario);
       reports.push(report);
@@ -103,6 +112,16 @@ async function run(asked: readonly string[], options: Options): Promise<number> 
   if (options.profile !== undefined) for (const line of describeProfiles(options.profile)) say(line);
   if (!options.smoke) say(`written to ${write(report)}`);
   return verdict(report);
+}
+
+function bareReport({ fabric, sizes }: Bench): Promise<ScenarioReport> {
+  const [cell] = fabric.cells;
+  if (cell === undefined) throw new Error('the fabric has no cell');
+  return barePath({
+    database: cell.database,
+    servers: () => fabric.servers().filter(({ name }) => name === `postgres-${cell.name}`),
+    sizes,
+  });
 }
 
 function open({ data, portBase, cells, nodes, reset, profile, smoke }: Options): Promise<BenchFabric> | BenchFabric {

@@ -8,7 +8,7 @@ import { runtimeLimits as limits } from './limits.ts';
 import { isRetryable, openPipelined, openPool } from './sql.ts';
 
 test('so many pass at once, the others in their order, also behind one that failed', async () => {
-  const gate = new ConnectGate(2);
+  const gate = new ConnectGate({ atOnceMax: 2, patienceMs: 1_000, patienceMsMax: 1_000 });
   const begun: number[] = [];
   const ends = Array.from({ length: 5 }, () => Promise.withResolvers<void>());
   const all = ends.map(({ promise }, n) =>
@@ -24,6 +24,35 @@ test('so many pass at once, the others in their order, also behind one that fail
   for (const { resolve } of ends) resolve();
   await Promise.allSettled(all);
   assert.deepEqual(begun, [0, 1, 2, 3, 4]);
+});
+
+test('who was taken and not greeted in time gets twice the time, one by one, until one is greeted; who was not taken gets no more', async () => {
+  const gate = new ConnectGate({ atOnceMax: 2, patienceMs: 20, patienceMsMax: 60 });
+  const late = () => new Promise<never>((_, reject) => setTimeout(() => reject(new Error('late')), gate.patienceMs));
+  await assert.rejects(gate.through(late));
+  assert.equal(gate.patienceMs, 20);
+  await assert.rejects(
+    gate.through(
+      () => Promise.reject(new Error('refused at once')),
+      () => true,
+    ),
+  );
+  assert.equal(gate.patienceMs, 20);
+  for (const next of [40, 60, 60]) {
+    await assert.rejects(gate.through(late, () => true));
+    assert.equal(gate.patienceMs, next);
+  }
+  const greeted = Promise.withResolvers<void>();
+  let begun = 0;
+  const open = async (): Promise<void> => {
+    begun += 1;
+    await greeted.promise;
+  };
+  const all = [gate.through(open), gate.through(open), gate.through(open)];
+  assert.equal(begun, 1);
+  greeted.resolve();
+  await Promise.all(all);
+  assert.deepEqual([begun, gate.patienceMs], [3, 20]);
 });
 
 test('a store that takes connections and says nothing gets a few at a time, and every caller is told in time', async (t) => {

@@ -14,6 +14,8 @@ export const runtimeLimits = {
 
   /** TCP and start-up of one SQL, Redis or gRPC connection. */
   connectMsMax: 3_000,
+  /** A SQL connection that the host took, when the one before was not greeted in time: a store that just recovered may need so long for each. */
+  connectSlowMsMax: 12_000,
   /** SQL connections that one process opens at once, of its pools and of its write path: a store that just recovered has time for a few. */
   connectsAtOnceMax: 2,
   /** Idle time before the kernel probes a connection, so that a vanished peer is noticed. */

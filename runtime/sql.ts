@@ -27,7 +27,7 @@ export interface SessionOptions {
 /** A pool of at most `max` sessions. int8 is bigint, bytea Buffer. Errors of idle sessions are logged, the pool replaces them. */
 export function openPool(url: string, max: number, options: SessionOptions = {}): pg.Pool {
   const pool = new pg.Pool({
-    ...session(url, options.name ?? 'weft'),
+    ...session(url, { name: options.name ?? 'weft', gate: poolGate }),
     Client: GatedClient as unknown as new () => pg.ClientBase,
     max,
     idleTimeoutMillis: limits.poolIdleMsMax,
@@ -38,6 +38,8 @@ export function openPool(url: string, max: number, options: SessionOptions = {})
       statement_timeout: limits.poolStatementMsMax,
     }),
   });
+  // Read at each connection and by whoever waits for one.
+  Object.defineProperty(pool.options, 'connectionTimeoutMillis', { get: () => poolGate.patienceMs });
   pool.on('error', (error) => options.log?.warn({ err: error, pool: options.name }, 'an idle SQL session ended'));
   return pool;
 }
@@ -59,7 +61,7 @@ export function openPool(url: string, max: number, options: SessionOptions = {})
  */
 export async function openPipelined(url: string, options: SessionOptions = {}): Promise<pg.Client> {
   const client = new pg.Client({
-    ...session(url, options.name ?? 'weft-write'),
+    ...session(url, { name: options.name ?? 'weft-write', gate: writeGate }),
     pipeline: true,
     query_timeout: limits.writeAnswerMsMax,
     options: settings({
@@ -72,7 +74,7 @@ export async function openPipelined(url: string, options: SessionOptions = {}): 
   });
   // Without a listener an ended session ends the process; whoever has a query under way gets the error there.
   client.on('error', (error) => options.log?.warn({ err: error }, 'a write session ended'));
-  await writeGate.through(() => client.connect());
+  await writeGate.through(() => client.connect(), taken(client));
   if (options.tapped) tapRows(client);
   return client;
 }
@@ -164,9 +166,19 @@ async function rollback(client: pg.PoolClient, error: unknown): Promise<Error | 
   }
 }
 
+const gateLimits = { atOnceMax: limits.connectsAtOnceMax, patienceMs: limits.connectMsMax, patienceMsMax: limits.connectSlowMsMax };
 /** The write path waits for no connection of the pools. */
-const writeGate = new ConnectGate(limits.connectsAtOnceMax);
-const poolGate = new ConnectGate(limits.connectsAtOnceMax);
+const writeGate = new ConnectGate(gateLimits);
+const poolGate = new ConnectGate(gateLimits);
+
+/** Whether the host has taken this client's connection. */
+function taken(client: pg.Client): () => boolean {
+  let isTaken = false;
+  client.connection.once('connect', () => {
+    isTaken = true;
+  });
+  return () => isTaken;
+}
 
 /** Of a pool, which gives it up after its time: when half of that has passed before its turn, it is not begun. */
 class GatedClient extends pg.Client {
@@ -174,11 +186,12 @@ class GatedClient extends pg.Client {
   override connect(callback: ((error: Error) => void) | ((error: null, client: pg.Client) => void)): void;
   override connect(callback?: (...outcome: never[]) => void): Promise<pg.Client> | undefined {
     const sinceMs = performance.now();
+    const { patienceMs } = poolGate;
     const connected = poolGate.through(async () => {
-      if (performance.now() - sinceMs > limits.connectMsMax / 2) throw new Error('timeout expired before the connection had its turn');
+      if (performance.now() - sinceMs > patienceMs / 2) throw new Error('timeout expired before the connection had its turn');
       await super.connect();
       return this as pg.Client;
-    });
+    }, taken(this));
     if (callback === undefined) return connected;
     const tell = callback as (error: unknown, client?: pg.Client) => void;
     connected.then((client) => tell(null, client), tell);
@@ -186,7 +199,7 @@ class GatedClient extends pg.Client {
   }
 }
 
-function session(url: string, name: string): pg.ClientConfig {
+function session(url: string, { name, gate }: { readonly name: string; readonly gate: ConnectGate }): pg.ClientConfig {
   // pg lets the URL's own `options` win, and with them the timeouts that other nodes rely on would silently be gone.
   assert(!new URL(url).searchParams.has('options'), 'the database URL must not set options');
   return {
@@ -194,7 +207,7 @@ function session(url: string, name: string): pg.ClientConfig {
     application_name: name,
     keepAlive: true,
     keepAliveInitialDelayMillis: limits.keepAliveMs,
-    connectionTimeoutMillis: limits.connectMsMax,
+    connectionTimeoutMillis: gate.patienceMs,
     types: { getTypeParser } as pg.CustomTypesConfig,
   };
 }

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { pipeline } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { byteaArray, int2Array, int8Array, textArray } from '@weft/runtime/binary-arrays.ts';
+import { runtimeLimits as limits } from '@weft/runtime/limits.ts';
 import {
   assertCommitted,
   inTransaction,
@@ -254,6 +257,22 @@ test('a refused connection is retryable', async () => {
   const error = await rejection(away.query('select 1'));
   assert(isRetryable(error) && isConnectionLost(error));
   await away.end();
+});
+
+test('a store that greets later than it may is given more time by the next connection, and then answers', async (t) => {
+  const { hostname, port } = new URL(postgres.url);
+  const slow = createServer((socket) => {
+    const begin = () => pipeline(socket, connect(Number(port), hostname), socket, () => undefined);
+    setTimeout(begin, 1.3 * limits.connectMsMax);
+  }).listen(0, '127.0.0.1');
+  t.after(() => slow.close());
+  await once(slow, 'listening');
+  const url = new URL(postgres.url);
+  url.port = String((slow.address() as AddressInfo).port);
+  const late = openPool(url.href, 1);
+  t.after(() => late.end());
+  assert.ok(isRetryable(await rejection(late.query('select 1'))));
+  assert.equal((await late.query('select 1 as one')).rows[0]?.one, 1);
 });
 
 test('a transaction runs again after a serialisation failure and commits once', async () => {

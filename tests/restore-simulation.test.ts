@@ -3,7 +3,9 @@
 // forgives only what docs/reliability.md does not promise.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { World } from './simulation/world.ts';
+import { type Fault, restoreKind } from './simulation/fault.ts';
+import { handovers } from './simulation/owner-changes.ts';
+import { World, type WorldOptions } from './simulation/world.ts';
 
 const seeds = 150;
 
@@ -59,6 +61,22 @@ for (const [seed, what] of amongOthers) {
     assert.deepEqual(wrong, [], wrong.join('\n\n'));
   });
 }
+
+test('restores are drawn unless somebody wants none, or owners change; a seed that has them has the same ones where more are asked for', () => {
+  const restoresOf = (of: Omit<WorldOptions, 'seed'>): Map<number, readonly Fault[]> => {
+    const drawn = Array.from({ length: seeds }, (_, i): [number, readonly Fault[]] => {
+      const { faults } = new World({ seed: i + 1, ...of });
+      return [i + 1, faults.filter(({ kind }) => kind === restoreKind)];
+    });
+    return new Map(drawn.filter(([, faults]) => faults.length > 0));
+  };
+  const [few, more] = [restoresOf({}), restoresOf({ restores: true })];
+  assert.ok(few.size > 0 && few.size < more.size);
+  for (const [seed, faults] of few) assert.deepEqual(more.get(seed), faults);
+  assert.equal(restoresOf({ restores: false }).size, 0);
+  assert.equal(restoresOf({ owners: handovers }).size, 0);
+  assert.deepEqual(restoresOf({ owners: handovers, restores: true }), more);
+});
 
 test(`seeds 1 to ${seeds} in which a cell is restored: what any other cell holds comes back, and all comes to rest`, async (t) => {
   let [restored, lost] = [0, 0];

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { restoreKind } from './simulation/fault.ts';
 import { forbidRealWorld, RealWorldTouched } from './simulation/real-world.ts';
 import { runSeeds } from './simulation/run-seeds.ts';
 import { inMacrotask, SimulatedTime } from './simulation/simulated-time.ts';
@@ -70,9 +71,19 @@ test('virtual time does not run inside of a promise, where nothing would settle'
 });
 
 test(`seeds 1 to ${seeds}: nothing is lost, doubled, reordered or invented, and all comes to rest`, async (t) => {
-  const { ran, sum, violation, seconds } = await runSeeds({ from: 1, to: seeds, secondsMax });
-  t.diagnostic(`${ran} seeds in ${seconds.toFixed(1)} s: ${JSON.stringify(sum)}`);
+  let restoring = 0;
+  const { ran, sum, violation, seconds } = await runSeeds({
+    from: 1,
+    to: seeds,
+    secondsMax,
+    ran: ({ faults }) => {
+      restoring += faults.some(({ kind }) => kind === restoreKind) ? 1 : 0;
+    },
+  });
+  t.diagnostic(`${ran} seeds, ${restoring} of them with restores, in ${seconds.toFixed(1)} s: ${JSON.stringify(sum)}`);
   assert.equal(violation, undefined, violation?.wrong.join('\n'));
   // An empty list of violations means little where little happened.
   assert.ok(ran >= 20 && sum.accepted / ran > 10 && sum.pending / ran > 5 && sum.shown / ran > 50, JSON.stringify(sum));
+  // Seed 15 is the first that restores a cell.
+  assert.ok(restoring > 0);
 });

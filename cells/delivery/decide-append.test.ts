@@ -4,10 +4,10 @@ import { LogJoined, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/cl
 import { birthCell } from '@weft/proto/ids.ts';
 import { type Entry, kinds } from './entry.ts';
 import { keysOf } from './keys-of.ts';
-import { pairOf } from './log-state.ts';
+import { type LogState, pairOf } from './log-state.ts';
 import type { AppendOperation, Outcome, RefusedOperation } from './operations.ts';
-import { RunAgain } from './ports.ts';
-import { groupOf, StagedCell, text, userOf } from './staged-cell.ts';
+import { type IntakeRow, type LogRow, RunAgain } from './ports.ts';
+import { groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
 
 const [ana, al] = [userOf(1, 1), userOf(1, 2)];
 const [bo, bea] = [userOf(2, 3), userOf(2, 4)];
@@ -177,6 +177,25 @@ describe('away from the owner', () => {
     owner.decide(remove(log, ana, [bo]));
     cell.decide({ type: 'apply', src: 1, log, entries: owner.logEntries(log) });
     assert.deepEqual(cell.decide(text({ log }, bo, 5n), text({ log }, bo, 6n)).map(codeOf), ['pending', 'not_a_member']);
+  });
+
+  test('what a restored cell sent before, and knows nothing of, is not refused by it when its author has left since: the owner has it', () => {
+    const { cell, log, owner } = replica();
+    cell.decide(text({ log }, bo, 5n));
+    owner.decide(intakeOf([...cell.intake.values()][0] as IntakeRow, 2));
+    owner.decide(remove(log, ana, [bo]));
+    // Its backup has the first entry only, and its run begins anew where the log is the other user's alone.
+    const restored = new StagedCell(2, [bo, bea]);
+    restored.decide({ type: 'apply', src: 1, log, entries: owner.logEntries(log).slice(0, 1) });
+    const state = owner.states.get(log) as LogState;
+    const { head: start, ...row } = owner.rows.get(log) as LogRow;
+    restored.decide({ type: 'apply', src: 1, log, entries: [], snapshot: { ...row, state, start, floor: 0 }, leaving: [bo, bea] });
+    assert.equal(restored.rows.get(log)?.head, 3);
+    restored.generation = 2;
+    restored.lacking.add(1);
+    assert.deepEqual(restored.decide(text({ log }, bo, 5n)).map(codeOf), ['busy']);
+    restored.lacking.clear();
+    assert.deepEqual(restored.decide(text({ log }, bo, 5n)).map(codeOf), ['pending']);
   });
 
   test('what was refused stays refused when its author is a member again', () => {

@@ -45,12 +45,23 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   // What waits is the owner's to decide, whatever has happened to its author since; what an owner refused stays refused.
   if (!isHere && work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
   if (wasRefused(operation, work, state)) return { type: 'fault', code: 'not_allowed', text: 'refused before' };
-  if (!state.members.has(operation.author)) return notHere('not_a_member', work, row);
+  if (!state.members.has(operation.author)) return fromNobody(operation, work, row, state);
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
   // Opening what is open already, for another cell's people perhaps: never intake, which is this cell's own people's only.
   if (operation.kind === kinds.created) return { type: 'accepted', entry: openedEntry(row, state), fresh: false };
   if (!isHere) return asIntake(operation, work, { log, dst: ownerOf(state), stream: streamOf(state) });
   return appendHere(operation, work, row, state);
+}
+
+/**
+ * A store that goes on from a backup may have lost both the answer to it and the row that waited for one, and its author may have left
+ * since: then the owner has it, and nobody else may refuse it (R1).
+ */
+function fromNobody(operation: AppendOperation, work: WorkingSet, row: LogRow, state: LogState): Outcome {
+  const { generation, cell, isWhole } = work.context;
+  const mayBeKnown = generation > 1 && ownerOf(state) !== cell && operation.kind !== kinds.created;
+  if (!mayBeKnown || !isWhole() || row.status !== 'open') return notHere('not_a_member', work, row);
+  return asIntake(operation, work, { log: row.log, dst: ownerOf(state), stream: streamOf(state) });
 }
 
 /** As its author's self log says. */

@@ -53,6 +53,8 @@ export class Ownership {
   readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
   /** Of logs that have nobody in that cell, as far as is known here: cells that said they keep them all the same. */
   readonly #keepers = new Map<bigint, Set<number>>();
+  /** Cells that have told this process what they keep: another one may have written down that they gave it back. */
+  readonly #told = new Set<number>();
   #running = false;
   #again = false;
 
@@ -106,7 +108,10 @@ export class Ownership {
     for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
-    if (unsettled.length === 0 && this.#options.others().every((each) => back.has(each))) this.#keepers.clear();
+    if (unsettled.length === 0 && this.#options.others().every((each) => back.has(each))) {
+      this.#keepers.clear();
+      this.#told.clear();
+    }
     const draining = unsettled.filter(({ status }) => status === 'intake');
     if (draining.length === 0) return;
     this.#options.takeOwn();
@@ -154,26 +159,30 @@ export class Ownership {
         if (found?.state.cells.get(cell)?.until !== 0) this.#keepers.set(log, (this.#keepers.get(log) ?? new Set()).add(cell));
       }
       const last = heads.at(-1);
-      if (end || !last) return true;
+      if (end || !last) {
+        this.#told.add(cell);
+        return true;
+      }
       after = last.log;
     }
   }
 
   /** Every replica's tail, then the next epoch. */
   async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
-    const { store, cell, apply, others } = this.#options;
+    const { store, cell, apply } = this.#options;
     const asked = new Set<number>();
     for (let head = -1; ; ) {
       const found = await store.readRow(log);
       if (found?.row.status !== 'stopped' || ownerOf(found.row) !== cell) return true;
       // Which cells keep a group is known once every cell has said what it keeps.
-      if (found.state.kind === 'group' && !others().every((each) => back.has(each))) return false;
+      if (found.state.kind === 'group' && !(await this.#knowsKeepers(back))) return false;
       // What came may be what the run of a cell that joined late continues: all are asked again.
       if (found.row.head > head) asked.clear();
       head = found.row.head;
       asked.add(cell);
-      // A tail may tell of a cell nobody here knew of.
-      const next = [...found.state.cells.keys()].find((each) => !asked.has(each) && back.get(each) !== true);
+      // A tail may tell of a cell nobody here knew of. And who joined in what was lost may hold what continues the others' tails.
+      const keepers = [...found.state.cells.keys(), ...(this.#keepers.get(log) ?? [])];
+      const next = keepers.find((each) => !asked.has(each) && back.get(each) !== true);
       if (next === undefined) break;
       asked.add(next);
       await this.#pullTail(log, next);
@@ -181,6 +190,13 @@ export class Ownership {
     const begun = (await apply({ type: 'begin', log, keepers: [...(this.#keepers.get(log) ?? [])] })).type === 'applied';
     if (begun) this.#keepers.delete(log);
     return begun;
+  }
+
+  async #knowsKeepers(back: ReadonlyMap<number, boolean>): Promise<boolean> {
+    const others = this.#options.others();
+    if (!others.every((each) => back.has(each))) return false;
+    for (const each of others) if (back.get(each) !== true && !this.#told.has(each)) await this.#findLostAt(each);
+    return true;
   }
 
   /** The longest run among the replicas that can be reached, then the epoch the directory signed. */

@@ -6,8 +6,8 @@ export interface SimulateArguments {
   readonly to: number;
   readonly jobs: number;
   readonly replays: boolean;
-  /** Cells are restored from backups too. */
-  readonly restores: boolean;
+  /** Cells are restored from backups in more of the seeds; undefined: in a few. */
+  readonly restores: true | undefined;
   /** Owners change, by handover and by takeover at once. */
   readonly owners: boolean;
   /** Name of the guard that is off, or how it begins. */
@@ -19,10 +19,11 @@ export const usage = `npm run simulate -- [--seed N [--replay] [--mutation NAME]
   --seed 42            one run: what happened, the hash of its trace, what is wrong with it
   --seed 42 --replay   the same as a timeline
   --mutation NAME      with --seed: with that guard off (docs/mutations.md; the beginning of its name is enough); what is found
-                       is shrunk to the faults it needs and told as a timeline
+                       is shrunk to the faults it needs and told as a timeline; cells are restored where that guard is about it
   --seeds 1..100000    one run after another; stops at the first violation and shrinks its faults
-  --restores           with --seed and --seeds: in some of the seeds cells are restored from backups, too
-  --owners             with --seed and --seeds: logs change their owners, by handovers and takeovers at once
+  --restores           with --seed and --seeds: cells are restored from backups in three seeds of ten, not in one
+  --owners             with --seed and --seeds: logs change their owners, by handovers and takeovers at once, and no cell is
+                       restored unless that is asked for, too
   --jobs 2             so many processes
   --bench              the large fabric: messages a CPU second, in the first run of a process and once it is warm (half a minute)
   --mutations          switches each guard off and writes docs/mutations.md
@@ -37,7 +38,7 @@ const byDefault: SimulateArguments = {
   to: 42,
   jobs: 1,
   replays: false,
-  restores: false,
+  restores: undefined,
   owners: false,
   mutation: undefined,
 };

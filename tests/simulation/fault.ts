@@ -85,15 +85,20 @@ export function drawFaults(random: Random, extent: Extent): Fault[] {
   return faults.sort((a, b) => a.atMs - b.atMs);
 }
 
-/** Share of runs in which cells are restored from backups, and restores of one run at most. */
-const restoringShare = 0.3;
+/**
+ * Share of runs in which cells are restored from backups: a restore colours all of its run, so that most go without. Where more are
+ * asked for, those of the smaller share are among them, each the same run.
+ */
+export const restoringShare = 0.1;
+export const moreRestoringShare = 0.3;
+/** Restores of one run at most. */
 const restoresMax = 2;
 /** Earlier there is nothing to lose. */
 const restoreMsMin = 2_000;
 
 /** From numbers of its own. A restore takes place at its time; how old the backup is then, is its strength. */
-export function drawRestores(random: Random, extent: Extent): Fault[] {
-  const many = random.next() < restoringShare ? 1 + random.int(restoresMax) : 0;
+export function drawRestores(random: Random, { share, ...extent }: Extent & { readonly share: number }): Fault[] {
+  const many = random.next() < share ? 1 + random.int(restoresMax) : 0;
   return Array.from(
     { length: many },
     (): Fault => ({

@@ -13,7 +13,7 @@ export const roomForTheYoung = ['--max-semi-space-size=64'] as const;
 interface Chunk {
   readonly from: number;
   readonly to: number;
-  readonly restores: boolean;
+  readonly restores: boolean | undefined;
   readonly owners: boolean;
 }
 

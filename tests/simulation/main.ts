@@ -45,13 +45,14 @@ const describeCounts = (counts: Verdict['counts']): string =>
 
 /** One seed with a guard off: what the faults it needs are, and how it came about. False when something was found. */
 async function runMutated(args: SimulateArguments): Promise<boolean> {
-  const { from: seed, mutation = '', restores } = args;
+  const { from: seed, mutation = '' } = args;
   const owners = ownersOf(args);
   const named = Object.keys(mutations).filter((name) => name.startsWith(mutation));
   const [guard] = named;
   if (guard === undefined || (named.length > 1 && !named.includes(mutation)))
     throw new Error(`${named.length} guards begin with "${mutation}": docs/mutations.md names them`);
-  const { mutate } = mutations[named.includes(mutation) ? mutation : guard] as (typeof mutations)[string];
+  const { mutate, ...meant } = mutations[named.includes(mutation) ? mutation : guard] as (typeof mutations)[string];
+  const restores = args.restores ?? meant.restores ?? false;
   const found = await new World({ seed, restores, owners, mutation: mutate() }).run();
   if (found.wrong.length === 0) {
     console.log(`seed ${seed}: nothing wrong was found with this guard off`);

@@ -14,9 +14,10 @@ export interface Caught {
 
 /** Runs seeds with this guard off until the checker notices, within the stated number. `likely`: the seed that noticed last time. */
 export async function tryMutation(guard: string, likely?: number): Promise<Caught> {
-  const { mutate, seedsMax, owners, restores } = mutations[guard] as (typeof mutations)[string];
-  const again = likely === undefined ? undefined : (await runSeeds({ from: likely, to: likely, mutate, owners, restores })).violation;
-  const violation = again ?? (await runSeeds({ from: 1, to: seedsMax, mutate, owners, restores })).violation;
+  const { mutate, seedsMax, owners, restores = false } = mutations[guard] as (typeof mutations)[string];
+  const how = { mutate, owners, restores };
+  const again = likely === undefined ? undefined : (await runSeeds({ from: likely, to: likely, ...how })).violation;
+  const violation = again ?? (await runSeeds({ from: 1, to: seedsMax, ...how })).violation;
   return { guard, seed: violation?.seed, by: violation?.wrong[0]?.split('\n')[0]?.replace(/\d{9,}/g, '…') ?? '' };
 }
 

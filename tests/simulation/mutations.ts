@@ -33,7 +33,7 @@ export interface NamedMutation {
   readonly mutate: () => Mutation;
   /** Owners change meanwhile. */
   readonly owners?: OwnerScenario;
-  /** Cells are restored from backups meanwhile. */
+  /** Cells are restored from backups meanwhile; else none is, so that what is noticed is what this guard is for. */
   readonly restores?: boolean;
 }
 
@@ -64,7 +64,7 @@ const nothingCompared = (): Mutation => ({
   patch: () =>
     patched(
       { of: Beats.prototype, method: 'committed', make: () => () => undefined },
-      { of: AntiEntropy.prototype, method: 'compare', make: () => () => Promise.resolve(0) },
+      { of: AntiEntropy.prototype, method: 'compare', make: () => () => Promise.resolve([]) },
     ),
 });
 

@@ -29,7 +29,7 @@ export async function runSeeds({
   secondsMax = Number.POSITIVE_INFINITY,
   mutate,
   owners,
-  restores = false,
+  restores,
   ran: told,
 }: SeedRun): Promise<SeedSum> {
   const startedMs = performance.now();

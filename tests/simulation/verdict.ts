@@ -22,8 +22,8 @@ export interface WorldOptions {
   /** Instead of those drawn from the seed. */
   readonly faults?: readonly Fault[];
   readonly mutation?: Mutation;
-  /** Draws restores from backups too, in some of the seeds. */
-  readonly restores?: boolean;
-  /** Owners that change beside everything else. */
+  /** Restores from backups in more of the seeds, or in none; in a few of them where nothing is said. */
+  readonly restores?: boolean | undefined;
+  /** Owners that change beside everything else; without restores, unless these are asked for. */
   readonly owners?: OwnerScenario | undefined;
 }

@@ -11,7 +11,7 @@ import type { HistoryEvent } from '../history.ts';
 import type { Breakable } from './breakable.ts';
 import { breakThings, heal } from './breaking.ts';
 import { ClientLink } from './client-link.ts';
-import { drawFaults, drawRestores, type Fault } from './fault.ts';
+import { drawFaults, drawRestores, type Fault, moreRestoringShare, restoringShare } from './fault.ts';
 import { judge, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { MemoryLives } from './memory-life.ts';
@@ -36,6 +36,8 @@ const restMsMax = 180_000;
 /** The directory hears of a new generation within this. */
 const registersAfterMsMax = 1_000;
 
+const shareOf = (restores: boolean | undefined): number => (restores ? moreRestoringShare : restores === undefined ? restoringShare : 0);
+
 export class World implements Breakable {
   readonly time = new SimulatedTime();
   readonly trace = new Trace(() => this.time.nowMs);
@@ -58,7 +60,7 @@ export class World implements Breakable {
   readonly #users = new Set<bigint>();
   readonly #laterCells = new Set<number>();
 
-  constructor({ seed, shape, faults, mutation = noMutation, restores = false, owners }: WorldOptions) {
+  constructor({ seed, shape, faults, mutation = noMutation, restores, owners }: WorldOptions) {
     // Each part draws from numbers of its own: what one needs more does not change the others.
     const drawn = seededRandom(seed * 4 + 1);
     this.shape = shape ?? drawShape(drawn);
@@ -82,7 +84,8 @@ export class World implements Breakable {
     }
     owners?.(this, { random: seededRandom(seed * 4 + 5), untilMs: this.shape.chaosMs });
     const extent = { ...this.shape, people: this.people.length };
-    this.faults = faults ?? [...drawFaults(drawn, extent), ...(restores ? drawRestores(seededRandom(seed * 4), extent) : [])];
+    const share = shareOf(restores ?? (owners ? false : undefined));
+    this.faults = faults ?? [...drawFaults(drawn, extent), ...drawRestores(seededRandom(seed * 4), { ...extent, share })];
   }
 
   /** Starts (again) a node of a cell. */

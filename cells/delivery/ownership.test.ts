@@ -1,0 +1,107 @@
+// How a restored owner gets its logs back, over cells that answer as real ones do (R25).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MembersAdded } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { fromWire, toWire } from '../wire/entry-codec.ts';
+import { type Entry, kinds } from './entry.ts';
+import { ownerOf } from './log-state.ts';
+import { ana, bo, cy } from './owned-log.ts';
+import { Ownership } from './ownership.ts';
+import type { LogRow } from './ports.ts';
+import { groupOf, StagedCell, text } from './staged-cell.ts';
+import { TailServer } from './tail-server.ts';
+
+const rowOf = (cell: StagedCell, log: bigint) => {
+  const [row, state] = [cell.rows.get(log), cell.states.get(log)];
+  return row && state ? { row, state, start: (cell.logEntries(log)[0]?.seq ?? row.head + 1) - 1 } : undefined;
+};
+
+const serverOf = (cell: StagedCell): TailServer =>
+  new TailServer({
+    store: {
+      readRow: async (log: bigint) => rowOf(cell, log),
+      readRange: async (log: bigint, from: number, to: number) => cell.logEntries(log).filter(({ seq }) => seq >= from && seq <= to),
+    } as never,
+    takeover: () => undefined,
+    kept: async (owner) => [...cell.rows.values()].filter((row) => ownerOf(row) === owner) as never,
+    limits: { pullEntriesMax: 100, pullBytesMax: 100_000, keptPageRows: 100 },
+    toWire,
+    refused: () => assert.fail('the owner may ask'),
+  });
+
+/** What a restored cell 1 asks of others, of which each is there; `back`: what another of its nodes has written down. */
+function ownershipOf(owner: StagedCell, others: readonly StagedCell[], back: Map<number, boolean>): Ownership {
+  return new Ownership({
+    cell: owner.number,
+    generation: owner.generation,
+    store: {
+      readRow: async (log: bigint) => rowOf(owner, log),
+      unsettled: async () => [...owner.rows.values()].filter(({ status }) => status !== 'open'),
+    } as never,
+    link: {
+      request: async (number, what, bytes) => {
+        const server = serverOf(others.find((each) => each.number === number) as StagedCell);
+        return what === 'tail'
+          ? server.tail(owner.number, TailRequest.decode(bytes))
+          : server.kept(owner.number, KeptRequest.decode(bytes));
+      },
+    },
+    others: () => others.map(({ number }) => number),
+    takeover: () => undefined,
+    regained: { read: async () => new Map(back), regained: async (cell) => void back.set(cell, false) },
+    apply: async (operation) => owner.decide(operation)[0] as never,
+    compare: async () => [],
+    want: () => undefined,
+    takeOwn: () => undefined,
+    fromWire,
+    limits: { unsettledMax: 10, tailPagesMax: 10 },
+    failed: (error) => assert.fail(error as Error),
+  });
+}
+
+/** A group that a restore took whole: cell 3 holds its first two entries, cell 2 what came since its first member joined. */
+function lostGroup(): { log: bigint; others: [StagedCell, StagedCell]; all: readonly Entry[]; backup: StagedCell } {
+  const lost = new StagedCell(1, [ana]);
+  const [created] = lost.decide(groupOf(ana, [cy]));
+  const { log } = (created as { entry: Entry }).entry;
+  lost.decide(text({ log }, ana, 2n));
+  const [late, early] = [new StagedCell(2, [bo]), new StagedCell(3, [cy])];
+  early.decide({ type: 'apply', src: 1, log, entries: lost.logEntries(log) });
+  const backup = new StagedCell(1, [ana]);
+  backup.decide({ type: 'apply', src: 3, log, entries: lost.logEntries(log), tail: true });
+  const before = { state: lost.states.get(log) as never, ...(lost.rows.get(log) as LogRow), start: 2, floor: 0 };
+  const body = MembersAdded.encode({ members: [{ user: bo, home: 2, from: 0n }] }).finish();
+  lost.decide({ ...text({ log }, ana, 3n), kind: kinds.membersAdded, body }, text({ log }, ana, 4n));
+  const all = lost.logEntries(log);
+  late.decide({ type: 'apply', src: 1, log, entries: all.slice(2), snapshot: before });
+  assert.equal(late.rows.get(log)?.head, 4);
+  return { log, others: [late, early], all, backup };
+}
+
+const idsIn = (cell: StagedCell, log: bigint): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
+
+test('a cell that was asked for its tail before another one gave what comes before it is asked again', async () => {
+  const { log, others, all } = lostGroup();
+  const owner = new StagedCell(1, [ana]);
+  owner.generation = 2;
+  await ownershipOf(owner, others, new Map()).run();
+  assert.deepEqual(
+    idsIn(owner, log).slice(0, 4),
+    all.map(({ clientEntryId }) => clientEntryId),
+  );
+});
+
+test('a node that did not ask what the others keep asks before a group goes on', async () => {
+  const { log, others, all, backup } = lostGroup();
+  backup.generation = 2;
+  const back = new Map([
+    [2, false],
+    [3, false],
+  ]);
+  await ownershipOf(backup, others, back).run();
+  assert.deepEqual(
+    idsIn(backup, log).slice(0, 4),
+    all.map(({ clientEntryId }) => clientEntryId),
+  );
+});

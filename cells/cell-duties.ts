@@ -27,7 +27,7 @@ export interface InboundBus extends Pick<FabricBus, 'ensureInbound'> {
 }
 
 export interface CellDutiesOptions {
-  readonly leases: Pick<Leases, 'tryHold' | 'release'>;
+  readonly leases: Pick<Leases, 'holdEach' | 'release'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Number of this cell. */

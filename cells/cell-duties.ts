@@ -70,6 +70,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
       }
       await delivery.intakeRelay.resend(options.cell);
     },
+    held: (held) => delivery.relay.sweeps(held),
   });
   duties.add({ name: 'owner', everyMs: limits.unsettledEveryMs, run: () => delivery.ownership.run() });
   duties.add({

@@ -251,7 +251,7 @@ export class CellDelivery implements AsyncDisposable {
 
   #openMarks(): MarkService {
     const { cell, tables, link, freshId, peers, store, clock, log } = this.#options;
-    return new MarkService({
+    const marks = new MarkService({
       cell: cell.number,
       clock,
       failed: (error) => log.warn({ err: error }, 'told marks could not be let go'),
@@ -268,6 +268,7 @@ export class CellDelivery implements AsyncDisposable {
       },
       limits: this.#limits,
     });
+    return this.#owned.use(marks);
   }
 
   /** To every member of the log who is online here; in a large log to the mark's own user only, or marks would cost N². */

@@ -27,7 +27,7 @@ export interface InboundBus extends Pick<FabricBus, 'ensureInbound'> {
 }
 
 export interface CellDutiesOptions {
-  readonly leases: Pick<Leases, 'tryHold' | 'release'>;
+  readonly leases: Pick<Leases, 'holdEach' | 'release'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Number of this cell. */
@@ -70,6 +70,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
       }
       await delivery.intakeRelay.resend(options.cell);
     },
+    held: (held) => delivery.relay.sweeps(held),
   });
   duties.add({ name: 'owner', everyMs: limits.unsettledEveryMs, run: () => delivery.ownership.run() });
   duties.add({

@@ -182,6 +182,11 @@ export const cellLimits = {
   marksPerFrameMax: 256,
   /** A cell's people set marks all the time: those of one node that come within this time are stored by one statement. */
   marksGatherMs: 25,
+  /**
+   * What moved is told to sockets and to the cell's other nodes this much later, all of it together: the members of a log mark
+   * what they got within a few milliseconds of each other, and each of these marks goes to all of them.
+   */
+  marksTellMs: 200,
   /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
   booksEveryMs: 1_000,
   booksLookLogs: 32,

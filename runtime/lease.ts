@@ -10,10 +10,20 @@ update leases set expires_ms = $3
 where name = $1 and holder = $2
 returning term`;
 
+const renewEach = `
+update leases set expires_ms = $3
+where name = any($1::text[]) and holder = $2
+returning name, term`;
+
 const read = `
 select term, expires_ms
 from leases
 where name = $1`;
+
+const readEach = `
+select name, expires_ms
+from leases
+where name = any($1::text[])`;
 
 const insert = `
 insert into leases (name, holder, term, expires_ms)
@@ -75,10 +85,31 @@ export class Leases {
       return made.rows[0] === undefined ? undefined : { term: made.rows[0].term, expiresMs, takenAfterMs: 0 };
     }
     const endsMs = Number(held.expires_ms);
-    const farMs = now + limits.leaseMsMax + limits.leaseSkewMsMax;
-    if (endsMs > now && (options.strict === true || endsMs <= farMs)) return undefined;
+    if (endsMs > now && (options.strict === true || !isFar(endsMs, now))) return undefined;
     const taken = await this.#pool.query<{ term: bigint }>(take, [name, this.#holder, expiresMs, held.term, held.expires_ms]);
     return taken.rows[0] === undefined ? undefined : { term: taken.rows[0].term, expiresMs, takenAfterMs: endsMs };
+  }
+
+  /**
+   * Each of these leases as `tryHold` does it, in one statement where all are this holder's already, in two where the others are
+   * another's. `known` is told of each as soon as it is known. Rejects when SQL is away: nothing is known then of those not told.
+   */
+  async holdEach(names: readonly string[], ttlMs: number, known: (name: string, lease: Lease | undefined) => void): Promise<void> {
+    assert(ttlMs > 0 && ttlMs <= limits.leaseMsMax, `a lease lasts up to ${limits.leaseMsMax} ms, not ${ttlMs}`);
+    const now = this.#clock.now();
+    const expiresMs = now + ttlMs;
+    const renewed = await this.#pool.query<{ name: string; term: bigint }>(renewEach, [names, this.#holder, expiresMs]);
+    for (const { name, term } of renewed.rows) known(name, { term, expiresMs, takenAfterMs: 0 });
+    const mine = new Set(renewed.rows.map(({ name }) => name));
+    const others = names.filter((name) => !mine.has(name));
+    if (others.length === 0) return;
+
+    const held = await this.#pool.query<{ name: string; expires_ms: bigint }>(readEach, [others]);
+    const ends = new Map(held.rows.map((row) => [row.name, Number(row.expires_ms)]));
+    for (const name of others) {
+      const endsMs = ends.get(name) ?? 0;
+      known(name, endsMs > now && !isFar(endsMs, now) ? undefined : await this.tryHold(name, ttlMs));
+    }
   }
 
   /** Ends the lease now, if this holder has it. */
@@ -86,3 +117,6 @@ export class Leases {
     await this.#pool.query(free, [name, this.#holder, this.#clock.now()]);
   }
 }
+
+/** Written by a wrong clock. */
+const isFar = (endsMs: number, nowMs: number): boolean => endsMs > nowMs + limits.leaseMsMax + limits.leaseSkewMsMax;

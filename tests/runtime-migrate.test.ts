@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
-import { Leases } from '@weft/runtime/lease.ts';
+import { type Lease, Leases } from '@weft/runtime/lease.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import { migrate } from '@weft/runtime/migrate.ts';
@@ -158,6 +158,46 @@ test('of many that take an ended lease at once one gets it', async () => {
     assert.equal(held.filter((each) => each !== undefined).length, 1);
     clock.advance(100);
   }
+});
+
+test('many leases are renewed by one statement, and those that ended or were never taken are taken', async () => {
+  await createLeases();
+  const clock = new ManualClock(startMs);
+  const [a, b] = ['a', 'b'].map((holder) => new Leases({ pool, clock, holder })) as [Leases, Leases];
+  const hold = async (by: Leases, names: string[]): Promise<Map<string, Lease | undefined>> => {
+    const known = new Map<string, Lease | undefined>();
+    await by.holdEach(names, 1_000, (name, lease) => known.set(name, lease));
+    return known;
+  };
+  const fresh = { term: 1n, expiresMs: startMs + 1_000, takenAfterMs: 0 };
+  assert.deepEqual(
+    await hold(a, ['x', 'y']),
+    new Map([
+      ['x', fresh],
+      ['y', fresh],
+    ]),
+  );
+  assert.deepEqual(
+    await hold(b, ['x', 'z']),
+    new Map([
+      ['x', undefined],
+      ['z', fresh],
+    ] as const),
+  );
+  clock.advance(500);
+  const renewed = { term: 1n, expiresMs: startMs + 1_500, takenAfterMs: 0 };
+  assert.deepEqual(await hold(a, ['x']), new Map([['x', renewed]]));
+  clock.advance(700);
+  // Of all that there are, one is another's, one ended, and one is one's own.
+  const later = { expiresMs: startMs + 2_200 };
+  assert.deepEqual(
+    await hold(b, ['x', 'y', 'z']),
+    new Map<string, Lease | undefined>([
+      ['z', { ...later, term: 1n, takenAfterMs: 0 }],
+      ['x', undefined],
+      ['y', { ...later, term: 2n, takenAfterMs: startMs + 1_000 }],
+    ]),
+  );
 });
 
 test('a lease written by a clock far ahead does not stay for ever', async () => {

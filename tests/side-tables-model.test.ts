@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { furthestOfEach, keyOf, type Mark } from '@weft/cells/delivery/marks.ts';
 import { sideTables } from '@weft/cells/store/side-tables.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
-import { Leases } from '@weft/runtime/lease.ts';
+import { type Lease, Leases } from '@weft/runtime/lease.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
 import { MemoryCell, type StoredLog } from './simulation/memory-cell.ts';
 import { MemoryLeases, MemoryTables } from './simulation/memory-tables.ts';
@@ -71,6 +71,12 @@ test('marks in memory are merged, wait while their user is out of the log, and g
   assert.ok(cameBack.length > 0);
 });
 
+async function heldEach(leases: Pick<Leases, 'holdEach'>, names: readonly string[]): Promise<Map<string, Lease | undefined>> {
+  const known = new Map<string, Lease | undefined>();
+  await leases.holdEach(names, 3_000, (name, lease) => known.set(name, lease));
+  return new Map([...known].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 test('leases in memory are held, kept and taken as in SQL', async () => {
   await using real = await StoreCell.open(postgres, 'leases');
   const time = new SimulatedTime();
@@ -84,7 +90,9 @@ test('leases in memory are held, kept and taken as in SQL', async () => {
   for (let i = 0; i < 120; i++) {
     const { mine, theirs, clock } = holders[random.int(2)] as (typeof holders)[number];
     if (random.next() < 0.4) clock.step(random.int(4_000) - 500);
+    const names = ['x', 'y', 'z'].filter(() => random.next() < 0.6);
     if (random.next() < 0.1) await Promise.all([mine.release('x'), theirs.release('x')]);
+    else if (random.next() < 0.5) assert.deepEqual(await heldEach(mine, names), await heldEach(theirs, names), `step ${i}`);
     else assert.deepEqual(await mine.tryHold('x', 3_000), await theirs.tryHold('x', 3_000), `step ${i}`);
   }
 });

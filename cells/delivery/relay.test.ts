@@ -282,3 +282,18 @@ test('steps end where the broker takes no more', async () => {
   }
   assert.equal(published.length, 2);
 });
+
+test('what another node sent is let go of by the node that sends again for the cell, and by no other', async () => {
+  const { relay, rows, deleted, answer, ack } = open();
+  rows.push(row(1));
+  relay.publishCommitted(rows);
+  await settled();
+  await answer('stored');
+  ack([1n, 2n]);
+  assert.deepEqual(deleted, [1n]);
+  relay.sweeps(true);
+  ack([3n]);
+  relay.sweeps(false);
+  ack([4n]);
+  assert.deepEqual(deleted, [1n, 3n]);
+});

@@ -71,6 +71,8 @@ export class Relay {
   readonly #acked = new Map<number, bigint[]>();
   /** Destinations whose backlog goes out step by step. */
   readonly #draining = new Set<number>();
+  /** This node sends again for its cell. */
+  #sweeps = false;
   #gathering: Disposable | undefined;
   /** Attempts of frames another node sent first are unknown: a number nobody else uses is always safe. */
   #foreignAttempt: number;
@@ -166,18 +168,26 @@ export class Relay {
     }
   }
 
-  /** FrameAcks from `src`. Rows go in one delete per few milliseconds. */
+  /** Whether this node is the one that sends again what others sent: it lets go of that too. */
+  sweeps(held: boolean): void {
+    this.#sweeps = held;
+  }
+
+  /**
+   * FrameAcks from `src`, which every node of the cell hears. Rows go in one delete per few milliseconds, by the node that sent
+   * the frame and by the one that sends again; where both are gone, the next one finds the row, sends it and is answered.
+   */
   acknowledged(src: number, bytes: Uint8Array): void {
     const acks = FrameAcks.decode(bytes);
     // Acknowledgements for another life of this store mean nothing (R15).
     if (Number(acks.generation) !== this.#options.generation) return;
     const waiting = this.#acked.get(src) ?? [];
     for (const id of [...acks.committed, ...acks.rejected]) {
-      waiting.push(id);
-      this.#sent.delete(id);
+      if (this.#sent.delete(id) || this.#sweeps) waiting.push(id);
       this.#options.traced?.({ id, dst: src }, 'acknowledged');
       this.#options.counted(src, 'acknowledged');
     }
+    if (waiting.length === 0) return;
     this.#acked.set(src, waiting);
     this.#gathering ??= this.#options.clock.timer(this.#options.limits.ackGatherMs, () => this.#deleteAcknowledged());
   }

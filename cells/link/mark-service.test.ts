@@ -35,6 +35,9 @@ const stateOf = (epochs: readonly EpochStart[]): LogState => ({
 function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { isWhole?: boolean; said?: FaultCode | 'page' } = {}) {
   const stored: Mark[] = [];
   const told: MarkMoved[] = [];
+  const tellings: number[] = [];
+  /** What is stored of seen marks. */
+  const already = { seen: 0 };
   const letGo: number[] = [];
   const published: number[] = [];
   const statements: number[] = [];
@@ -49,7 +52,7 @@ function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { 
       mergeMarks: store,
       setMarks: (marks) => {
         statements.push(marks.length);
-        return store(marks.map((each) => each.mark));
+        return store(marks.map((each) => ({ ...each.mark, seen: Math.max(each.mark.seen, already.seen) })));
       },
       readWaitingMarks: async () => [mark],
       toldMarks: async (dst) => void letGo.push(dst),
@@ -66,12 +69,15 @@ function open(state: LogState | undefined, { isWhole = true, said = 'page' }: { 
     stateOf: async () => state,
     readState: async () => state,
     isWhole: () => isWhole,
-    moved: (marks) => told.push(...marks),
+    moved: (marks) => {
+      tellings.push(marks.length);
+      told.push(...marks);
+    },
     clock,
     failed: (error) => assert.fail(String(error)),
-    limits: { marksMembersMax: 200, marksPerFrameMax: 8, marksGatherMs: 25, resendAfterMs: 1_000 },
+    limits: { marksMembersMax: 200, marksPerFrameMax: 8, marksGatherMs: 25, marksTellMs: 200, resendAfterMs: 1_000 },
   });
-  return { service, stored, told, letGo, published, statements, clock };
+  return { service, stored, told, tellings, already, letGo, published, statements, clock };
 }
 
 const page: PullAnswer['result'] = { $case: 'page', value: { snapshot: undefined, entries: [], head: undefined, epochs: [] } };
@@ -87,25 +93,29 @@ test('a mark above what a newer epoch gave up is stored as it was set, and told 
     { epoch: 1n, base: 0 },
     { epoch: 3n, base: 4 },
   ]);
-  const { service, stored, told } = open(state);
+  const { service, stored, told, clock } = open(state);
   await service.set(mark, state);
   assert.deepEqual(stored, [mark]);
+  clock.advance(200);
   assert.deepEqual(seqs(told), [4n, 4n]);
   assert.equal(await service.take(2, toMoved(mark)), true);
   assert.deepEqual(stored, [mark, mark]);
+  clock.advance(200);
   assert.deepEqual(seqs(told), [4n, 4n, 4n, 4n]);
 });
 
 test('a log that begins anew leaves no mark of an older epoch above its beginning', async () => {
   const state = stateOf([{ epoch: 3n, base: 0 }]);
-  const { service, stored, told } = open(state);
+  const { service, stored, told, clock } = open(state);
   await service.set(mark, state);
+  clock.advance(200);
   assert.deepEqual([stored, told], [[mark], []]);
 });
 
 test('a mark of an epoch that this cell has not heard of is stored and told as it comes', async () => {
-  const { service, stored, told } = open(stateOf([{ epoch: 1n, base: 0 }]));
+  const { service, stored, told, clock } = open(stateOf([{ epoch: 1n, base: 0 }]));
   assert.equal(await service.take(2, toMoved(mark)), true);
+  clock.advance(200);
   assert.deepEqual([stored, seqs(told)], [[mark], [10n, 5n]]);
 });
 
@@ -149,8 +159,35 @@ test('marks that come at about the same time are stored by one statement, the fu
       [at(1), at(4), at(2, 8n)],
     ],
   );
-  assert.deepEqual(seqs(told), [1n, 4n, 2n]);
-  clock.advance(25);
+  clock.advance(200);
+  assert.deepEqual(seqs(told), [4n, 2n]);
   await service.set(at(5), state);
   assert.deepEqual(statements, [1, 2, 1]);
+});
+
+test('what moves within a moment is told at once, the furthest of each, and a kind that did not move is not told', async () => {
+  const state = stateOf([{ epoch: 1n, base: 0 }]);
+  const { service, told, tellings, already, clock } = open(state);
+  const at = (delivered: number, seen: number): Mark => ({ ...mark, deliveredEpoch: 1n, delivered, seenEpoch: seen ? 1n : 0n, seen });
+  await service.set(at(4, 4), state);
+  clock.advance(100);
+  await service.set(at(6, 0), state);
+  await service.take(2, toMoved({ ...at(2, 0), user: 8n }));
+  clock.advance(99);
+  assert.deepEqual(tellings, []);
+  clock.advance(1);
+  assert.deepEqual([tellings, seqs(told)], [[3], [6n, 4n, 2n]]);
+  clock.advance(200);
+  assert.deepEqual(tellings, [3]);
+  already.seen = 4;
+  await service.set(at(7, 0), state);
+  clock.advance(200);
+  assert.deepEqual(
+    told.slice(3).map(({ kind, seq }) => [kind, seq]),
+    [['MARK_KIND_DELIVERED', 7n]],
+  );
+  await service.set(at(8, 8), state);
+  service[Symbol.dispose]();
+  clock.advance(200);
+  assert.equal(told.length, 4);
 });

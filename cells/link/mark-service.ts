@@ -3,7 +3,7 @@ import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { FrameAcks, MarksFrame, PullAnswer, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { laneOf } from '@weft/proto/ids.ts';
-import { epochParts } from '@weft/proto/positions.ts';
+import { comparePositions, epochParts, type Position } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
@@ -32,14 +32,19 @@ export interface MarkServiceOptions {
     readonly marksMembersMax: number;
     readonly marksPerFrameMax: number;
     readonly marksGatherMs: number;
+    readonly marksTellMs: number;
     readonly resendAfterMs: number;
   };
 }
 
-export class MarkService {
+export class MarkService implements Disposable {
   readonly #options: MarkServiceOptions;
   /** Frames of marks under way, at most one a destination. */
   readonly #told = new Map<bigint, { readonly dst: number; readonly marks: readonly Mark[]; readonly atMs: number }>();
+
+  /** What moved lately, by log, user and kind, and is told in a moment: each member of a log marks what all of them got. */
+  readonly #moved = new Map<string, MarkMoved>();
+  #telling: Disposable | undefined;
 
   /** Marks of our people that are being stored, one statement at a time. */
   readonly #set: AskTogether<MarkToTell, Mark | undefined>;
@@ -55,16 +60,22 @@ export class MarkService {
     });
   }
 
+  [Symbol.dispose](): void {
+    this.#telling?.[Symbol.dispose]();
+  }
+
   /** A device of one of our people moved a mark. */
   async set(mark: Mark, state: LogState): Promise<void> {
-    const { cell, limits, moved } = this.#options;
+    const { cell, limits } = this.#options;
     const merged = await this.#set.ask({ mark, dsts: cellsToTell(state, cell, limits.marksMembersMax) });
-    if (merged) moved(toMoved(clampMark(merged, state.epochs)));
+    if (merged) this.#tellMoved(toMoved(clampMark(merged, state.epochs)));
   }
 
   /** The mark as it is now to the first who set it, and nothing to those whose mark went with it. */
   async #setAll(marks: readonly MarkToTell[]): Promise<(Mark | undefined)[]> {
-    const merged = new Map((await this.#options.tables.setMarks(furthestOfEach(marks))).map((each) => [keyOf(each), each]));
+    const asked = furthestOfEach(marks);
+    const moves = new Map(asked.map(({ mark }) => [keyOf(mark), mark]));
+    const merged = new Map((await this.#options.tables.setMarks(asked)).map((each) => [keyOf(each), onlyMoved(each, moves)]));
     return marks.map(({ mark }) => {
       const found = merged.get(keyOf(mark));
       merged.delete(keyOf(mark));
@@ -90,9 +101,25 @@ export class MarkService {
     }
     if (marks.length > 0) {
       const merged = await tables.mergeMarks(marks);
-      this.#options.moved(merged.flatMap((mark) => toMoved(clampMark(mark, epochs.get(mark.log) ?? []))));
+      this.#tellMoved(merged.flatMap((mark) => toMoved(clampMark(mark, epochs.get(mark.log) ?? []))));
     }
     return !isEarly;
+  }
+
+  #tellMoved(moved: readonly MarkMoved[]): void {
+    const { clock, limits } = this.#options;
+    for (const each of moved) {
+      const key = `${each.log}:${each.user}:${each.kind}`;
+      const waiting = this.#moved.get(key);
+      if (!waiting || comparePositions(positionOf(waiting), positionOf(each)) < 0) this.#moved.set(key, each);
+    }
+    if (this.#moved.size === 0) return;
+    this.#telling ??= clock.timer(limits.marksTellMs, () => {
+      this.#telling = undefined;
+      const told = [...this.#moved.values()];
+      this.#moved.clear();
+      this.#options.moved(told);
+    });
   }
 
   /** In a log that a restore took from its owner, and nobody could give back: who might have kept it never hears of that. */
@@ -163,3 +190,9 @@ export class MarkService {
     }
   }
 }
+
+const positionOf = ({ epoch, seq }: MarkMoved): Position => ({ epoch, seq: Number(seq) });
+
+/** Without the seen mark, where only the delivered one was moved. */
+const onlyMoved = (merged: Mark, moves: ReadonlyMap<string, Mark>): Mark =>
+  moves.get(keyOf(merged))?.seen === 0 ? { ...merged, seenEpoch: 0n, seen: 0 } : merged;

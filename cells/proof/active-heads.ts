@@ -22,6 +22,12 @@ export class ActiveHeads {
     this.#max = options.max;
   }
 
+  /** Since when the longest waiting one waits. */
+  get oldestMs(): number | undefined {
+    for (const { sinceMs } of this.#logs.values()) return sinceMs;
+    return undefined;
+  }
+
   moved(head: UnsignedHead, nowMs: number): void {
     const waiting = this.#logs.get(head.log);
     if (waiting) {

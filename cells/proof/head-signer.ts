@@ -34,15 +34,14 @@ export interface HeadSignerOptions {
 export class HeadSigner implements Disposable {
   readonly #options: HeadSignerOptions;
   readonly #active: ActiveHeads;
-  readonly #timer: Disposable;
+  #timer: Disposable | undefined;
   /** Signed on request lately. */
   readonly #fresh = new Map<bigint, SignedHead>();
 
   constructor(options: HeadSignerOptions) {
-    const { clock, limits } = options;
+    const { limits } = options;
     this.#options = options;
     this.#active = new ActiveHeads({ waitMs: limits.headSignMs, max: limits.headsActiveMax });
-    this.#timer = clock.every(limits.headSignEveryMs, () => this.#signDue());
   }
 
   /** After a commit. A self log is read by its own user at its own cell: it is signed on request only. */
@@ -52,6 +51,7 @@ export class HeadSigner implements Disposable {
     const self = new Set(entries.filter(({ kind }) => kind >= kinds.logJoined).map(({ log }) => log));
     for (const row of rows) this.#moved(row, self, nowMs);
     for (const { row } of created) this.#moved(row, self, nowMs);
+    this.#arm();
   }
 
   /** Another node of this cell signed these. */
@@ -73,7 +73,7 @@ export class HeadSigner implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#timer[Symbol.dispose]();
+    this.#timer?.[Symbol.dispose]();
   }
 
   #moved({ log, epoch, head, hash }: LogRow, self: ReadonlySet<bigint>, nowMs: number): void {
@@ -83,6 +83,19 @@ export class HeadSigner implements Disposable {
 
   #sign({ seq, ...head }: { log: bigint; epoch: bigint; seq: number; hash: Uint8Array }): SignedHead {
     return this.#options.sign({ ...head, seq: BigInt(seq), ts: BigInt(this.#options.clock.now()) });
+  }
+
+  /** For the log that waits longest: what falls due a little later is signed and told with it. */
+  #arm(): void {
+    const { clock, limits } = this.#options;
+    const sinceMs = this.#active.oldestMs;
+    if (this.#timer !== undefined || sinceMs === undefined) return;
+    const dueMs = sinceMs + limits.headSignMs - clock.monotonic();
+    this.#timer = clock.timer(Math.max(dueMs, 0) + limits.headSignEveryMs, () => {
+      this.#timer = undefined;
+      this.#signDue();
+      this.#arm();
+    });
   }
 
   #signDue(): void {

@@ -131,7 +131,7 @@ export class MemoryTables implements SideTables {
 }
 
 /** As runtime/lease.ts, over rows in memory. */
-export class MemoryLeases implements Pick<Leases, 'tryHold' | 'release'> {
+export class MemoryLeases implements Pick<Leases, 'tryHold' | 'holdEach' | 'release'> {
   readonly #options: MemoryTablesOptions & { readonly holder: string };
 
   constructor(options: MemoryTablesOptions & { readonly holder: string }) {
@@ -140,6 +140,11 @@ export class MemoryLeases implements Pick<Leases, 'tryHold' | 'release'> {
 
   tryHold(name: string, ttlMs: number): Promise<Lease | undefined> {
     return this.#options.reach(false).then(() => this.#hold(name, ttlMs));
+  }
+
+  async holdEach(names: readonly string[], ttlMs: number, known: (name: string, lease: Lease | undefined) => void): Promise<void> {
+    await this.#options.reach(false);
+    for (const name of names) known(name, this.#hold(name, ttlMs));
   }
 
   #hold(name: string, ttlMs: number): Lease | undefined {

@@ -52,6 +52,7 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [31632, 'what was refused after the backup, in which it waits, may be accepted'],
   [33355, 'behind what was sent after it'],
   [34376, 'a new epoch of a log that nobody watches any more while it is read is no trouble'],
+  [44130, 'what was heard of a log before it was here, and a restore took, keeps nobody behind in it'],
   [33874, 'nothing is at rest before a cell restored at the very end has what others hold'],
 ];
 

@@ -23,7 +23,7 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
     const opened = openReplica(operation, work);
     if (opened) return opened;
     row = work.row(operation.log);
-    epochBefore = row?.epoch;
+    epochBefore = firstEpoch(row);
   } else {
     const refused = adoptEpochs(operation, row, work);
     if (refused) return refused;
@@ -48,6 +48,9 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
   else if (row.head > headBefore || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
   return { type: 'applied', head: row.head, behind: missing };
 }
+
+/** What was heard of a log before it was here may be of an epoch that is over, unless it has had only one. */
+const firstEpoch = (row: LogRow | undefined): bigint | undefined => (row && epochParts(row.epoch).count === 1 ? row.epoch : undefined);
 
 function whyNot(may: 'newer' | 'stale' | 'no', operation: ApplyOperation, work: WorkingSet, state: LogState): Outcome {
   if (may === 'no') return { type: 'rejected', why: 'not-owner' };

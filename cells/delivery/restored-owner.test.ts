@@ -1,12 +1,13 @@
 // An owner whose store was taken back while a replica knows more: with what guards its log, and with that switched off (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
-import { groupPair } from './log-state.ts';
+import { groupPair, type LogState } from './log-state.ts';
 import { ana, bo, OwnedLog } from './owned-log.ts';
+import type { LogRow } from './ports.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
 
@@ -118,6 +119,26 @@ test('what waits at a replica is decided behind what it holds of the epoch that 
   f.decideIntake(3);
   const ids = owner.logEntries(f.log).map(({ clientEntryId }) => clientEntryId);
   assert.deepEqual(ids.slice(-2), [lost, waiting]);
+});
+
+test('what a cell heard of before the log was there, and a restore took, does not keep it behind in the epoch in which it opens it', () => {
+  const owner = new StagedCell(1, [ana]);
+  const cell = new StagedCell(2, [bo]);
+  const { log } = (owner.decide(groupOf(ana, []))[0] as { entry: Entry }).entry;
+  const body = MembersAdded.encode({ members: [{ user: bo, home: 2, from: 0n }] }).finish();
+  const [first] = owner.logEntries(log) as [Entry];
+  cell.decide({ type: 'apply', src: 1, log, entries: [{ ...first, seq: 12, kind: kinds.membersAdded, body }] });
+  assert.deepEqual(cell.writes?.behind, [{ log, known: 12, src: 1 }]);
+  owner.generation = 2;
+  Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
+  owner.decide({ type: 'begin', log });
+  owner.decide({ type: 'settle', log });
+  const at = { state: owner.states.get(log) as LogState, ...(owner.rows.get(log) as LogRow), start: 2, floor: 0 };
+  owner.decide({ ...text({ log }, ana, 5n), kind: kinds.membersAdded, body });
+  const { epochs } = at.state;
+  cell.decide({ type: 'apply', src: 1, log, entries: owner.logEntries(log).slice(2), snapshot: at, epochs });
+  assert.equal(cell.rows.get(log)?.head, 3);
+  assert.deepEqual(cell.writes?.caughtUp, [{ log, head: Number.MAX_SAFE_INTEGER }]);
 });
 
 test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {

@@ -38,6 +38,7 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [306, 'marks in a log that a restore took whole are let go'],
   [3193, 'so are those that a cell which kept it has for one that never had it'],
   [3198, 'whichever cell that is'],
+  [45222, 'and though it keeps some of it, where the user joined in what it never had'],
   [345, 'who left after the backup is in the log again, to its devices too'],
   [391, 'an append that came many times in one batch is answered once'],
   [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],

@@ -105,3 +105,17 @@ test('a node that did not ask what the others keep asks before a group goes on',
     all.map(({ clientEntryId }) => clientEntryId),
   );
 });
+
+test('a group that a replica stopped goes on in a store that was never restored, with what each cell keeps', async () => {
+  const { log, others, all } = lostGroup();
+  const owner = new StagedCell(1, [ana]);
+  owner.decide(groupOf(ana, [cy]));
+  owner.decide(text({ log }, ana, 2n));
+  owner.decide({ type: 'stop', log, epoch: all[0]?.epoch ?? 0n, head: 4 });
+  assert.equal(owner.decide(text({ log }, ana, 5n))[0]?.type, 'pending');
+  const ownership = ownershipOf(owner, others, new Map());
+  await ownership.run();
+  await ownership.run();
+  assert.deepEqual(idsIn(owner, log).toSpliced(4, 1), [...all.map(({ clientEntryId }) => clientEntryId), 5n]);
+  assert.equal(owner.rows.get(log)?.status, 'open');
+});

@@ -108,7 +108,7 @@ export class Ownership {
     for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
-    if (unsettled.length === 0 && this.#options.others().every((each) => back.has(each))) {
+    if (unsettled.length === 0 && this.#areAllBack(back)) {
       this.#keepers.clear();
       this.#told.clear();
     }
@@ -192,10 +192,14 @@ export class Ownership {
     return begun;
   }
 
+  /** A store that was never restored has nothing to get back: a log of it that stands still was stopped by a replica that is ahead. */
+  #areAllBack(back: ReadonlyMap<number, boolean>): boolean {
+    return this.#options.generation === 1 || this.#options.others().every((each) => back.has(each));
+  }
+
   async #knowsKeepers(back: ReadonlyMap<number, boolean>): Promise<boolean> {
-    const others = this.#options.others();
-    if (!others.every((each) => back.has(each))) return false;
-    for (const each of others) if (back.get(each) !== true && !this.#told.has(each)) await this.#findLostAt(each);
+    if (!this.#areAllBack(back)) return false;
+    for (const each of this.#options.others()) if (back.get(each) !== true && !this.#told.has(each)) await this.#findLostAt(each);
     return true;
   }
 

@@ -133,6 +133,22 @@ test('marks in a log not heard of yet come again, and those in one that a restor
   assert.deepEqual(await Promise.all(answers.map((said) => taken(3, { said }))), [false, false, false, false, true]);
 });
 
+test('nor do marks of who joined a log, as far as this cell has heard of it, in what a restore took with all before it', async () => {
+  const epochOf = (count: number, owner: number): bigint => makeEpoch({ count, cell: owner, generation: 1 });
+  const ofStranger: Mark = { ...mark, user: 9n, deliveredEpoch: epochOf(1, 3), seenEpoch: 0n, seen: 0 };
+  const known: Mark = { ...mark, deliveredEpoch: epochOf(1, 3), seenEpoch: 0n, seen: 0 };
+  const taken = async (owner: number, of: Parameters<typeof open>[1]): Promise<unknown> => {
+    const { service, stored } = open(stateOf([{ epoch: epochOf(2, owner), base: 0 }]), of);
+    const isTaken = await service.take(2, [...toMoved(ofStranger), ...toMoved(known)]);
+    assert.deepEqual(stored, [known]);
+    return isTaken;
+  };
+  const answers = ['page', 'not_allowed', 'busy', 'peer_away', 'unknown_log'] as const;
+  assert.deepEqual(await Promise.all(answers.map((said) => taken(3, { said }))), [false, false, false, false, true]);
+  // The newest owner known here is asked, and this cell knows what it owns.
+  assert.equal(await taken(1, { said: 'unknown_log' }), false);
+});
+
 test('a mark that waits is told to a cell that has members in the log, and let go for one that has none', async () => {
   const state = stateOf([{ epoch: 1n, base: 0 }]);
   const { service, letGo, published } = open(state);

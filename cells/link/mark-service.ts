@@ -91,19 +91,20 @@ export class MarkService implements Disposable {
     const { homeOf, tables } = this.#options;
     const own = fromMoved(moved).filter(({ user }) => homeOf(user) === src);
     const marks: Mark[] = [];
+    const unheard: Mark[] = [];
     const epochs = new Map<bigint, readonly EpochStart[]>();
-    let isEarly = false;
     for (const mark of own) {
       const state = await this.#stateWith(mark);
-      if (state) marks.push(mark);
-      else isEarly ||= !(await this.#isForgotten(mark));
+      (state ? marks : unheard).push(mark);
       if (state) epochs.set(mark.log, state.epochs);
     }
     if (marks.length > 0) {
       const merged = await tables.mergeMarks(marks);
       this.#tellMoved(merged.flatMap((mark) => toMoved(clampMark(mark, epochs.get(mark.log) ?? []))));
     }
-    return !isEarly;
+    // Another cell may have to be asked: what can be stored does not wait for its answer.
+    for (const mark of unheard) if (!(await this.#isForgotten(mark))) return false;
+    return true;
   }
 
   #tellMoved(moved: readonly MarkMoved[]): void {
@@ -122,17 +123,22 @@ export class MarkService implements Disposable {
     });
   }
 
-  /** In a log that a restore took from its owner, and nobody could give back: who might have kept it never hears of that. */
+  /**
+   * In a log that a restore took from its owner, and nobody could give back: who keeps it, or might have, never hears of that,
+   * nor of whoever joined there since.
+   */
   async #isForgotten({ log, deliveredEpoch, seenEpoch }: Mark): Promise<boolean> {
     const { cell, isWhole, readState } = this.#options;
-    if ((await readState(log)) !== undefined) return false;
-    const { cell: owner } = epochParts(deliveredEpoch > seenEpoch ? deliveredEpoch : seenEpoch);
-    return owner === cell ? isWhole() : this.#isUnknownTo(owner, log);
+    const state = await readState(log);
+    const newest = [deliveredEpoch, seenEpoch, state?.epoch ?? 0n].reduce((one, other) => (one > other ? one : other));
+    const { cell: owner } = epochParts(newest);
+    if (owner === cell) return state === undefined && isWhole();
+    return this.#isUnknownTo(owner, log, state?.cells.get(cell)?.from ?? 1);
   }
 
   /** Who is away is asked again when the mark comes again. */
-  async #isUnknownTo(owner: number, log: bigint): Promise<boolean> {
-    const request = PullRequest.encode({ log, from: 1n, to: 1n, snapshot: false, epoch: 0n }).finish();
+  async #isUnknownTo(owner: number, log: bigint, from: number): Promise<boolean> {
+    const request = PullRequest.encode({ log, from: BigInt(from), to: BigInt(from), snapshot: false, epoch: 0n }).finish();
     try {
       const { result } = PullAnswer.decode(await this.#options.link.request(owner, 'pull', request));
       return result?.$case === 'fault' && result.value.code === 'unknown_log';

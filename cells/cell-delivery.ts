@@ -25,6 +25,7 @@ import { begun, givenUp, startsByLog } from './push/epoch-starts.ts';
 import { Hub } from './push/hub.ts';
 import { NodePushes } from './push/node-pushes.ts';
 import type { Origins } from './push/origins.ts';
+import { Seldom } from './seldom.ts';
 import { encodeRuns, type Run, runsOf, selfLogsFirst } from './wire/frames.ts';
 
 export type { CellDeliveryOptions } from './delivery-options.ts';
@@ -46,6 +47,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly #limits: DeliveryLimits;
   readonly #lanes: readonly Lane[];
   readonly #owned = new AsyncDisposableStack();
+  readonly #unlawful: Seldom;
 
   constructor(options: CellDeliveryOptions) {
     const { store, link, clock, cell, limits = deliveryLimits } = options;
@@ -88,6 +90,8 @@ export class CellDelivery implements AsyncDisposable {
       takeOwn: (operations) => this.applier.takeOwn(operations),
       failed: failed('intake could not be sent'),
     });
+    const write = (said: object): void => options.log.error(said, 'another cell said what it may not say');
+    this.#unlawful = this.#owned.use(new Seldom({ clock, everyMs: limits.rejectedLogMs, write }));
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
     this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
     this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
@@ -338,6 +342,6 @@ export class CellDelivery implements AsyncDisposable {
   #rejected(src: number, what: string, why: string): void {
     const said = { src: this.#options.peers.nameOf(src) ?? String(src), what, why };
     this.#options.metrics().rejected.inc(said);
-    this.#options.log.error(said, 'another cell said what it may not say');
+    this.#unlawful.say(said);
   }
 }

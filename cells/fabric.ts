@@ -21,6 +21,7 @@ import { type CellMetrics, newMetrics } from './metrics.ts';
 import { Stamps } from './passport/stamps.ts';
 import { Peers } from './peers.ts';
 import { HeadKeys } from './proof/head-keys.ts';
+import { Seldom } from './seldom.ts';
 import { SessionsWatch } from './sessions-watch.ts';
 import { type SideTables, sideTables } from './store/side-tables.ts';
 
@@ -53,9 +54,11 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     nodes: () => delivery.pushes.peers,
     waiting: () => delivery.waiting,
   });
+  const write = (said: object): void => log.error(said, 'what came from another cell did not open');
+  const unopened = opened.use(new Seldom({ clock, everyMs: cellLimits.rejectedLogMs, write }));
   const rejected = (what: string, src: string, why: string): void => {
     metrics.rejected.inc({ src, what, why });
-    log.error({ src, what, why }, 'what came from another cell did not open');
+    unopened.say({ src, what, why });
   };
   const link = openLink(options, { bus, sealer, peers, rejected });
   const waiting = opened.use(openWaiting(options, peers, metrics));

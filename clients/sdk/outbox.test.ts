@@ -67,6 +67,19 @@ describe('the outbox', () => {
     assert.equal(outbox.undecided('log:7').length, 0);
   });
 
+  it('asks for it where only a new membership is told of: a restored home may not know that the user had left', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    const sent = write(outbox, 'a');
+    owner.decide('pending');
+    outbox.member(7n, true);
+    await clock.advance(1_000);
+    owner.decide('pending');
+    await clock.advance(1_000);
+    owner.decide('accept');
+    assert.equal(sent.state, 'accepted');
+  });
+
   it('goes on asking for it after the user came back: it may have been decided in between', async () => {
     const { outbox, owner, connect, clock } = open();
     connect();

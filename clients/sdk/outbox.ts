@@ -144,9 +144,10 @@ export class Outbox {
   member(log: bigint, isMember: boolean): void {
     const lane = this.#lanes.get(laneOfLog(log));
     if (lane === undefined) return;
-    if (lane.left && isMember) lane.unseenTo = lane.items.at(-1)?.id ?? 0n;
+    // Where a restored home tells of the membership only, the user may have been out of the log all the same.
+    if (isMember) lane.unseenTo = lane.items.at(-1)?.id ?? 0n;
     lane.left = !isMember;
-    if (lane.left) this.#askAgain(lane);
+    this.#askAgain(lane);
   }
 
   stop(): void {

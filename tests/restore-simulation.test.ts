@@ -43,6 +43,7 @@ const amongOthers: readonly (readonly [seed: number, what: string])[] = [
   [391, 'an append that came many times in one batch is answered once'],
   [628, 'what was pending when its writer left is asked for until it is decided, though its writer is back'],
   [50395, 'so it is where a restored home tells only that the writer is in the log'],
+  [50604, 'a word of another node that came before the join it follows is told (no cell of this run is restored)'],
   [693, 'what others hold of a log that a restore took whole is over: its writers may be refused'],
   [1118, 'a tail goes on in an epoch that its owner began after an earlier restore'],
   [2360, 'what an older backup holds is not what the store held when it went back to that'],

@@ -157,6 +157,19 @@ describe('membership', () => {
     assert.equal(ground.hub.headOf(5n), 3);
   });
 
+  test('a later word of another node that came before the join is told: nobody watched, and it comes once', async () => {
+    const ground = new Ground();
+    const { socket, online } = await ground.online(9n, []);
+    const together = [joined(9n, 1, 5n, 2), entryAt(5n, 2, { kind: kinds.membersAdded }), entryAt(5n, 3)];
+    ground.store(entryAt(5n, 1), ...together);
+    ground.commit(entryAt(5n, 4));
+    ground.tell(together);
+    await settle();
+    assert.deepEqual(socket.told, ['9/1', '5/2', '5/3', '5/4']);
+    assert.equal(digestValue(online.digest), digestOf(online));
+    assert.equal(ground.hub.headOf(5n), 4);
+  });
+
   test('who is removed is told nothing of the log any more, neither the removal nor what was held', async () => {
     const ground = new Ground();
     const { socket: stays } = await ground.online(8n, [5n]);

@@ -202,7 +202,8 @@ export class Hub {
       const from = Number(joined.from);
       const run = runs.find(({ log }) => log === joined.log);
       const watched = this.#watch(online, { log: joined.log, epoch: run?.entries[0]?.epoch ?? 0n, head: from - 1 }, from);
-      if (!run) this.#fill(watched);
+      // Even what is told next is not all: another node's later word may have come while nobody here watched, and comes once.
+      this.#fill(watched);
     }
   }
 

@@ -23,10 +23,14 @@ const unitFilesAtOnce = 2;
 const besideFilesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
 const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
-/** Over servers, and yet nothing but waiting for most of their time; and a load by the clock, which the lowest priority would starve. */
+/**
+ * Over servers, and yet nothing but waiting for most of their time; a load by the clock, which the lowest priority would starve; and a
+ * Go program that is built anew where there is no cache of it, without a server.
+ */
 const waiting = [
   ...['tests/outages.test.ts', 'tests/faults/short.test.ts', 'tests/faults/stop.test.ts', 'tests/directory-outage.test.ts'],
   'bench/load.test.ts',
+  'tests/sql-grammar.test.ts',
 ];
 /** Files that hold the fabric to a clock come last, when what runs beside them is over. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];

@@ -5,10 +5,9 @@ import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
 import { EntryIds, inParallel, LoadClient, SendTimes } from './load-client.ts';
 import type { FanOutJob, LoadResult, Marks } from './load-job.ts';
+import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { AppendTemplate, type EntryView } from './wire.ts';
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 class GroupTraffic {
   readonly times = new SendTimes();

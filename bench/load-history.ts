@@ -4,10 +4,9 @@ import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
 import { EntryIds, inParallel, LoadClient } from './load-client.ts';
 import type { HistoryJob, LoadResult, Marks } from './load-job.ts';
+import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { AppendTemplate, whole } from './wire.ts';
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Book {
   readonly log: bigint;

@@ -4,9 +4,8 @@ import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
 import { inParallel, LoadClient, type LoadUser } from './load-client.ts';
 import type { IdleJob, LoadResult, Marks } from './load-job.ts';
+import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function runIdle(job: IdleJob, marks: Marks): Promise<LoadResult> {
   const latency = new Latency();

@@ -4,6 +4,7 @@ import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
 import { EntryIds, inParallel, LoadClient, SendTimes } from './load-client.ts';
 import type { FillJob, LoadResult, Marks, Pair, PairsJob } from './load-job.ts';
+import { paced, pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { AppendTemplate, type EntryView } from './wire.ts';
 
@@ -108,22 +109,6 @@ class PairTraffic {
   }
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Sends at a rate, evenly, the lines in turn, until stopped. */
-function sendAtRate(traffic: PairTraffic, perSecond: number): () => void {
-  const start = performance.now();
-  let sent = 0;
-  const timer = setInterval(() => {
-    const due = ((performance.now() - start) / 1000) * perSecond;
-    for (; sent < due; sent++) {
-      const line = traffic.lines[sent % traffic.lines.length];
-      if (line !== undefined) traffic.send(line);
-    }
-  }, 1);
-  return () => clearInterval(timer);
-}
-
 export async function runPairs(job: PairsJob, marks: Marks): Promise<LoadResult> {
   const traffic = new PairTraffic();
   await traffic.open(job.pairs);
@@ -137,7 +122,12 @@ export async function runPairs(job: PairsJob, marks: Marks): Promise<LoadResult>
       running = false;
     };
     for (let n = 0; n < (job.window ?? 1); n++) for (const line of traffic.lines) traffic.send(line);
-  } else stop = sendAtRate(traffic, job.perSecond);
+  } else {
+    const sending = paced(job.perSecond, (sent) =>
+      traffic.send(traffic.lines[sent % traffic.lines.length] as (typeof traffic.lines)[number]),
+    );
+    stop = () => sending[Symbol.dispose]();
+  }
   await pause(job.warmUpMs);
   marks.begin();
   const watch = new Stopwatch();

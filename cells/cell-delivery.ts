@@ -91,7 +91,7 @@ export class CellDelivery implements AsyncDisposable {
       failed: failed('intake could not be sent'),
     });
     const write = (said: object): void => options.log.error(said, 'another cell said what it may not say');
-    this.#unlawful = this.#owned.use(new Seldom({ clock, everyMs: limits.rejectedLogMs, write }));
+    this.#unlawful = this.#owned.use(new Seldom({ clock, write }));
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
     this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
     this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });

@@ -55,7 +55,7 @@ export async function openFabric(options: FabricOptions): Promise<CellFabric> {
     waiting: () => delivery.waiting,
   });
   const write = (said: object): void => log.error(said, 'what came from another cell did not open');
-  const unopened = opened.use(new Seldom({ clock, everyMs: cellLimits.rejectedLogMs, write }));
+  const unopened = opened.use(new Seldom({ clock, write }));
   const rejected = (what: string, src: string, why: string): void => {
     metrics.rejected.inc({ src, what, why });
     unopened.say({ src, what, why });

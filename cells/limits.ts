@@ -187,8 +187,6 @@ export const cellLimits = {
    * what they got within a few milliseconds of each other, and each of these marks goes to all of them.
    */
   marksTellMs: 200,
-  /** What another cell may not say is written down at once, and then summed up this often. */
-  rejectedLogMs: 1_000,
   /** Books of the links: how often they are read and told; what a look into the runs costs at most each time. */
   booksEveryMs: 1_000,
   booksLookLogs: 32,

@@ -1,12 +1,12 @@
-// Lines of the log about what another cell does wrong. It may do it some thousand times a second, and each line is written at
-// once: so the first of a kind is told, and after a second how often it was since, for as long as it goes on.
+// Lines of the log about what others do wrong: a cell that says what it may not, a client that knocks at a full door. They may
+// do it some thousand times a second, and each line is written at once: so the first of a kind is told, and after a second how
+// often it was since, for as long as it goes on.
 import type { Clock } from '@weft/runtime/clock.ts';
 
 export type Said = Readonly<Record<string, string>>;
 
 export interface SeldomOptions {
   readonly clock: Pick<Clock, 'timer'>;
-  readonly everyMs: number;
   /** `times`: since the line before. */
   readonly write: (said: Readonly<Record<string, string | number>> & { readonly times: number }) => void;
 }
@@ -29,7 +29,7 @@ export class Seldom implements Disposable {
       this.#kinds.set(kind, { said, times: 0 });
       this.#options.write({ ...said, times: 1 });
     }
-    this.#timer ??= this.#options.clock.timer(this.#options.everyMs, () => this.#sum());
+    this.#timer ??= this.#options.clock.timer(sumEveryMs, () => this.#sum());
   }
 
   [Symbol.dispose](): void {
@@ -43,6 +43,8 @@ export class Seldom implements Disposable {
       else this.#options.write({ ...each.said, times: each.times });
       each.times = 0;
     }
-    if (this.#kinds.size > 0) this.#timer = this.#options.clock.timer(this.#options.everyMs, () => this.#sum());
+    if (this.#kinds.size > 0) this.#timer = this.#options.clock.timer(sumEveryMs, () => this.#sum());
   }
 }
+
+const sumEveryMs = 1_000;

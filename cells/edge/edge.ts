@@ -7,6 +7,7 @@ import { limits } from '@weft/proto/limits.ts';
 import { traceOf } from '@weft/runtime/trace.ts';
 import { WebSocketServer } from 'ws';
 import { cellLimits } from '../limits.ts';
+import { Seldom } from '../seldom.ts';
 import { ClientSocket, type ServerSocket } from './client-socket.ts';
 import { codecFor, jsonCodec, protoCodec } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
@@ -29,14 +30,16 @@ export class Edge implements AsyncDisposable {
   readonly #sockets = new Set<ClientSocket>();
   readonly #alive = new WeakSet<ClientSocket>();
   readonly #addresses = new Map<string, number>();
-  /** Since the last second: how many sockets were refused, by why. */
-  readonly #refused = new Map<string, number>();
+  /** Sockets that were refused, by why: who is refused comes again. */
+  readonly #refused: Seldom;
   readonly #ticker: Disposable;
   #leaving = false;
   #second = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
+    const { clock, log } = options.services;
+    this.#refused = new Seldom({ clock, write: (said) => log.warn(said, 'sockets were refused') });
     this.#server = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -87,14 +90,7 @@ export class Edge implements AsyncDisposable {
   /** A client sees no more of a refusal than that no socket came about, so the node tells it. */
   #countRefused(refusal: string): void {
     this.#options.services.metrics.socketsRefused.inc({ status: refusal.slice(0, 3) });
-    this.#refused.set(refusal, (this.#refused.get(refusal) ?? 0) + 1);
-  }
-
-  /** One line a second at most: who is refused comes again. */
-  #tellRefused(): void {
-    if (this.#refused.size === 0) return;
-    this.#options.services.log.warn({ refused: Object.fromEntries(this.#refused) }, 'sockets were refused');
-    this.#refused.clear();
+    this.#refused.say({ refusal });
   }
 
   /** Takes a socket that was upgraded. `trace` names it in log lines. */
@@ -118,7 +114,6 @@ export class Edge implements AsyncDisposable {
 
   /** Each socket has its heartbeat in its own second, so that they do not come at once. */
   #tick(): void {
-    this.#tellRefused();
     const now = this.#options.services.clock.now();
     const period = Math.max(1, Math.round(this.#options.heartbeatMs / 1_000));
     this.#second = (this.#second + 1) % period;
@@ -151,6 +146,7 @@ export class Edge implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ticker[Symbol.dispose]();
+    this.#refused[Symbol.dispose]();
     for (const client of this.#sockets) client.terminate();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }

@@ -9,7 +9,7 @@ const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 const chunkSeeds = 25;
 /**
  * A run makes much that dies at once: with Node's own 16 MiB for it a fifth of the CPU goes into collecting it. With this from the start
- * it takes a tenth to a fifth less than where the room grows to 64 MiB; a process may need 400 MiB.
+ * it takes about a fifth less than where the room grows to 64 MiB; a process may need 400 MiB.
  */
 export const roomForTheYoung = ['--max-semi-space-size=128', '--min-semi-space-size=128'] as const;
 

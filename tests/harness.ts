@@ -76,6 +76,8 @@ export class TestFabric implements AsyncDisposable {
   readonly fabric: Fabric;
   readonly #devices = new Map<string, Promise<Device>>();
   readonly #clients = new Set<RawClient>();
+  /** By name, the last sign-in that was begun. */
+  readonly #signedIn = new Map<string, Promise<unknown>>();
 
   constructor(fabric: Fabric) {
     this.fabric = fabric;
@@ -168,8 +170,16 @@ export class TestFabric implements AsyncDisposable {
     await this.stop();
   }
 
+  /** A name's devices one after the other: until the first has signed up nobody can log in. */
+  #signIn(name: string, cell: string, device: string): Promise<Device> {
+    const before = this.#signedIn.get(name) ?? Promise.resolve();
+    const signedIn = before.catch(() => undefined).then(() => this.#signInNow(name, cell, device));
+    this.#signedIn.set(name, signedIn);
+    return signedIn;
+  }
+
   /** Signing up is repeated while the directory or the hashing queue says "later". */
-  async #signIn(name: string, cell: string, device: string): Promise<Device> {
+  async #signInNow(name: string, cell: string, device: string): Promise<Device> {
     const credentials = { handle: name, password, device };
     let session: Record<string, unknown> = {};
     await until(

@@ -42,6 +42,8 @@ export interface ProcessPlan {
   /** Run as this user (needs root). */
   readonly user?: ProcessUser;
   readonly stopSignal?: NodeJS.Signals;
+  /** Whether something of an earlier run still lives that would keep it from starting; it is waited for, `limits.leftoverMsMax` at most. */
+  readonly leftover?: () => boolean;
   /** An open port is not readiness. Asked again and again until it says true. */
   readonly ready?: (pid: number) => Promise<boolean>;
 }
@@ -125,6 +127,7 @@ export class RunningProcess implements AsyncDisposable {
  */
 export async function startProcess(plan: ProcessPlan, signal?: AbortSignal): Promise<RunningProcess> {
   const startedMs = performance.now();
+  await untilVacant(plan, signal);
   // Without this somebody else's server would answer the readiness check.
   for (const port of plan.ports) if (await portAnswers(port, plan.host)) throw new PortTaken(plan, port);
   signal?.throwIfAborted();
@@ -169,6 +172,14 @@ function spawnChild(plan: ProcessPlan): ChildProcess {
     });
   } finally {
     closeSync(log);
+  }
+}
+
+async function untilVacant({ leftover }: ProcessPlan, signal?: AbortSignal): Promise<void> {
+  const deadline = performance.now() + limits.leftoverMsMax;
+  while (leftover?.() && performance.now() < deadline) {
+    await sleep(limits.readyPollMs);
+    signal?.throwIfAborted();
   }
 }
 

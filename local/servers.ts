@@ -86,9 +86,25 @@ export async function postgresPlan(place: ServerPlace, options: PostgresOptions 
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
     return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
   };
+  const leftover = (): boolean => isShared(dir);
   if (place.host !== undefined && place.host !== loopback) trustTheNetwork(dir);
   const args = ['-D', dir, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])];
-  return { name, dir, logFile, program, args, ready, ports: [place.port], stopSignal: 'SIGINT', ...(user ? { user } : {}) };
+  return { name, dir, logFile, program, args, leftover, ready, ports: [place.port], stopSignal: 'SIGINT', ...(user ? { user } : {}) };
+}
+
+/**
+ * Whether processes of a killed server still have its shared memory: they need a moment to see that it is gone, and PostgreSQL
+ * refuses to start meanwhile. Its identifier is the second word of line 7 of postmaster.pid. Off Linux always false.
+ */
+function isShared(dir: string): boolean {
+  const [pidFile, memories] = [join(dir, 'postmaster.pid'), '/proc/sysvipc/shm'];
+  if (!existsSync(pidFile) || !existsSync(memories)) return false;
+  const memory = readFileSync(pidFile, 'utf8').split('\n')[6]?.trim().split(/\s+/)[1];
+  const [heads = [], ...rows] = readFileSync(memories, 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  const row = rows.find((words) => words[heads.indexOf('shmid')] === memory);
+  return row !== undefined && Number(row[heads.indexOf('nattch')]) > 0;
 }
 
 /** In a network namespace of its own the only neighbours are processes of the same fabric. */

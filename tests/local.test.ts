@@ -10,6 +10,7 @@ import { Fabric, type FabricEvent } from '@weft/local/fabric.ts';
 import { readFabric } from '@weft/local/fabric-file.ts';
 import { freePortBase, portAnswers } from '@weft/local/ports.ts';
 import { testFolder } from '@weft/local/test-servers.ts';
+import { systemClock } from '@weft/runtime/clock.ts';
 
 const upProgram = fileURLToPath(new URL('../local/up.ts', import.meta.url));
 const folders: string[] = [];
@@ -111,6 +112,33 @@ test('what dies is started again and told, and what is stopped stays stopped', a
   assert.equal(fabric.pid('valkey-eu-2'), undefined);
   await fabric.settle();
   assert.equal(await portAnswers(fabric.plan.cells[0]?.valkeyPort ?? 0), false);
+});
+
+test('a PostgreSQL whose killed server’s processes still live is not started into their memory', {
+  skip: process.platform !== 'linux' && 'only Linux tells who holds shared memory',
+}, async () => {
+  const events: FabricEvent[] = [];
+  await using fabric = await Fabric.start({
+    dataDir: folder(),
+    portBase: await freePortBase(),
+    cells: ['eu-2'],
+    kinds: ['postgres'],
+    tell: (event) => events.push(event),
+  });
+  const [name, failed] = ['postgres-eu-2', () => events.some(({ what }) => what === 'failing')];
+  const server = fabric.pid(name) ?? 0;
+  const [child = 0] = readFileSync(`/proc/${server}/task/${server}/children`, 'utf8').split(' ').map(Number);
+  process.kill(child, 'SIGSTOP');
+  try {
+    await fabric.kill(name);
+    // A start that is refused is told within a tenth of this.
+    for (const deadline = performance.now() + 1_000; performance.now() < deadline && !failed(); ) await systemClock.sleep(10);
+  } finally {
+    process.kill(child, 'SIGCONT');
+  }
+  await fabric.start(name);
+  assert.equal(failed(), false);
+  assert.notEqual(fabric.pid(name), server);
 });
 
 test('no fabric running is said together with how to start one', () => {

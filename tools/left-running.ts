@@ -1,10 +1,11 @@
-// Loaded into each test process: a file whose tests are over and whose process does not end has left something running.
+// Loaded into each test process: one whose tests are over and which does not end has left something running.
 import { after } from 'node:test';
 
 /** Longer than a pool or a socket takes to close on a busy machine. */
 const graceMs = 15_000;
 
-if (process.env.NODE_TEST_CONTEXT !== undefined) {
+// Not into the runner, unless it runs the tests itself.
+if (process.env.NODE_TEST_CONTEXT !== undefined || process.execArgv.includes('--test-isolation=none')) {
   after(() => {
     const complain = (): never => {
       console.error(`left running after the tests: ${process.getActiveResourcesInfo().join(', ')}`);

@@ -1,26 +1,23 @@
 // `npm test`: the checks, a short run of the bench, then every test. Arguments choose test files by any part of their path;
 // `--unit` leaves out what needs servers; other options go to Node's test runner.
 //
-// Files over real servers run one after the other. Two things run beside them and are printed in one piece: what does little
-// but wait, and, with what all of these leave of the machine, what needs no servers (unit tests and the simulator, whose time
-// is virtual).
+// Files over real servers run one after the other. Beside them run, and are printed in one piece each: what does little but wait, and,
+// with what all of these leave of the machine, what needs no servers: unit tests, all in one process, as starting one for each file
+// would be three quarters of their CPU, and the simulator, whose time is virtual.
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './root.ts';
 import { type Priority, runBeside, runVisibly } from './run.ts';
 
-/** Each test by itself and each file as a whole; a link severed for 60 s and healed is one test. */
-const testMsMax = 300_000;
+/** Each test by itself and each file as a whole; the short list of faults is one file, and takes three to five minutes. */
+const testMsMax = 480_000;
 const unitTestMsMax = 60_000;
 /** All files. On two quiet cores they take about a quarter of an hour; a busy machine may take longer. */
 const runnerMsMax = 1_500_000;
 const checkMsMax = 300_000;
 const smokeMsMax = 180_000;
-/** Tests that start real servers go one after the other. */
-const serverFilesAtOnce = 1;
-const unitFilesAtOnce = 2;
-/** In each of the runs beside them. */
-const besideFilesAtOnce = 1;
+/** Of files with a process each, in each run. */
+const filesAtOnce = 1;
 /** Under `tests/`, and yet without a server. */
 const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
 /**
@@ -60,13 +57,13 @@ async function fetchAllServers(): Promise<boolean> {
   }
 }
 
-function runnerArgs(files: readonly string[], atOnce: number, timeoutMs: number): string[] {
+function runnerArgs(files: readonly string[]): string[] {
   return [
     '--import=./tools/left-running.ts',
     '--test',
     '--test-reporter=spec',
-    `--test-concurrency=${atOnce}`,
-    `--test-timeout=${timeoutMs}`,
+    files.every(isUnit) ? '--test-isolation=none' : `--test-concurrency=${filesAtOnce}`,
+    `--test-timeout=${unitOnly ? unitTestMsMax : testMsMax}`,
     ...options,
     ...files,
   ];
@@ -74,14 +71,12 @@ function runnerArgs(files: readonly string[], atOnce: number, timeoutMs: number)
 
 async function runTests(files: readonly string[]): Promise<boolean> {
   if (files.length === 0) return true;
-  const atOnce = files.some(isOverServers) ? serverFilesAtOnce : unitFilesAtOnce;
-  const timeoutMs = unitOnly ? unitTestMsMax : testMsMax;
-  return (await runVisibly(process.execPath, runnerArgs(files, atOnce, timeoutMs), runnerMsMax)) === 0;
+  return (await runVisibly(process.execPath, runnerArgs(files), runnerMsMax)) === 0;
 }
 
 async function runAside(what: string, files: readonly string[], priority: Priority): Promise<boolean> {
   if (files.length === 0) return true;
-  const args = runnerArgs(files, besideFilesAtOnce, testMsMax);
+  const args = runnerArgs(files);
   const startedMs = performance.now();
   const { ok, output } = await runBeside(process.execPath, args, { timeoutMs: runnerMsMax, priority });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
@@ -90,20 +85,16 @@ async function runAside(what: string, files: readonly string[], priority: Priori
   return ok;
 }
 
-/** Files over servers, and beside them those without; alone, what was asked for is shown as it runs. */
+/** Files over servers, and beside them the others; alone, what was asked for is shown as it runs. */
 async function runAll(): Promise<boolean> {
-  const overServers = files.filter(isOverServers);
-  if (overServers.length === 0 || overServers.length === files.length) return runTests(files);
-  const without = files.filter((path) => !isOverServers(path) && !waiting.includes(path));
-  const oneByOne = overServers.filter((path) => !waiting.includes(path));
-  const aside = [
-    runAside('without servers', without, 'lowest'),
-    runAside(
-      'that wait',
-      files.filter((path) => waiting.includes(path)),
-      'ordinary',
-    ),
-  ];
+  if ([isUnit, isSimulated, isOverServers].some((isOfKind) => files.every(isOfKind))) return runTests(files);
+  const oneByOne = files.filter((path) => isOverServers(path) && !waiting.includes(path));
+  const waits = files.filter((path) => isOverServers(path) && waiting.includes(path));
+  const withoutServers = async (): Promise<boolean> => {
+    const units = await runAside('without servers', files.filter(isUnit), 'lowest');
+    return (await runAside('under virtual time', files.filter(isSimulated), 'lowest')) && units;
+  };
+  const aside = [withoutServers(), runAside('that wait', waits, 'ordinary')];
   // In two runs: the runner sorts the files of one.
   const first = await runTests(oneByOne.filter((path) => !last.includes(path)));
   const then = await runTests(oneByOne.filter((path) => last.includes(path)));
@@ -112,7 +103,9 @@ async function runAll(): Promise<boolean> {
 
 const isWhole = wanted.length === 0 && !unitOnly;
 const files = testFiles();
-const isOverServers = (path: string): boolean => path.startsWith('tests/') && !underVirtualTime.test(path);
+const isUnit = (path: string): boolean => !path.startsWith('tests/') && (unitOnly || !waiting.includes(path));
+const isSimulated = (path: string): boolean => underVirtualTime.test(path);
+const isOverServers = (path: string): boolean => !isUnit(path) && !isSimulated(path);
 const needServers = files.some(isOverServers);
 const failed: string[] = [];
 

@@ -28,7 +28,7 @@ test('a severed link lets every cell go on by itself, and heals', async (t) => {
   await using scene = await openCrowd(fabric);
   const own = await scene.direct(scene.one('eu-1', 0), scene.one('eu-1', 1));
   const slowest = { ms: 0, ofStoreMs: 0 };
-  await scene.during({ perSecond: 100, ms: 64_000 }, async () => {
+  await scene.during({ perSecond: 50, ms: 64_000 }, async () => {
     await systemClock.sleep(faultAtMs);
     await Promise.all(['hub-eu', 'hub-us'].map((hub) => fabric.fabric.stop(hub)));
     for (const endsMs = performance.now() + 60_000; performance.now() < endsMs; ) {
@@ -57,5 +57,5 @@ test('a hub that is frozen for a while and thaws loses, doubles and reorders not
       await systemClock.sleep(30_000);
       fabric.fabric.thaw('hub-us');
     },
-    { traffic: { perSecond: 100, ms: 33_000 }, deadlineMs: cellRecoveryMsMax },
+    { traffic: { perSecond: 50, ms: 33_000 }, deadlineMs: cellRecoveryMsMax },
   ));

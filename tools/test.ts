@@ -1,11 +1,10 @@
-// `npm test`: the checks, a short run of the bench, then every test. Arguments choose test files by any part of their path;
-// `--unit` leaves out what needs servers; other options go to Node's test runner.
+// `npm test`: the checks, then every test and beside them a short run of the bench. Arguments choose test files by any part of
+// their path; `--unit` leaves out what needs servers; other options go to Node's test runner.
 //
 // Files over real servers run one after the other. Beside them run, and are printed in one piece each: what does little but wait, and,
 // with what all of these leave of the machine, what needs no servers: unit tests, all in one process, as starting one for each file
-// would be three quarters of their CPU, and the simulator, whose time is virtual.
-import { existsSync, globSync } from 'node:fs';
-import { join } from 'node:path';
+// would be three quarters of their CPU, the simulator, whose time is virtual, and what has to be compiled first.
+import { globSync } from 'node:fs';
 import { root } from './root.ts';
 import { type Priority, runBeside, runVisibly } from './run.ts';
 
@@ -15,21 +14,17 @@ const unitTestMsMax = 60_000;
 /** All files. On two quiet cores they take about a quarter of an hour; a busy machine may take longer. */
 const runnerMsMax = 1_500_000;
 const checkMsMax = 300_000;
-const smokeMsMax = 180_000;
 /** Of files with a process each, in each run. */
 const filesAtOnce = 1;
-/** Under `tests/`, and yet without a server. */
-const underVirtualTime = /^tests\/((ownership|restore)-)?simulation/;
-/**
- * Over servers, and yet nothing but waiting for most of their time; a load by the clock, which the lowest priority would starve; and a
- * Go program that is built anew where there is no cache of it, without a server.
- */
+/** Under `tests/`, and yet without a server; in a process each. */
+const withoutServers = /^tests\/((ownership|restore)-)?simulation|^tests\/sql-grammar/;
+/** Over servers, and yet nothing but waiting for most of their time; and a load by the clock, which the lowest priority would starve. */
 const waiting = [
-  ...['tests/outages.test.ts', 'tests/faults/short.test.ts', 'tests/faults/stop.test.ts', 'tests/directory-outage.test.ts'],
   'bench/load.test.ts',
-  'tests/sql-grammar.test.ts',
+  ...['books', 'bounds', 'broker-model', 'directory-outage', 'local', 'outages'].map((name) => `tests/${name}.test.ts`),
+  ...['short', 'stop'].map((name) => `tests/faults/${name}.test.ts`),
 ];
-/** Files that hold the fabric to a clock come last, when what runs beside them is over. */
+/** Files that hold the fabric to a clock come last: beside them runs nothing but what has the lowest priority. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];
 
 const options = process.argv.slice(2).filter((arg) => arg.startsWith('-') && arg !== '--unit');
@@ -74,38 +69,44 @@ async function runTests(files: readonly string[]): Promise<boolean> {
   return (await runVisibly(process.execPath, runnerArgs(files), runnerMsMax)) === 0;
 }
 
-async function runAside(what: string, files: readonly string[], priority: Priority): Promise<boolean> {
-  if (files.length === 0) return true;
-  const args = runnerArgs(files);
+async function aside(what: string, args: readonly string[], priority: Priority): Promise<boolean> {
   const startedMs = performance.now();
   const { ok, output } = await runBeside(process.execPath, args, { timeoutMs: runnerMsMax, priority });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
-  console.log(`\nweft test: ${files.length} files ${what}\n${output}`);
-  console.log(`weft test: ${files.length} files ${what} ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
+  console.log(`\nweft test: ${what}\n${output}`);
+  console.log(`weft test: ${what} ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
   return ok;
+}
+
+async function filesAside(what: string, files: readonly string[], priority: Priority): Promise<boolean> {
+  return files.length === 0 || aside(`${files.length} files ${what}`, runnerArgs(files), priority);
 }
 
 /** Files over servers, and beside them the others; alone, what was asked for is shown as it runs. */
 async function runAll(): Promise<boolean> {
-  if ([isUnit, isSimulated, isOverServers].some((isOfKind) => files.every(isOfKind))) return runTests(files);
+  if ([isUnit, isWithoutServers, isOverServers].some((isOfKind) => files.every(isOfKind))) return runTests(files);
   const oneByOne = files.filter((path) => isOverServers(path) && !waiting.includes(path));
   const waits = files.filter((path) => isOverServers(path) && waiting.includes(path));
-  const withoutServers = async (): Promise<boolean> => {
-    const units = await runAside('without servers', files.filter(isUnit), 'lowest');
-    return (await runAside('under virtual time', files.filter(isSimulated), 'lowest')) && units;
+  const lowest = async (): Promise<boolean> => {
+    const units = await filesAside('without servers, in one process', files.filter(isUnit), 'lowest');
+    return (await filesAside('without servers', files.filter(isWithoutServers), 'lowest')) && units;
   };
-  const aside = [withoutServers(), runAside('that wait', waits, 'ordinary')];
+  const ordinary = async (): Promise<boolean> => {
+    const smoke = !isWhole || (await aside('bench smoke run', ['bench/main.ts', '--smoke'], 'ordinary'));
+    return (await filesAside('that wait', waits, 'ordinary')) && smoke;
+  };
+  const without = lowest();
   // In two runs: the runner sorts the files of one.
-  const first = await runTests(oneByOne.filter((path) => !last.includes(path)));
+  const first = await Promise.all([ordinary(), runTests(oneByOne.filter((path) => !last.includes(path)))]);
   const then = await runTests(oneByOne.filter((path) => last.includes(path)));
-  return (await Promise.all(aside)).every(Boolean) && first && then;
+  return [await without, ...first, then].every(Boolean);
 }
 
 const isWhole = wanted.length === 0 && !unitOnly;
 const files = testFiles();
 const isUnit = (path: string): boolean => !path.startsWith('tests/') && (unitOnly || !waiting.includes(path));
-const isSimulated = (path: string): boolean => underVirtualTime.test(path);
-const isOverServers = (path: string): boolean => !isUnit(path) && !isSimulated(path);
+const isWithoutServers = (path: string): boolean => withoutServers.test(path);
+const isOverServers = (path: string): boolean => !isUnit(path) && !isWithoutServers(path);
 const needServers = files.some(isOverServers);
 const failed: string[] = [];
 
@@ -126,8 +127,6 @@ if (files.length === 0) {
 }
 if (isWhole) await part('check', () => node(checkMsMax, 'tools/check.ts'));
 if (needServers) await part('servers', fetchAllServers);
-if (isWhole && existsSync(join(root, 'bench', 'main.ts')))
-  await part('bench smoke run', () => node(smokeMsMax, 'bench/main.ts', '--smoke'));
 const before = failed.length === 0 ? '' : `; FAILED before: ${failed.join(', ')}`;
 await part(`${files.length} test files${before}`, runAll);
 if (failed.length > 0) process.exitCode = 1;

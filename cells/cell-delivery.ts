@@ -7,8 +7,8 @@ import { sha256 } from '@weft/runtime/sha256.ts';
 import { type Applier, laneOfTarget } from './delivery/applier.ts';
 import { kinds } from './delivery/entry.ts';
 import { IntakeRelay } from './delivery/intake-relay.ts';
-import { type Commit, Lane, type Submission } from './delivery/lane.ts';
-import type { AppendOperation, Outcome } from './delivery/operations.ts';
+import { type Commit, Lane } from './delivery/lane.ts';
+import type { AppendOperation, Outcome, Submission } from './delivery/operations.ts';
 import type { Ownership } from './delivery/ownership.ts';
 import type { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
@@ -45,7 +45,7 @@ export class CellDelivery implements AsyncDisposable {
   readonly proof: Proof;
   readonly #options: CellDeliveryOptions;
   readonly #limits: DeliveryLimits;
-  readonly #lanes: readonly Lane[];
+  readonly lanes: readonly Lane[];
   readonly #owned = new AsyncDisposableStack();
   readonly #unlawful: Seldom;
 
@@ -65,7 +65,7 @@ export class CellDelivery implements AsyncDisposable {
       dropsPush: () => options.failpoints.reach('drop-push'),
       pushesAtOnce: options.failpoints.isOff('push-order'),
     });
-    this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
+    this.lanes = Array.from({ length: lanes }, (_, lane) => this.#openLane(lane));
     this.relay = new Relay({
       store,
       link,
@@ -120,12 +120,12 @@ export class CellDelivery implements AsyncDisposable {
 
   /** Operations that wait for a transaction. */
   get waiting(): number {
-    return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
+    return this.lanes.reduce((sum, lane) => sum + lane.waiting, 0);
   }
 
   /** False when the lane is full. */
   submit(submission: Submission & { readonly operation: AppendOperation }): boolean {
-    return (this.#lanes[laneOfTarget(submission.operation.target)] as Lane).submit(submission);
+    return (this.lanes[laneOfTarget(submission.operation.target)] as Lane).submit(submission);
   }
 
   append(operation: AppendOperation): Promise<Outcome> {
@@ -136,7 +136,7 @@ export class CellDelivery implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();
-    await Promise.all(this.#lanes.map((lane) => lane.drain()));
+    await Promise.all(this.lanes.map((lane) => lane.drain()));
   }
 
   #openLane(lane: number): Lane {
@@ -148,7 +148,7 @@ export class CellDelivery implements AsyncDisposable {
       store,
       clock,
       freshLog: (target) => this.#freshIdOf(laneOfTarget(target)),
-      together: () => this.#lanes,
+      together: () => this.lanes,
       context: () => ({
         cell: cell.number,
         generation: cell.generation,
@@ -233,7 +233,7 @@ export class CellDelivery implements AsyncDisposable {
     return openApplier({
       ...this.#options,
       limits: this.#limits,
-      submit: (lane, submission) => (this.#lanes[lane] as Lane).submit(submission),
+      submit: (lane, submission) => (this.lanes[lane] as Lane).submit(submission),
       behind: (log, src) => this.puller.want(log, src),
       marks: (src, marks) => this.marks.take(src, marks),
       rejected: (src, what, why) => this.#rejected(src, what, why),

@@ -4,7 +4,7 @@ import { lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Leases } from '@weft/runtime/lease.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { InboundFrame } from '@weft/runtime/nats-consumer.ts';
+import type { InboundFrame, PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import { type CellLimits, cellLimits } from './limits.ts';
@@ -23,7 +23,7 @@ export interface InboundBus extends Pick<FabricBus, 'ensureInbound'> {
     p: number,
     onFrame: (frame: InboundFrame) => void,
     options: { readonly takenOver: boolean },
-  ): { [Symbol.asyncDispose](): Promise<void> };
+  ): Pick<PartitionConsumer, 'pause' | 'resume' | typeof Symbol.asyncDispose>;
 }
 
 export interface CellDutiesOptions {
@@ -133,6 +133,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
 function addPartition(duties: Duties, p: number, options: CellDutiesOptions): void {
   const { bus, link, delivery, limits = cellLimits } = options;
   let consumer: ReturnType<InboundBus['consumePartition']> | undefined;
+  const roomy = (): void => consumer?.resume();
   duties.add({
     name: `apply/${p}`,
     everyMs: limits.leaseEveryMs,
@@ -142,6 +143,7 @@ function addPartition(duties: Duties, p: number, options: CellDutiesOptions): vo
         const onFrame = (frame: InboundFrame): void => {
           const openedFrame = link.open(frame);
           if (openedFrame) delivery.applier.take(options.stamped(openedFrame));
+          if (delivery.lanes[p]?.isCrowded(roomy)) consumer?.pause();
         };
         consumer = bus.consumePartition(p, onFrame, { takenOver });
         return;

@@ -39,6 +39,8 @@ export const linkLimits = {
   unackedPerPartitionMax: 256,
   /** Frames asked for ahead, of one partition and node: at most 16 MiB of full frames. */
   framesAskedMax: 64,
+  /** Bytes of frames that wait in a node while consumption of a partition is paused; further ones come again later. */
+  heldBytesMax: 16 * 1024 * 1024,
   /** While consumption is paused, frames held are reported as in work each time this passes. Well below ackWaitMs. */
   workingEachMs: 10_000,
   /** Without a heartbeat of the stream for twice this time, it is asked anew. */

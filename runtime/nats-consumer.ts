@@ -89,6 +89,7 @@ export class PartitionConsumer implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   #held: StreamFrame[] = [];
+  #heldBytes = 0;
   #paused: Disposable | undefined;
 
   constructor(options: PartitionOptions) {
@@ -103,21 +104,23 @@ export class PartitionConsumer implements AsyncDisposable {
     });
   }
 
-  /** Hands on what waited, then what comes. */
+  /** Hands on what waited, until it is paused again, then what comes. */
   resume(): void {
     this.#paused?.[Symbol.dispose]();
     this.#paused = undefined;
-    const held = this.#held;
-    this.#held = [];
-    for (const frame of held) this.#handOn(frame);
+    while (this.#paused === undefined) {
+      const frame = this.#held.shift();
+      if (frame === undefined) return;
+      this.#heldBytes -= frame.data.length;
+      this.#handOn(frame);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#paused?.[Symbol.dispose]();
     await this.#running;
-    for (const frame of this.#held) frame.nak(0);
-    this.#held = [];
+    for (const frame of this.#held.splice(0)) frame.nak(0);
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -177,8 +180,18 @@ export class PartitionConsumer implements AsyncDisposable {
     }
     const frame = new StreamFrame(message, address);
     if (this.#paused === undefined) this.#handOn(frame);
-    else if (this.#held.length < linkLimits.unackedPerPartitionMax) this.#held.push(frame);
+    else if (this.#hasPlace(message)) this.#hold(frame);
     else frame.nak(linkLimits.workingEachMs);
+  }
+
+  /** The stream hands out no more frames than that, but for those that it hands out again. */
+  #hasPlace({ data }: JsMsg): boolean {
+    return this.#held.length < linkLimits.unackedPerPartitionMax && this.#heldBytes + data.length <= linkLimits.heldBytesMax;
+  }
+
+  #hold(frame: StreamFrame): void {
+    this.#held.push(frame);
+    this.#heldBytes += frame.data.length;
   }
 
   #handOn(frame: StreamFrame): void {

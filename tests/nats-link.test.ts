@@ -145,6 +145,26 @@ test('a paused partition holds its frames and hands them on, once each, when it 
   assert.deepEqual(seen, ['before', 'one', 'two', 'three']);
 });
 
+test('a partition that is paused again while it hands on what it held keeps the rest, in order', async () => {
+  const seen: string[] = [];
+  await using consumer = us1.consumePartition(3, (frame) => {
+    seen.push(textOf(frame.data));
+    frame.ack();
+    consumer.pause();
+  });
+  const texts = ['first', 'second', 'third'];
+  for (const text of texts) await eu1.publisher('us-1').publish({ cls: 'm', p: 3, msgId: newId() }, bytesOf(text));
+  await until(() => seen.length === 1, 'the first is handed on');
+  // Through another partition and back: by then the others were handed out too.
+  await sends(eu1, 'us-1', 'in between');
+  await until(() => count('in between') === 1, 'another partition goes on');
+  for (let handedOn = 1; handedOn <= texts.length; handedOn++) {
+    assert.deepEqual(seen, texts.slice(0, handedOn));
+    consumer.resume();
+  }
+  assert.deepEqual(seen, texts);
+});
+
 test('a frame that was not taken comes again, and says so', async () => {
   const seen: boolean[] = [];
   await using _consumer = us1.consumePartition(2, (frame) => {

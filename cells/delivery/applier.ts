@@ -14,9 +14,8 @@ import { laneOf } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { Early } from './early.ts';
 import type { Entry } from './entry.ts';
-import type { Submission } from './lane.ts';
 import { type Stream, streamKey, streamOfPair } from './log-state.ts';
-import type { ApplyOperation, IntakeOperation, Operation, Outcome, OwnerOperation, Target } from './operations.ts';
+import type { ApplyOperation, IntakeOperation, Operation, Outcome, OwnerOperation, Submission, Target } from './operations.ts';
 import { Poison } from './poison.ts';
 import type { Link } from './ports.ts';
 

@@ -20,16 +20,21 @@ const row = (n: number): IntakeRow => ({
   createdMs: 0,
 });
 
-/** A relay with two open appends of one stream, one a frame; `answers` is what the broker says. */
-function open(answers: () => PublishResult) {
+/** A relay with two open appends of one stream, or those that `numbers` says, one a frame; `answers` is what the broker says. */
+function open(answers: () => PublishResult, numbers: () => readonly number[] = () => [1, 2]) {
   const clock = new ManualClock(1_800_000_000_000);
   let sent = 0;
   const epochs: bigint[] = [];
+  const sentNumbers: number[] = [];
   const relay = new IntakeRelay({
-    store: { openIntake: async () => [1, 2].map((n) => ({ row: row(n), lowestOpen: 1, epoch: 5n })) } as unknown as LogStore,
+    store: {
+      openIntake: async () => numbers().map((n) => ({ row: row(n), lowestOpen: numbers()[0] ?? 0, epoch: 5n })),
+    } as unknown as LogStore,
     link: {
       publish: async ({ bytes }: { bytes: Uint8Array }) => {
-        epochs.push(...IntakeFrame.decode(bytes).intakes.map(({ epoch }) => epoch));
+        const { intakes } = IntakeFrame.decode(bytes);
+        epochs.push(...intakes.map(({ epoch }) => epoch));
+        sentNumbers.push(...intakes.map(({ n }) => Number(n)));
         sent += 1;
         return answers();
       },
@@ -46,8 +51,64 @@ function open(answers: () => PublishResult) {
     await clock.advance(afterMs);
     await relay.resend(2);
   };
-  return { clock, relay, sent: () => sent, epochs, look };
+  /** Looks after so long; gives the numbers that went out. */
+  const goesOut = async (afterMs: number): Promise<number[]> => {
+    await look(afterMs);
+    return sentNumbers.splice(0);
+  };
+  return { clock, relay, sent: () => sent, epochs, look, goesOut };
 }
+
+test('while a stream is being decided only what was not sent goes out, and all of it when it stands still', async () => {
+  let numbers = [1, 2, 3, 4];
+  const { goesOut } = open(
+    () => 'stored',
+    () => numbers,
+  );
+  assert.deepEqual(await goesOut(0), [1, 2, 3, 4]);
+  numbers = [2, 3, 4, 5];
+  assert.deepEqual(await goesOut(1_000), [5]);
+  numbers = [5, 6, 7, 8];
+  assert.deepEqual(await goesOut(1_000), [6, 7, 8]);
+  assert.deepEqual(await goesOut(1_000), []);
+  assert.deepEqual(await goesOut(1_000), [5, 6, 7, 8]);
+  assert.deepEqual(await goesOut(3_000), []);
+  assert.deepEqual(await goesOut(1_000), [5, 6, 7, 8]);
+});
+
+test('a pass that moves and is not decided in time goes out whole, and the next is given longer', async () => {
+  let numbers = [1, 2, 3, 4];
+  const { goesOut } = open(
+    () => 'stored',
+    () => numbers,
+  );
+  await goesOut(0);
+  numbers = [2, 3, 4];
+  assert.deepEqual(await goesOut(1_000), []);
+  numbers = [3, 4, 5];
+  assert.deepEqual(await goesOut(1_000), [3, 4, 5]);
+  numbers = [4, 5];
+  assert.deepEqual(await goesOut(3_000), []);
+  // Decided, in 4 s: the next is given half of that.
+  numbers = [6, 7];
+  assert.deepEqual(await goesOut(1_000), [6, 7]);
+  assert.deepEqual(await goesOut(1_000), []);
+  assert.deepEqual(await goesOut(1_000), [6, 7]);
+});
+
+test('what the broker did not take counts as not sent', async () => {
+  let answer: PublishResult = 'stored';
+  let numbers = [1, 2];
+  const { goesOut } = open(
+    () => answer,
+    () => numbers,
+  );
+  await goesOut(0);
+  [answer, numbers] = ['no-responders', [3, 4]];
+  assert.deepEqual(await goesOut(1_000), [3]);
+  [answer, numbers] = ['stored', [3, 4]];
+  assert.deepEqual(await goesOut(1_000), [3, 4]);
+});
 
 test('what the broker has goes out again after 2, 4, 8 s', async () => {
   const { sent, look } = open(() => 'stored');

@@ -49,7 +49,8 @@ export class IntakeRelay {
 
   /**
    * Sends again what is open for one destination: every stream from its lowest open number on, since no number is decided
-   * before those below it. A stream whose lowest number moves keeps its pace; one that stands still slows down to once a minute.
+   * before those below it. A pass is what goes out so. While it is being decided only what lies behind it follows, or a destination
+   * that is slow would get more to do with every look; a pass that is not decided in time goes out whole, ever less often, up to once a minute.
    */
   async resend(dst: number): Promise<void> {
     const { store, clock, limits } = this.#options;
@@ -63,9 +64,11 @@ export class IntakeRelay {
     const sending = open.filter(({ row, lowestOpen }) => {
       const key = streamKey(row.stream);
       const known = streams.get(key) ?? nextDue(due?.streams.get(key), { lowestOpen, now, limits });
-      streams.set(key, known);
-      return known.sendsNow;
+      const isSent = row.n > known.sendsAbove;
+      streams.set(key, isSent ? { ...known, sentUpTo: Math.max(known.sentUpTo, row.n) } : known);
+      return isSent;
     });
+    for (const [key, each] of streams) streams.set(key, { ...each, passEnd: Math.min(each.passEnd, each.sentUpTo) });
     this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
     const isStored = await this.#send(
       sending.sort((a, b) => a.row.n - b.row.n),
@@ -161,21 +164,26 @@ const ownIntake = (row: IntakeRow, lowestOpen: number, own: { cell: number; gene
 
 interface StreamDue {
   readonly lowestOpen: number;
+  /** The highest number of the last pass, and of all that looks sent. */
+  readonly passEnd: number;
+  readonly sentUpTo: number;
+  /** When the pass has to be decided, and how long it was given. */
   readonly atMs: number;
   readonly waitMs: number;
-  /** At the look that made this. */
-  readonly sendsNow: boolean;
+  /** At the look that made this: numbers above it go out. */
+  readonly sendsAbove: number;
 }
 
-/** A stream seen for the first time, or whose lowest number moved, goes out now; one that stands still when its time has come. */
+/** A stream seen for the first time, or not decided in time, goes out whole; of one that moves what was not sent; else nothing. */
 function nextDue(
   known: StreamDue | undefined,
   { lowestOpen, now, limits }: { lowestOpen: number; now: number; limits: { resendAfterMs: number; resendAfterMsMax: number } },
 ): StreamDue {
-  if (!known || known.lowestOpen !== lowestOpen) {
-    return { lowestOpen, atMs: now + limits.resendAfterMs, waitMs: limits.resendAfterMs, sendsNow: true };
-  }
-  if (now < known.atMs) return { ...known, sendsNow: false };
-  const waitMs = Math.min(known.waitMs * 2, limits.resendAfterMsMax);
-  return { lowestOpen, atMs: now + waitMs, waitMs, sendsNow: true };
+  const passFor = (waitMs: number) => ({ lowestOpen, passEnd: Number.POSITIVE_INFINITY, atMs: now + waitMs, waitMs });
+  if (!known) return { ...passFor(limits.resendAfterMs), sentUpTo: 0, sendsAbove: 0 };
+  // As a sender learns from acknowledgements how long they take: half as long the next time, twice as long after a pass that was late.
+  if (lowestOpen > known.passEnd)
+    return { ...known, ...passFor(Math.max(limits.resendAfterMs, known.waitMs / 2)), sendsAbove: known.sentUpTo };
+  if (now >= known.atMs) return { ...known, ...passFor(Math.min(known.waitMs * 2, limits.resendAfterMsMax)), sendsAbove: 0 };
+  return { ...known, lowestOpen, sendsAbove: lowestOpen === known.lowestOpen ? Number.POSITIVE_INFINITY : known.sentUpTo };
 }

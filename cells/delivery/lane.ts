@@ -11,21 +11,11 @@
 import type { Clock } from '@weft/runtime/clock.ts';
 import { type Decision, decide } from './decide.ts';
 import { keysOf } from './keys-of.ts';
+import { LaneQueue, mayStillRun, type QueueLimits } from './lane-queue.ts';
 import { pairKey } from './log-state.ts';
-import { bytesOf, type Operation, type Outcome, type Target, weightOf } from './operations.ts';
+import type { Operation, Submission, Target } from './operations.ts';
 import { KeyTaken, type LogStore, MaybeCommitted, RunAgain } from './ports.ts';
 import type { DecideContext } from './working-set.ts';
-
-/** An operation on its way, and who waits for its outcome. */
-export interface Submission {
-  readonly operation: Operation;
-  /** Called once, after the commit. */
-  readonly settle: (outcome: Outcome) => void;
-  /** Socket of the author: it gets Accepted where others get the push. */
-  readonly origin?: unknown;
-  /** False when an earlier append of the same session to the same log has to come again first (R8). */
-  readonly mayRun?: () => boolean;
-}
 
 export interface Commit {
   readonly lane: number;
@@ -33,11 +23,7 @@ export interface Commit {
   readonly decision: Decision;
 }
 
-export interface LaneLimits {
-  readonly batchEntriesMax: number;
-  readonly batchBytesMax: number;
-  readonly queueMax: number;
-  readonly queueBytesMax: number;
+export interface LaneLimits extends QueueLimits {
   /** After this an append is given back with `busy`: nothing is known of it, the client sends it again. */
   readonly retryMsMax: number;
   readonly retryPauseMs: number;
@@ -76,9 +62,7 @@ interface Ended {
 
 export class Lane {
   readonly #options: LaneOptions;
-  #queue: Submission[] = [];
-  #queueEntries = 0;
-  #queueBytes = 0;
+  readonly #queue: LaneQueue;
   #running: Promise<void> | undefined;
   #isCommitting = false;
   /** The answer to a shared commit was lost. */
@@ -86,8 +70,6 @@ export class Lane {
   /** Another lane's transaction has what waited here; until it is over nothing else of this lane runs, so that order holds. */
   #lent: Promise<void> | undefined;
   #stopped = false;
-  /** The last batch had no room for anything of another cell. */
-  #farWaits = false;
   /** When the last transaction that this lane had part in ended, and the operations it had. */
   #last: Ended = { ms: Number.NEGATIVE_INFINITY, operations: 0 };
   /** Transactions and operations so far. */
@@ -95,20 +77,21 @@ export class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
+    this.#queue = new LaneQueue(options.limits);
   }
 
   get waiting(): number {
     return this.#queue.length;
   }
 
+  /** See LaneQueue: whether other cells' frames wait best where they are, until `roomy` is called. */
+  isCrowded(roomy: () => void): boolean {
+    return this.#queue.isCrowded(roomy);
+  }
+
   /** False when the queue is full: answer `busy`. */
   submit(submission: Submission): boolean {
-    const bytes = bytesOf(submission.operation);
-    const { queueMax, queueBytesMax } = this.#options.limits;
-    if (this.#stopped || this.#queue.length >= queueMax || this.#queueBytes + bytes > queueBytesMax) return false;
-    this.#queue.push(submission);
-    this.#queueEntries += weightOf(submission.operation);
-    this.#queueBytes += bytes;
+    if (this.#stopped || !this.#queue.add(submission)) return false;
     this.#running ??= this.#run();
     return true;
   }
@@ -151,8 +134,8 @@ export class Lane {
   async #commitGathered(): Promise<void> {
     this.#isCommitting = true;
     const { promise: over, resolve } = Promise.withResolvers<void>();
-    const [entries, bytes] = [this.#queueEntries, this.#queueBytes];
-    const own = this.#take();
+    const { entries, bytes } = this.#queue;
+    const own = this.#queue.take();
     const loans = this.#borrow(over, entries, bytes);
     const isShared = loans.length > 0 && (await this.#commitShared([own, ...loans.map(({ lent }) => lent)].flat()));
     const ended = { ms: this.#options.clock.monotonic(), operations: loans.reduce((sum, { lent }) => sum + lent.length, own.length) };
@@ -171,10 +154,11 @@ export class Lane {
     const loans = [];
     let room = { entries: batchEntriesMax - entries, bytes: batchBytesMax - bytes };
     for (const lane of this.#others()) {
-      if (lane.#queue.length === 0 || lane.#queueEntries > room.entries || lane.#queueBytes > room.bytes) continue;
-      room = { entries: room.entries - lane.#queueEntries, bytes: room.bytes - lane.#queueBytes };
+      const { length, entries, bytes } = lane.#queue;
+      if (length === 0 || entries > room.entries || bytes > room.bytes) continue;
+      room = { entries: room.entries - entries, bytes: room.bytes - bytes };
       lane.#lent = over;
-      loans.push({ lane, lent: lane.#take() });
+      loans.push({ lane, lent: lane.#queue.take() });
     }
     return loans;
   }
@@ -183,11 +167,7 @@ export class Lane {
   #giveBack(submissions: readonly Submission[], ended: Ended): void {
     this.#lent = undefined;
     this.#last = ended;
-    this.#queue.unshift(...submissions);
-    for (const { operation } of submissions) {
-      this.#queueEntries += weightOf(operation);
-      this.#queueBytes += bytesOf(operation);
-    }
+    this.#queue.putBack(submissions);
     if (this.#queue.length > 0) this.#running ??= this.#run();
   }
 
@@ -208,26 +188,6 @@ export class Lane {
     }
     this.#committed(batch, decision);
     return true;
-  }
-
-  /**
-   * The next batch. What people of this cell wait for goes before what other cells sent, of which a backlog may have come; a
-   * quarter of the room stays for the others, and what found no room is first next time. Each kind keeps its order.
-   */
-  #take(): Submission[] {
-    const { batchEntriesMax, batchBytesMax } = this.#options.limits;
-    const [own, far] = [this.#queue.filter(isOwn), this.#queue.filter((submission) => !isOwn(submission))];
-    const share = own.length > 0 && far.length > 0 ? 1 - farShare : 1;
-    const batch = new Batch();
-    if (this.#farWaits) batch.fill(far, { entries: batchEntriesMax * farShare, bytes: batchBytesMax * farShare });
-    batch.fill(own, { entries: batchEntriesMax * share, bytes: batchBytesMax * share });
-    const farBefore = far.length;
-    for (const kind of [far, own]) batch.fill(kind, { entries: batchEntriesMax, bytes: batchBytesMax });
-    this.#farWaits = far.length > 0 && far.length === farBefore && !this.#farWaits;
-    this.#queue = [...own, ...far];
-    this.#queueEntries -= batch.gone.entries;
-    this.#queueBytes -= batch.gone.bytes;
-    return batch.submissions;
   }
 
   /** Commits the batch, halved as often as an error demands. */
@@ -303,46 +263,7 @@ export class Lane {
   }
 }
 
-/** What a transaction takes. */
-class Batch {
-  readonly submissions: Submission[] = [];
-  /** Of all that left the queue, those that may not run any more included. */
-  readonly gone = { entries: 0, bytes: 0 };
-  #entries = 0;
-  #bytes = 0;
-
-  /** Takes from the front of this list while it fits; the first of all always does. */
-  fill(list: Submission[], room: { readonly entries: number; readonly bytes: number }): void {
-    let taken = 0;
-    for (const submission of list) {
-      const size = bytesOf(submission.operation);
-      const weight = weightOf(submission.operation);
-      const fits = this.#entries + weight <= room.entries && this.#bytes + size <= room.bytes;
-      if (this.submissions.length > 0 && !fits) break;
-      taken += 1;
-      this.gone.entries += weight;
-      this.gone.bytes += size;
-      if (!mayStillRun(submission)) continue;
-      this.#entries += weight;
-      this.#bytes += size;
-      this.submissions.push(submission);
-    }
-    list.splice(0, taken);
-  }
-}
-
-/** Of a batch, what is kept for other cells while people of this one wait. */
-const farShare = 1 / 4;
-const fromAfar: ReadonlySet<Operation['type']> = new Set(['apply', 'intake', 'refused']);
-const isOwn = ({ operation }: Submission): boolean => !fromAfar.has(operation.type);
-
 /** Two nodes that keep meeting each other's keys need a few; more is no coincidence. */
 const keyTakenMax = 5;
 
 const nextTurn = (): Promise<void> => Promise.resolve();
-
-function mayStillRun({ mayRun, settle }: Submission): boolean {
-  if (!mayRun || mayRun()) return true;
-  settle({ type: 'fault', code: 'earlier_faulted' });
-  return false;
-}

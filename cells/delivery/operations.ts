@@ -155,3 +155,14 @@ export const bytesOf = (operation: Operation): number => {
 
 /** How many entries the operation may write. */
 export const weightOf = (operation: Operation): number => (operation.type === 'apply' ? operation.entries.length : 1);
+
+/** An operation on its way, and who waits for its outcome. */
+export interface Submission {
+  readonly operation: Operation;
+  /** Called once, after the commit. */
+  readonly settle: (outcome: Outcome) => void;
+  /** Socket of the author: it gets Accepted where others get the push. */
+  readonly origin?: unknown;
+  /** False when an earlier append of the same session to the same log has to come again first (R8). */
+  readonly mayRun?: () => boolean;
+}

@@ -1,4 +1,5 @@
 // The buses of one node, as runtime/nats-fabric-bus.ts and runtime/nats-cell-bus.ts are, over the supercluster in memory.
+import type { InboundBus } from '@weft/cells/cell-duties.ts';
 import type { LinkBus } from '@weft/cells/link/sealed-link.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import { linkLimits } from '@weft/runtime/link-limits.ts';
@@ -138,9 +139,11 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
     p: number,
     onFrame: (frame: InboundFrame) => void,
     { takenOver }: { readonly takenOver: boolean },
-  ): { [Symbol.asyncDispose](): Promise<void> } {
+  ): ReturnType<InboundBus['consumePartition']> {
     const { time, network, clock } = this.#options;
     const broker = this.#broker;
+    const held: InboundFrame[] = [];
+    let isPaused = false;
     this.#connection.consumers.set(p, ({ seq, src, cls, data, redelivered }) => {
       const say = (what: () => void): void => {
         if (!clock.alive || !broker.up) return;
@@ -150,7 +153,7 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
           network.pump(broker, p);
         });
       };
-      onFrame({
+      const frame: InboundFrame = {
         src,
         cls,
         p,
@@ -160,13 +163,23 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
         ack: () => say(() => broker.stream.ack(time.nowMs, seq)),
         nak: (ms) => say(() => broker.stream.nak(time.nowMs, seq, ms)),
         working: () => undefined,
-      });
+      };
+      if (isPaused) held.push(frame);
+      else onFrame(frame);
     });
     if (takenOver) broker.stream.takeOver(time.nowMs, p);
     network.pump(broker, p);
     return {
+      pause: () => {
+        isPaused = true;
+      },
+      resume: () => {
+        isPaused = false;
+        while (!isPaused && held.length > 0) onFrame(held.shift() as InboundFrame);
+      },
       [Symbol.asyncDispose]: async () => {
         this.#connection.consumers.delete(p);
+        for (const frame of held.splice(0)) frame.nak(0);
       },
     };
   }

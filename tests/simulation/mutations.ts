@@ -1,9 +1,9 @@
 // Guards switched off, one at a time, from outside. A guard whose mutation nothing notices does not count as tested.
 import { AntiEntropy } from '@weft/cells/delivery/anti-entropy.ts';
 import { IntakeRelay } from '@weft/cells/delivery/intake-relay.ts';
-import { Lane, type Submission } from '@weft/cells/delivery/lane.ts';
+import { Lane } from '@weft/cells/delivery/lane.ts';
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
-import type { Operation } from '@weft/cells/delivery/operations.ts';
+import type { Operation, Submission } from '@weft/cells/delivery/operations.ts';
 import { Ownership } from '@weft/cells/delivery/ownership.ts';
 import type { AppendKey } from '@weft/cells/delivery/ports.ts';
 import { Puller } from '@weft/cells/delivery/puller.ts';

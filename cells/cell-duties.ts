@@ -4,8 +4,8 @@ import { lanes } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { Leases } from '@weft/runtime/lease.ts';
 import type { Log } from '@weft/runtime/log.ts';
-import type { InboundFrame, PartitionConsumer } from '@weft/runtime/nats-consumer.ts';
 import type { FabricBus } from '@weft/runtime/nats-fabric-bus.ts';
+import { applyDuty, type PartitionBus } from './apply-duty.ts';
 import type { CellDelivery } from './cell-delivery.ts';
 import { type CellLimits, cellLimits } from './limits.ts';
 import type { BookKeeper } from './link/book-keeper.ts';
@@ -18,13 +18,7 @@ import type { SideTables } from './store/side-tables.ts';
 import type { CellStore } from './store/sql-log-store.ts';
 
 /** The part of the bus that is used. */
-export interface InboundBus extends Pick<FabricBus, 'ensureInbound'> {
-  consumePartition(
-    p: number,
-    onFrame: (frame: InboundFrame) => void,
-    options: { readonly takenOver: boolean },
-  ): Pick<PartitionConsumer, 'pause' | 'resume' | typeof Symbol.asyncDispose>;
-}
+export interface InboundBus extends PartitionBus, Pick<FabricBus, 'ensureInbound'> {}
 
 export interface CellDutiesOptions {
   readonly leases: Pick<Leases, 'holdEach' | 'release'>;
@@ -126,30 +120,6 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
   const ensured = bus.ensureInbound({ maxBytes: options.inboundBytesMax, replicas: 1 });
   // Rejects only when the bus is closed.
   ensured.catch(() => undefined);
-  for (let p = 0; p < lanes; p++) addPartition(duties, p, options);
+  for (let p = 0; p < lanes; p++) duties.add(applyDuty(p, { ...options, everyMs: limits.leaseEveryMs }));
   return duties;
-}
-
-function addPartition(duties: Duties, p: number, options: CellDutiesOptions): void {
-  const { bus, link, delivery, limits = cellLimits } = options;
-  let consumer: ReturnType<InboundBus['consumePartition']> | undefined;
-  const roomy = (): void => consumer?.resume();
-  duties.add({
-    name: `apply/${p}`,
-    everyMs: limits.leaseEveryMs,
-    run: async () => undefined,
-    held: (held, takenOver) => {
-      if (held) {
-        const onFrame = (frame: InboundFrame): void => {
-          const openedFrame = link.open(frame);
-          if (openedFrame) delivery.applier.take(options.stamped(openedFrame));
-          if (delivery.lanes[p]?.isCrowded(roomy)) consumer?.pause();
-        };
-        consumer = bus.consumePartition(p, onFrame, { takenOver });
-        return;
-      }
-      consumer?.[Symbol.asyncDispose]().catch(() => undefined);
-      consumer = undefined;
-    },
-  });
 }

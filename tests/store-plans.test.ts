@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { LogRow } from '@weft/cells/delivery/ports.ts';
-import { clearBehind } from '@weft/cells/store/behind-table.ts';
+import { clearBehind, readBehind, upsertBehind } from '@weft/cells/store/behind-table.ts';
 import { EntriesTable, type Query } from '@weft/cells/store/entries-table.ts';
 import { EntryFold } from '@weft/cells/store/entry-key.ts';
-import { readEarlierEpochs, writeEpochs } from '@weft/cells/store/epochs-table.ts';
+import { readCurrentEpoch, readEarlierEpochs, writeEpochs } from '@weft/cells/store/epochs-table.ts';
 import {
   closeIntake,
   countOpenIntake,
@@ -20,12 +20,22 @@ import {
   readPendingOf,
 } from '@weft/cells/store/intake-tables.ts';
 import { readCheckPoint, readCheckPoints } from '@weft/cells/store/log-hashes-table.ts';
-import { lockLogs, lockRowsAsKnown, readableLogs, readLog, readStateRows, updateLogs, updateStarts } from '@weft/cells/store/logs-table.ts';
-import { readWaitingMarks } from '@weft/cells/store/marks-table.ts';
+import {
+  lockLogs,
+  lockRowsAsKnown,
+  readableLogs,
+  readLog,
+  readStateRows,
+  readUnsettled,
+  updateLogs,
+  updateStarts,
+} from '@weft/cells/store/logs-table.ts';
+import { readMarks, readWaitingMarks } from '@weft/cells/store/marks-table.ts';
 import { findPairLogs, readCells, readMembers } from '@weft/cells/store/membership-tables.ts';
 import { moveOrphans } from '@weft/cells/store/orphans-table.ts';
 import { deleteOutbox, readOutbox } from '@weft/cells/store/outbox-table.ts';
-import { listUserLogs, readHeads, readUserHeads, readUserLogs } from '@weft/cells/store/user-logs-table.ts';
+import { readKeptHeads, readOwnedHeads } from '@weft/cells/store/shared-logs.ts';
+import { countUserLogs, listUserLogs, readHeads, readUserHeads, readUserLogs } from '@weft/cells/store/user-logs-table.ts';
 import { WriteSessions } from '@weft/cells/store/write-sessions.ts';
 import { startTestPostgres, type TestServer } from '@weft/local/test-servers.ts';
 import { chainStart } from '@weft/proto/chain.ts';
@@ -198,6 +208,30 @@ async function laneStatements(count: number): Promise<Statement[]> {
   return sent;
 }
 
+/** Of sessions of reads alone, which plan once too. Not what looks through all open intake of a destination, whose table it is. */
+async function readStatements(): Promise<Statement[]> {
+  const sent: Statement[] = [];
+  const query = recorded(sent);
+  await entries.findOne(query, 1n, 1n);
+  await readCurrentEpoch(query, 1n);
+  await countUserLogs(query, 1n);
+  await readMarks(query, 1n);
+  await readBehind(query, 100);
+  await upsertBehind(query, [{ log: 1n, known: 1, src: 2 }]);
+  await readUnsettled(query, 100);
+  return sent;
+}
+
+/** Of reads that are planned anew each time, since their kept plan would be a bad one. */
+async function unkeptStatements(): Promise<Statement[]> {
+  const sent: Statement[] = [];
+  const query = recorded(sent);
+  const page = { after: 100n, limit: 5_000 };
+  await readOwnedHeads(query, { owner: 0, keeper: 1 }, page);
+  await readKeptHeads(query, 0, page);
+  return sent;
+}
+
 /** The names of those that read a table whole. */
 async function whole(statements: readonly Statement[], explain: (statement: Statement) => Promise<string>): Promise<string[]> {
   const found: string[] = [];
@@ -222,28 +256,39 @@ async function fill(from: number, to: number): Promise<void> {
 }
 
 test('a plan made while a table was empty, and kept, never reads the table whole', async () => {
-  const statements = [...(await hotStatements(256)), ...(await laneStatements(256))];
+  const statements = [...(await hotStatements(256)), ...(await laneStatements(256)), ...(await readStatements())];
   assert(statements.length >= 40, `${statements.length}`);
   assert.deepEqual(await whole(statements, kept), []);
 });
 
 test('with 10,000 rows that were never analysed every hot statement goes by an index', async () => {
   await fill(1, 10_000);
-  assert.deepEqual(await whole([...(await hotStatements(256)), ...(await laneStatements(256))], kept), []);
+  assert.deepEqual(await whole([...(await hotStatements(256)), ...(await laneStatements(256)), ...(await readStatements())], kept), []);
   assert.deepEqual(await whole(await hotStatements(8), own), []);
 });
 
 test('with 200,000 rows that were never analysed every hot statement goes by an index, full batches too', async () => {
   await fill(10_001, 200_000);
-  assert.deepEqual(await whole([...(await hotStatements(256)), ...(await laneStatements(256))], kept), []);
+  assert.deepEqual(await whole([...(await hotStatements(256)), ...(await laneStatements(256)), ...(await readStatements())], kept), []);
   assert.deepEqual(await whole(await hotStatements(256), own), []);
 });
 
-test('a session of a lane plans a statement once', async () => {
-  await using lanes = new WriteSessions(cell.url, silentLog());
-  const session = await lanes.get(0);
-  const { rows } = await session.query('show plan_cache_mode');
-  assert.deepEqual(rows, [{ plan_cache_mode: 'force_generic_plan' }]);
+test('pages of shared logs have no kept plan, and at this size go by an index', async () => {
+  const statements = await unkeptStatements();
+  assert.deepEqual(
+    statements.map(({ name }) => name),
+    [undefined, undefined],
+  );
+  assert.deepEqual(await whole(statements, kept), []);
+});
+
+test('a session of a lane, and one of reads, plans a statement once', async () => {
+  for (const purpose of ['lane', 'read'] as const) {
+    await using sessions = new WriteSessions(cell.url, silentLog(), { purpose });
+    const session = await sessions.get(0);
+    const { rows } = await session.query('show plan_cache_mode');
+    assert.deepEqual(rows, [{ plan_cache_mode: 'force_generic_plan' }], purpose);
+  }
 });
 
 test('a statement that does read a table whole is found', async () => {

@@ -1,4 +1,5 @@
-// Heads of the logs two cells share, page by page, for the comparison of digests.
+// Heads of the logs two cells share, page by page, for the comparison of digests. Their statements have no names, so they are
+// planned anew each time: a plan that was made while the tables were small, and kept, would read them whole for each page.
 import type { Query } from './entries-table.ts';
 
 // The owner's number is in the epoch (proto/positions.ts). A cell whose last member left has all it gets at until_seq.
@@ -28,13 +29,13 @@ export async function readOwnedHeads(
   of: { owner: number; keeper: number },
   page: { after: bigint; limit: number },
 ): Promise<SharedHead[]> {
-  const { rows } = await query({ name: 'shared-owned', text: ownedHere, values: [of.keeper, page.after, of.owner, page.limit] });
+  const { rows } = await query({ text: ownedHere, values: [of.keeper, page.after, of.owner, page.limit] });
   return rows.map(toHead);
 }
 
 /** Logs kept here that `owner` owns, after `after`. */
 export async function readKeptHeads(query: Query, owner: number, page: { after: bigint; limit: number }): Promise<SharedHead[]> {
-  const { rows } = await query({ name: 'shared-kept', text: keptHere, values: [page.after, owner, page.limit] });
+  const { rows } = await query({ text: keptHere, values: [page.after, owner, page.limit] });
   return rows.map(toHead);
 }
 

@@ -44,7 +44,7 @@ export class WriteSessions implements AsyncDisposable {
       log: this.#log,
       durable: this.#purpose === 'lane',
       tapped: this.#purpose === 'read',
-      keepsPlans: this.#purpose === 'lane',
+      keepsPlans: true,
     }).then(async (client) => {
       client.on('end', () => this.#forget(lane, opening));
       await this.#check?.(client);

@@ -34,7 +34,6 @@ export function applyDuty(p: number, { everyMs, bus, link, delivery, stamped }: 
   return {
     name: `apply/${p}`,
     everyMs,
-    run: async () => undefined,
     held: (held, takenOver) => {
       if (held) {
         consumer = bus.consumePartition(p, onFrame, { takenOver });

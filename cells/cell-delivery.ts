@@ -333,7 +333,7 @@ export class CellDelivery implements AsyncDisposable {
   #heardBeat(src: number, bytes: Uint8Array): void {
     this.intakeRelay.heard(src);
     this.links.heard(src);
-    this.beats.lostTails(bytes).then(
+    this.beats.lostTails(bytes)?.then(
       (logs) => logs.forEach((each) => void this.puller.want(each, src)),
       (error: unknown) => this.#options.log.warn({ err: error }, 'the heads of a beat could not be compared'),
     );

@@ -70,6 +70,7 @@ export class IntakeRelay {
     });
     for (const [key, each] of streams) streams.set(key, { ...each, passEnd: Math.min(each.passEnd, each.sentUpTo) });
     this.#due.set(dst, { atMs: now + limits.resendAfterMs / 2, streams });
+    if (sending.length === 0) return;
     const isStored = await this.#send(
       sending.sort((a, b) => a.row.n - b.row.n),
       { probes: true },

@@ -39,6 +39,16 @@ test('a head that is not here is told lost with each beat until it is', async ()
   assert.deepEqual(read, [[1n, 2n], [1n], [1n]]);
 });
 
+test('a beat that tells nothing, or only what was found, is known before the store is asked', async () => {
+  const { heads, lost } = stage();
+  heads.set(1n, 5);
+  assert.ok(lost.knows([]));
+  assert.ok(!lost.knows([head(1n, 1n, 5n)]));
+  await lost.among([head(1n, 1n, 5n)]);
+  assert.ok(lost.knows([head(1n, 1n, 5n)]));
+  assert.ok(!lost.knows([head(1n, 1n, 5n), head(1n, 1n, 6n)]));
+});
+
 test('what is remembered of found heads is bounded', async () => {
   const { heads, read, lost } = stage(2);
   for (const log of [1n, 2n, 3n]) heads.set(log, 1);

@@ -67,9 +67,10 @@ export class Beats {
     }
   }
 
-  /** Logs of which another cell's beat tells a head that is not here. */
-  lostTails(bytes: Uint8Array): Promise<bigint[]> {
-    return this.#lost.among(LinkBeat.decode(bytes).heads);
+  /** Logs of which another cell's beat tells a head that is not here; undefined where all that it tells was found before. */
+  lostTails(bytes: Uint8Array): Promise<bigint[]> | undefined {
+    const { heads } = LinkBeat.decode(bytes);
+    return this.#lost.knows(heads) ? undefined : this.#lost.among(heads);
   }
 }
 
@@ -88,6 +89,11 @@ export class LostTails {
 
   constructor(options: LostTailsOptions) {
     this.#options = options;
+  }
+
+  /** Nothing has to be looked for: so it is with most beats. */
+  knows(heads: readonly Head[]): boolean {
+    return heads.every((head) => this.#isFound(head));
   }
 
   /** Logs of which a beat tells a head that is not here: heads older than two seconds whose frames were lost on the way. */

@@ -134,6 +134,16 @@ test('a duty that fails, or that cannot take its lease on, fails by itself', asy
   await duties[Symbol.asyncDispose]();
 });
 
+test('a duty without work is told of its lease, and the lease is kept', async () => {
+  const { duties, asked, failed, released, advance } = stage();
+  const said: boolean[] = [];
+  duties.add({ name: 'holds', everyMs: 1_000, held: (held) => said.push(held) });
+  await advance(2_000);
+  assert.deepEqual([said, asked, failed], [[true], [['holds'], ['holds'], ['holds']], []]);
+  await duties[Symbol.asyncDispose]();
+  assert.deepEqual(released, ['holds']);
+});
+
 test('what is held at the end is given back', async () => {
   const { duties, released, others, advance } = stage();
   others.add('two');

@@ -9,7 +9,8 @@ import type { Lease, Leases } from '@weft/runtime/lease.ts';
 export interface Duty {
   readonly name: string;
   readonly everyMs: number;
-  readonly run: () => Promise<void>;
+  /** What is done over and over; nothing where holding the lease is all there is to it. */
+  readonly run?: () => Promise<void>;
   /** Called when the lease comes and when it goes. `takenOver`: another held it before; it may be frozen. */
   readonly held?: (held: boolean, takenOver: boolean) => void;
 }
@@ -95,15 +96,16 @@ export class Duties implements AsyncDisposable {
   #runDue(): void {
     const now = this.#options.clock.monotonic();
     for (const kept of this.#kept.values()) {
-      if (!kept.held || kept.running !== undefined || now < kept.runAt) continue;
-      kept.runAt = now + kept.duty.everyMs;
-      kept.running = this.#run(kept);
+      const { run, everyMs } = kept.duty;
+      if (!run || !kept.held || kept.running !== undefined || now < kept.runAt) continue;
+      kept.runAt = now + everyMs;
+      kept.running = this.#run(kept, run);
     }
   }
 
-  async #run(kept: Kept): Promise<void> {
+  async #run(kept: Kept, run: () => Promise<void>): Promise<void> {
     try {
-      await kept.duty.run();
+      await run();
     } catch (error) {
       this.#options.failed(error, kept.duty.name);
     } finally {

@@ -163,7 +163,8 @@ export class MarkService implements Disposable {
     const now = clock.monotonic();
     for (const [id, told] of this.#told) if (now - told.atMs > limits.resendAfterMs) this.#told.delete(id);
     if ([...this.#told.values()].some((told) => told.dst === dst)) return;
-    const waiting = await this.#stillWanted(dst, await tables.readWaitingMarks(dst, limits.marksPerFrameMax));
+    const found = await tables.readWaitingMarks(dst, limits.marksPerFrameMax);
+    const waiting = found.length === 0 ? found : await this.#stillWanted(dst, found);
     if (waiting.length === 0) return;
     const bytes = MarksFrame.encode({ marks: waiting.flatMap(toMoved) }).finish();
     const id = freshId();

@@ -6,6 +6,7 @@ import { NodePush, type SessionOpened } from '@weft/proto/gen/weft/fabric/v1/fab
 import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import type { CellBus } from '@weft/runtime/nats-cell-bus.ts';
+import { Reader, writeVarint } from '../wire/bytes.ts';
 import { decodeRuns, encodeRuns, type Run } from '../wire/frames.ts';
 
 /** NodePush.runs = 4. */
@@ -31,9 +32,17 @@ export interface NodePushesOptions {
 }
 
 interface Peer {
-  start: bigint;
-  counter: bigint;
+  start: number;
+  counter: number;
   heardMs: number;
+}
+
+/** What stands before everything else in a push. */
+interface Front {
+  node: number;
+  start: number;
+  counter: number;
+  beat: boolean;
 }
 
 export class NodePushes implements Disposable {
@@ -41,7 +50,7 @@ export class NodePushes implements Disposable {
   readonly #writer = new KeptWriter();
   readonly #peers = new Map<number, Peer>();
   readonly #owned = new DisposableStack();
-  #counter = 0n;
+  #counter = 0;
   readonly #opened: SessionOpened[] = [];
   #gathering: Disposable | undefined;
 
@@ -80,7 +89,7 @@ export class NodePushes implements Disposable {
 
   /** Something may have been committed here that cannot be told: the others find a hole, and this node takes it for one. */
   tellDoubt(): void {
-    this.#counter += 1n;
+    this.#counter += 1;
     this.#options.onHole();
   }
 
@@ -104,18 +113,18 @@ export class NodePushes implements Disposable {
 
   /** The counter counts whether or not anybody listens: a node that begins to listen sees the hole. */
   #tell(make: (front: Uint8Array) => Buffer): void {
-    this.#counter += 1n;
+    this.#counter += 1;
     if (this.#peers.size === 0) return;
     this.#options.bus.publishPush(0, make(this.#front(false)));
   }
 
   #tellPart(part: Partial<NodePush>): void {
-    this.#tell((front) => Buffer.concat([front, this.#writer.encode(NodePush, NodePush.fromPartial(part))]));
+    this.#tell((front) => Buffer.concat([front, this.#writer.encode(NodePush, { ...emptyPush, ...part })]));
   }
 
   #front(beat: boolean): Uint8Array {
     const { node, start } = this.#options;
-    return this.#writer.encode(NodePush, NodePush.fromPartial({ node, start: BigInt(start), counter: this.#counter, beat }));
+    return writeFront({ node, start, counter: this.#counter, beat });
   }
 
   #beat(): void {
@@ -147,32 +156,53 @@ export class NodePushes implements Disposable {
   }
 
   /** Whether something of that node was missed. */
-  #follow(push: { node: number; start: bigint; counter: bigint; beat: boolean }): boolean {
+  #follow(push: Front): boolean {
     const peer = this.#peers.get(push.node);
     const heardMs = this.#options.clock.monotonic();
     this.#peers.set(push.node, { start: push.start, counter: push.counter, heardMs });
     if (!peer || peer.start !== push.start) return true;
-    return push.counter > peer.counter + (push.beat ? 0n : 1n);
+    return push.counter > peer.counter + (push.beat ? 0 : 1);
   }
 }
 
+const emptyPush = NodePush.fromPartial({});
 const beatMs = 1_000;
 const vanishedMs = 4_000;
 const gatherMs = 20;
 
-/** Node, start, counter and beat without decoding the runs. */
-function readFront(bytes: Uint8Array): { node: number; start: bigint; counter: bigint; beat: boolean } {
-  const { node, start, counter, beat } = NodePush.decode(bytes.subarray(0, Math.min(bytes.length, frontLength(bytes))));
-  return { node, start, counter, beat };
+const varintType = 0;
+/** Tags of NodePush: (field << 3) | wire type. */
+const tags = { node: 0x08, start: 0x10, counter: 0x18, beat: 0x38 } as const;
+/** Four tags, a number of 32 bits, two of 53, a bit. */
+const frontBytesMax = 4 + 5 + 2 * 8 + 1;
+
+/** By hand, and read by hand: it goes before each push, and is all there is to a beat. */
+function writeFront({ node, start, counter, beat }: Front): Buffer {
+  const front = Buffer.allocUnsafe(frontBytesMax);
+  front[0] = tags.node;
+  let at = writeVarint(front, 1, node);
+  front[at++] = tags.start;
+  at = writeVarint(front, at, start);
+  front[at++] = tags.counter;
+  at = writeVarint(front, at, counter);
+  if (beat) {
+    front[at++] = tags.beat;
+    front[at++] = 1;
+  }
+  return front.subarray(0, at);
 }
 
-/** The front is encoded first: everything before the first length-delimited field, and the beat after it. */
-function frontLength(bytes: Uint8Array): number {
-  let at = 0;
-  while (at < bytes.length && ((bytes[at] as number) & 7) === 0) {
-    at += 1;
-    while (at < bytes.length && (bytes[at] as number) >= 0x80) at += 1;
-    at += 1;
+/** Node, start, counter and beat, which are encoded first, without decoding what follows. */
+function readFront(bytes: Uint8Array): Front {
+  const reader = new Reader(bytes);
+  const front = { node: 0, start: 0, counter: 0, beat: false };
+  while (reader.at < reader.end && ((reader.bytes[reader.at] as number) & 7) === varintType) {
+    const tag = reader.varint();
+    const value = reader.varint();
+    if (tag === tags.node) front.node = value;
+    else if (tag === tags.start) front.start = value;
+    else if (tag === tags.counter) front.counter = value;
+    else if (tag === tags.beat) front.beat = value !== 0;
   }
-  return at;
+  return front;
 }

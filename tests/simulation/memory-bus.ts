@@ -208,8 +208,12 @@ export class MemoryBus implements LinkBus, Pick<CellBus, 'publishPush' | 'subscr
   #tell<T>(dst: string, hears: (connection: Connection) => readonly T[], hear: (on: T) => void): boolean {
     const { cell, network } = this.#options;
     if (!this.#connected) return false;
+    const to = network.broker(dst);
     network.send(cell, dst, () => {
-      for (const each of network.broker(dst).connections) each.clock.within(() => hears(each).forEach((on) => void hear(on)));
+      for (const each of to.connections)
+        each.clock.within(() => {
+          for (const on of hears(each)) hear(on);
+        });
     });
     return true;
   }

@@ -63,7 +63,7 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     const idle = time.after(idleInTransactionMsMax, () => cell.end(transaction));
     try {
       await cell.lock(transaction, `lane/${node}/${lane}`);
-      for (const log of [...keys.logs].sort(compare)) await cell.lock(transaction, `log/${log}`);
+      for (const log of keys.logs.toSorted(compare)) await cell.lock(transaction, `log/${log}`);
       const facts = await this.#facts(transaction, keys);
       await this.#travel();
       this.#check(transaction);
@@ -119,10 +119,12 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     return stored && { row: { ...stored.row }, state: stored.state, start: stored.start };
   }
 
-  async unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]> {
-    await this.reach(this.#options.cell.outboxOf(dst).size > 0);
-    const rows = [...this.#options.cell.outboxOf(dst).values()].filter((row) => idTimeMs(row.id) < beforeMs);
-    return rows.sort((a, b) => compare(a.id, b.id)).slice(0, limit);
+  unacknowledged(dst: number, beforeMs: number, limit: number): Promise<OutboxRow[]> {
+    const { cell } = this.#options;
+    return this.#ask(cell.outboxOf(dst).size, () => {
+      const rows = [...cell.outboxOf(dst).values()].filter((row) => idTimeMs(row.id) < beforeMs);
+      return rows.sort((a, b) => compare(a.id, b.id)).slice(0, limit);
+    });
   }
 
   async acknowledged(dst: number, ids: readonly bigint[]): Promise<void> {
@@ -130,8 +132,11 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     for (const id of ids) this.#options.cell.outboxOf(dst).delete(id);
   }
 
-  async openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]> {
-    await this.reach(this.#options.cell.intake.size > 0);
+  openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]> {
+    return this.#ask(this.#options.cell.intake.size, () => this.#openIntake(dst, beforeMs, limit));
+  }
+
+  #openIntake(dst: number, beforeMs: number, limit: number): OpenIntake[] {
     const open = [...this.#options.cell.intake.values()].filter((row) => row.dst === dst);
     const streams = new Map<string, { lowest: number; oldestMs: number }>();
     for (const { stream, n, createdMs } of open) {
@@ -150,9 +155,9 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     return due.slice(0, limit);
   }
 
-  async behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]> {
-    await this.reach(this.#options.cell.behind.size > 0);
-    return [...this.#options.cell.behind.values()].sort((a, b) => compare(a.log, b.log)).slice(0, limit);
+  behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]> {
+    const { behind } = this.#options.cell;
+    return this.#ask(behind.size, () => [...behind.values()].sort((a, b) => compare(a.log, b.log)).slice(0, limit));
   }
 
   async noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void> {
@@ -205,10 +210,16 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
 
   /** There and back. Rejects when the connection is lost. `takesTime`: false where there is nothing that could change on the way. */
   reach(takesTime = true): Promise<void> {
-    if (!takesTime) return this.#arrive() ?? Promise.resolve();
+    if (!takesTime) return this.#arrive() ?? arrived;
     const { time, clock } = this.#options;
     // One promise for the whole way: reads are most of what a store is asked for.
     return new Promise((resolve) => void time.after(this.#travelMs(), () => resolve(this.#arrive()), clock));
+  }
+
+  /** Of so many rows. Most that is asked, by duties, is asked where there are none: that takes no time, and one promise for all. */
+  #ask<T>(rows: number, read: () => T[]): Promise<T[]> {
+    if (rows > 0) return this.reach().then(read);
+    return this.#arrive()?.then(read) ?? nothing;
   }
 
   /** Undefined when the connection holds. */
@@ -221,6 +232,9 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     return undefined;
   }
 }
+
+const arrived = Promise.resolve();
+const nothing: Promise<never[]> = Promise.resolve([]);
 
 /** A read found no connection. */
 export class ConnectionLost extends Error {

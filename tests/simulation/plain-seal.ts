@@ -6,6 +6,8 @@ import { withUnknownField } from './later-version.ts';
 
 const kinds: readonly SealKind[] = ['frame', 'ack', 'signal', 'request', 'answer'];
 const frontBytes = 20;
+/** What is written and read of each message, one at a time: a view over every message costs more than the rest. */
+const front = new DataView(new ArrayBuffer(frontBytes));
 const noClass = 255;
 const nobody = 255;
 
@@ -37,24 +39,26 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
     const plain = later ? withUnknownField(bytes) : bytes;
     const dst = this.#numberOf(to.dst);
     if (dst === nobody) throw new WeftError('peer_away', `no cell ${to.dst}`);
+    front.setUint8(0, kinds.indexOf(to.kind));
+    front.setUint8(1, this.#number);
+    front.setUint8(2, dst);
+    front.setUint8(3, header.cls === undefined ? noClass : frameClasses.indexOf(header.cls));
+    front.setUint8(4, header.p);
+    front.setUint8(5, header.what.length);
+    front.setUint16(6, header.attempt & 0xffff);
+    front.setBigUint64(8, header.id);
+    front.setUint16(16, generation);
+    front.setUint16(18, generationOf(to.dst));
     const out = Buffer.allocUnsafe(frontBytes + plain.length);
-    out[0] = kinds.indexOf(to.kind);
-    out[1] = this.#number;
-    out[2] = dst;
-    out[3] = header.cls === undefined ? noClass : frameClasses.indexOf(header.cls);
-    out[4] = header.p;
-    out[5] = header.what.length;
-    out.writeUInt16BE(header.attempt & 0xffff, 6);
-    out.writeBigUInt64BE(header.id, 8);
-    out.writeUInt16BE(generation, 16);
-    out.writeUInt16BE(generationOf(to.dst), 18);
+    for (let i = 0; i < frontBytes; i++) out[i] = front.getUint8(i);
     out.set(plain, frontBytes);
     return out;
   }
 
   openAt(at: SealAddress, bytes: Uint8Array): Opened {
     if (bytes.length < frontBytes) return { ok: false, why: 'unsealed' };
-    const found = new DataView(bytes.buffer, bytes.byteOffset, frontBytes);
+    const found = front;
+    for (let i = 0; i < frontBytes; i++) found.setUint8(i, bytes[i] as number);
     const cls = frameClasses[found.getUint8(3)];
     const id = found.getBigUint64(8);
     const p = found.getUint8(4);
@@ -72,8 +76,9 @@ export class PlainSeal implements Pick<Sealer, 'seal' | 'openAt'> {
     const isOfThisLife = found.getUint16(16) === generationOf(at.src) && found.getUint16(18) === generation;
     if (!isOfThisLife) return { ok: false, why: 'stale' };
     const plain = bytes.subarray(frontBytes);
-    const header = { id, attempt: found.getUint16(6), p, what, time: now() };
-    return { ok: true, header: cls === undefined ? header : { ...header, cls }, plain };
+    const attempt = found.getUint16(6);
+    const time = now();
+    return { ok: true, header: cls === undefined ? { id, attempt, p, what, time } : { id, attempt, cls, p, what, time }, plain };
   }
 
   #numberOf(cell: string): number {

@@ -132,7 +132,8 @@ export class ProcessClock implements Clock {
 
   /** Runs `fn` within the event under way, if the process runs. */
   within(fn: () => void): void {
-    if (this.takes({ fn })) fn();
+    if (this.#alive && !this.#frozen) fn();
+    else this.takes({ fn });
   }
 
   now(): number {

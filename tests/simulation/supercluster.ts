@@ -165,19 +165,20 @@ export class Supercluster {
   /** Calls `arrive` at the other broker, some time later, perhaps twice, perhaps never. */
   send(src: string, dst: string, arrive: () => void): void {
     const { time, random } = this.#options;
-    if (!this.broker(src).up || !this.#passes(src, dst)) return;
+    const [from, to] = [this.broker(src), this.broker(dst)];
+    if (!from.up || !this.#passes(src, dst)) return;
     const land = (): void => {
-      if (this.broker(dst).up && this.#isWhole(src, dst)) arrive();
+      if (to.up && this.#isWhole(src, dst)) arrive();
     };
-    time.after(this.delay(src, dst), land);
-    if (this.faults.duplicate > 0 && random.next() < this.faults.duplicate) time.after(this.delay(src, dst), land);
+    time.after(this.#delay(from, to), land);
+    if (this.faults.duplicate > 0 && random.next() < this.faults.duplicate) time.after(this.#delay(from, to), land);
   }
 
   /** Milliseconds from broker to broker; some messages take long, which is what reorders. */
-  delay(src: string, dst: string): number {
+  #delay(from: Broker, to: Broker): number {
     const { random, regionMs } = this.#options;
     const { late } = this.faults;
-    const near = 0.5 + random.next() * 2 + (this.broker(src).region === this.broker(dst).region ? 0 : regionMs);
+    const near = 0.5 + random.next() * 2 + (from.region === to.region ? 0 : regionMs);
     return late > 0 && random.next() < late ? near + random.next() * 700 : near;
   }
 

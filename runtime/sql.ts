@@ -141,6 +141,8 @@ export async function inTransaction<T>(
 
 async function runOnce<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // Lent out it has nobody who hears that it ended, and an unheard error ends the process. Whoever asks it next is told.
+  client.on('error', unheard);
   let broken: Error | undefined;
   try {
     await client.query('begin');
@@ -152,8 +154,11 @@ async function runOnce<T>(pool: pg.Pool, fn: (client: pg.PoolClient) => Promise<
     throw error;
   } finally {
     client.release(broken);
+    client.off('error', unheard);
   }
 }
+
+const unheard = (): void => undefined;
 
 /** The error that makes the session unusable, if there is one. */
 async function rollback(client: pg.PoolClient, error: unknown): Promise<Error | undefined> {

@@ -252,6 +252,23 @@ test('an idle session of the pool that is killed is replaced', async () => {
   await inTransaction(pool, (session) => session.query('select 1'));
 });
 
+test('a session that ends within a transaction, while nothing is asked of it, fails what is asked next and nothing else', {
+  timeout: 10_000,
+}, async () => {
+  let runs = 0;
+  const { rows } = await inTransaction(pool, async (session) => {
+    runs += 1;
+    if (runs === 1) {
+      const pid = (await session.query('select pg_backend_pid() as pid')).rows[0].pid;
+      const ended = new Promise((resolve) => session.once('end', resolve));
+      await pool.query('select pg_terminate_backend($1)', [pid]);
+      await ended;
+    }
+    return session.query('select 1 as one');
+  });
+  assert.deepEqual([rows[0]?.one, runs], [1, 2]);
+});
+
 test('a refused connection is retryable', async () => {
   const away = openPool('postgres://postgres@127.0.0.1:1/postgres', 1);
   const error = await rejection(away.query('select 1'));

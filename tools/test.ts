@@ -3,7 +3,7 @@
 //
 // Files over real servers run one after the other. Beside them run, and are printed in one piece each: what does little but wait, and,
 // with what all of these leave of the machine, what needs no servers: unit tests, all in one process, as starting one for each file
-// would be three quarters of their CPU, the simulator, whose time is virtual, and what has to be compiled first.
+// would be three quarters of their CPU, and the simulator, whose time is virtual.
 import { globSync } from 'node:fs';
 import { root } from './root.ts';
 import { type Priority, runBeside, runVisibly } from './run.ts';
@@ -17,12 +17,16 @@ const checkMsMax = 300_000;
 /** Of files with a process each, in each run. */
 const filesAtOnce = 1;
 /** Under `tests/`, and yet without a server; in a process each. */
-const withoutServers = /^tests\/((ownership|restore)-)?simulation|^tests\/sql-grammar/;
-/** Over servers, and yet nothing but waiting for most of their time; and a load by the clock, which the lowest priority would starve. */
+const withoutServers = /^tests\/((ownership|restore)-)?simulation/;
+/**
+ * Over servers, and yet nothing but waiting for most of their time; a load by the clock, which the lowest priority would starve; and,
+ * last, a Go program that is built anew on one core where there is no cache of it.
+ */
 const waiting = [
   'bench/load.test.ts',
   ...['books', 'bounds', 'broker-model', 'directory-outage', 'local', 'outages'].map((name) => `tests/${name}.test.ts`),
   ...['short', 'stop'].map((name) => `tests/faults/${name}.test.ts`),
+  'tests/sql-grammar.test.ts',
 ];
 /** Files that hold the fabric to a clock come last: beside them runs nothing but what has the lowest priority. */
 const last = ['tests/faults.test.ts', 'tests/overload.test.ts'];

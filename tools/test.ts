@@ -14,6 +14,7 @@ const unitTestMsMax = 60_000;
 /** All files. On two quiet cores they take about a quarter of an hour; a busy machine may take longer. */
 const runnerMsMax = 1_500_000;
 const checkMsMax = 300_000;
+const smokeMsMax = 180_000;
 /** Of files with a process each, in each run. */
 const filesAtOnce = 1;
 /** Under `tests/`, and yet without a server; in a process each. */
@@ -73,9 +74,9 @@ async function runTests(files: readonly string[]): Promise<boolean> {
   return (await runVisibly(process.execPath, runnerArgs(files), runnerMsMax)) === 0;
 }
 
-async function aside(what: string, args: readonly string[], priority: Priority): Promise<boolean> {
+async function aside(what: string, args: readonly string[], limits: { priority: Priority; timeoutMs: number }): Promise<boolean> {
   const startedMs = performance.now();
-  const { ok, output } = await runBeside(process.execPath, args, { timeoutMs: runnerMsMax, priority });
+  const { ok, output } = await runBeside(process.execPath, args, limits);
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
   console.log(`\nweft test: ${what}\n${output}`);
   console.log(`weft test: ${what} ${ok ? 'ok' : 'FAILED'} after ${seconds} s\n`);
@@ -83,7 +84,7 @@ async function aside(what: string, args: readonly string[], priority: Priority):
 }
 
 async function filesAside(what: string, files: readonly string[], priority: Priority): Promise<boolean> {
-  return files.length === 0 || aside(`${files.length} files ${what}`, runnerArgs(files), priority);
+  return files.length === 0 || aside(`${files.length} files ${what}`, runnerArgs(files), { priority, timeoutMs: runnerMsMax });
 }
 
 /** Files over servers, and beside them the others; alone, what was asked for is shown as it runs. */
@@ -96,7 +97,8 @@ async function runAll(): Promise<boolean> {
     return (await filesAside('without servers', files.filter(isWithoutServers), 'lowest')) && units;
   };
   const ordinary = async (): Promise<boolean> => {
-    const smoke = !isWhole || (await aside('bench smoke run', ['bench/main.ts', '--smoke'], 'ordinary'));
+    const smoke =
+      !isWhole || (await aside('bench smoke run', ['bench/main.ts', '--smoke'], { priority: 'ordinary', timeoutMs: smokeMsMax }));
     return (await filesAside('that wait', waits, 'ordinary')) && smoke;
   };
   const without = lowest();

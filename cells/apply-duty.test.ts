@@ -10,9 +10,9 @@ test('frames wait with their consumer while the lane of their partition is crowd
   let arrives: (frame: InboundFrame) => void = () => assert.fail('nothing is consumed');
   let isCrowded = false;
   let roomy: () => void = () => assert.fail('nobody waits for room');
-  const nobody = { isCrowded: () => assert.fail('another lane was asked') };
+  const nobody = { mustWait: () => assert.fail('another lane was asked') };
   const crowd = {
-    isCrowded: (then: () => void): boolean => {
+    mustWait: (then: () => void): boolean => {
       roomy = then;
       return isCrowded;
     },

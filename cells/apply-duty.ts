@@ -18,7 +18,7 @@ export interface ApplyDutyOptions {
   readonly everyMs: number;
   readonly bus: PartitionBus;
   readonly link: Pick<SealedLink, 'open'>;
-  readonly delivery: { readonly applier: Pick<Applier, 'take'>; readonly lanes: readonly Pick<Lane, 'isCrowded'>[] };
+  readonly delivery: { readonly applier: Pick<Applier, 'take'>; readonly lanes: readonly Pick<Lane, 'mustWait'>[] };
   /** Notes when a frame came and when it was committed. */
   readonly stamped: (frame: OpenedFrame) => OpenedFrame;
 }
@@ -29,7 +29,7 @@ export function applyDuty(p: number, { everyMs, bus, link, delivery, stamped }: 
   const onFrame = (frame: InboundFrame): void => {
     const opened = link.open(frame);
     if (opened) delivery.applier.take(stamped(opened));
-    if (delivery.lanes[p]?.isCrowded(roomy)) consumer?.pause();
+    if (delivery.lanes[p]?.mustWait(roomy)) consumer?.pause();
   };
   return {
     name: `apply/${p}`,

@@ -43,13 +43,13 @@ test('a queue half full of what other cells sent is crowded, and says once when 
     told += 1;
   };
   for (let n = 1; n <= 4; n++) queue.add(intake(n));
-  assert.equal(queue.isCrowded(roomy), false);
+  assert.equal(queue.mustWait(roomy), false);
   queue.add(intake(5));
-  assert.equal(queue.isCrowded(roomy), true);
+  assert.equal(queue.mustWait(roomy), true);
   queue.take();
-  assert.deepEqual([queue.length, queue.isCrowded(roomy), told], [3, true, 0]);
+  assert.deepEqual([queue.length, queue.mustWait(roomy), told], [3, true, 0]);
   queue.take();
-  assert.deepEqual([queue.length, queue.isCrowded(roomy), told], [1, false, 1]);
+  assert.deepEqual([queue.length, queue.mustWait(roomy), told], [1, false, 1]);
   queue.take();
   assert.equal(told, 1);
 });
@@ -58,12 +58,12 @@ test('bytes crowd it too, and what its own people say does not', () => {
   const queue = new LaneQueue(limits);
   placesFor(queue, append);
   assert.equal(
-    queue.isCrowded(() => undefined),
+    queue.mustWait(() => undefined),
     false,
   );
   queue.add(intake(1, limits.queueBytesMax / 2));
   assert.equal(
-    queue.isCrowded(() => undefined),
+    queue.mustWait(() => undefined),
     true,
   );
 });
@@ -72,10 +72,10 @@ test('what is handed on when there is room may crowd it again', () => {
   const queue = new LaneQueue(limits);
   const waiting = [intake(9), intake(10), intake(11), intake(12), intake(13)];
   const handOn = (): void => {
-    while (waiting.length > 0 && !queue.isCrowded(handOn)) queue.add(waiting.shift() as Submission);
+    while (waiting.length > 0 && !queue.mustWait(handOn)) queue.add(waiting.shift() as Submission);
   };
   for (let n = 1; n <= 5; n++) queue.add(intake(n));
-  assert.equal(queue.isCrowded(handOn), true);
+  assert.equal(queue.mustWait(handOn), true);
   const order: number[] = [];
   for (let batch = queue.take(); batch.length > 0; batch = queue.take())
     order.push(...batch.map(({ operation }) => (operation.type === 'intake' ? operation.n : 0)));

@@ -48,8 +48,8 @@ export class LaneQueue {
     return this.#own.bytes + this.#far.bytes;
   }
 
-  /** Whether half of what other cells may have waiting here does wait: no more frames, until there is room, when `roomy` is called. */
-  isCrowded(roomy: () => void): boolean {
+  /** Half of what other cells may have waiting here does wait: their frames have to, until there is room. Then `roomy` is called. */
+  mustWait(roomy: () => void): boolean {
     if (this.#isCrowded) this.#roomy = roomy;
     return this.#isCrowded;
   }
@@ -57,10 +57,11 @@ export class LaneQueue {
   /** False when it is full. */
   add(submission: Submission): boolean {
     const { queueMax, queueBytesMax } = this.#limits;
-    const { operations, bytes } = this.#kindOf(submission);
-    if (operations >= queueMax || bytes + bytesOf(submission.operation) > queueBytesMax) return false;
+    const kind = this.#kindOf(submission);
+    const bytes = bytesOf(submission.operation);
+    if (kind.operations >= queueMax || kind.bytes + bytes > queueBytesMax) return false;
     this.#waiting.push(submission);
-    this.#count(submission, 1);
+    this.#count(kind, { operations: 1, bytes, entries: weightOf(submission.operation) });
     this.#isCrowded ||= this.#farExceeds(crowdedShare);
     return true;
   }
@@ -68,7 +69,10 @@ export class LaneQueue {
   /** In front of everything that waits, full or not. */
   putBack(submissions: readonly Submission[]): void {
     this.#waiting.unshift(...submissions);
-    for (const submission of submissions) this.#count(submission, 1);
+    for (const submission of submissions) {
+      const { operation } = submission;
+      this.#count(this.#kindOf(submission), { operations: 1, bytes: bytesOf(operation), entries: weightOf(operation) });
+    }
   }
 
   /** The next batch, each kind in its order. What found no room is first next time. */
@@ -77,13 +81,15 @@ export class LaneQueue {
     const [own, far] = [this.#waiting.filter(isOwn), this.#waiting.filter((submission) => !isOwn(submission))];
     const share = own.length > 0 && far.length > 0 ? 1 - farShare : 1;
     const batch = new Batch();
-    if (this.#farWaits) batch.fill(far, { entries: batchEntriesMax * farShare, bytes: batchBytesMax * farShare });
-    batch.fill(own, { entries: batchEntriesMax * share, bytes: batchBytesMax * share });
+    const fill = (kind: Waiting, list: Submission[], part: number): void =>
+      this.#count(kind, batch.fill(list, { entries: batchEntriesMax * part, bytes: batchBytesMax * part }), -1);
+    if (this.#farWaits) fill(this.#far, far, farShare);
+    fill(this.#own, own, share);
     const farBefore = far.length;
-    for (const kind of [far, own]) batch.fill(kind, { entries: batchEntriesMax, bytes: batchBytesMax });
+    fill(this.#far, far, 1);
+    fill(this.#own, own, 1);
     this.#farWaits = far.length > 0 && far.length === farBefore && !this.#farWaits;
     this.#waiting = [...own, ...far];
-    for (const submission of batch.gone) this.#count(submission, -1);
     if (this.#isCrowded && !this.#farExceeds(roomyShare)) this.#tellRoom();
     return batch.submissions;
   }
@@ -100,11 +106,10 @@ export class LaneQueue {
   }
 
   /** `by`: 1 for what came, -1 for what left. */
-  #count(submission: Submission, by: 1 | -1): void {
-    const kind = this.#kindOf(submission);
-    kind.operations += by;
-    kind.bytes += by * bytesOf(submission.operation);
-    this.#entries += by * weightOf(submission.operation);
+  #count(kind: Waiting, { operations, bytes, entries }: Waiting & { readonly entries: number }, by: 1 | -1 = 1): void {
+    kind.operations += by * operations;
+    kind.bytes += by * bytes;
+    this.#entries += by * entries;
   }
 
   #farExceeds(share: number): boolean {
@@ -116,27 +121,27 @@ export class LaneQueue {
 /** What a transaction takes. */
 class Batch {
   readonly submissions: Submission[] = [];
-  /** All that left the queue, those that may not run any more included. */
-  readonly gone: Submission[] = [];
   #entries = 0;
   #bytes = 0;
 
-  /** Takes from the front of this list while it fits; the first of all always does. */
-  fill(list: Submission[], room: { readonly entries: number; readonly bytes: number }): void {
-    let taken = 0;
+  /** Takes from the front of this list while it fits; the first of all always does. Gives what left it, with those that may not run any more. */
+  fill(list: Submission[], room: { readonly entries: number; readonly bytes: number }): Waiting & { readonly entries: number } {
+    const gone = { operations: 0, bytes: 0, entries: 0 };
     for (const submission of list) {
       const size = bytesOf(submission.operation);
       const weight = weightOf(submission.operation);
       const fits = this.#entries + weight <= room.entries && this.#bytes + size <= room.bytes;
       if (this.submissions.length > 0 && !fits) break;
-      taken += 1;
-      this.gone.push(submission);
+      gone.operations += 1;
+      gone.bytes += size;
+      gone.entries += weight;
       if (!mayStillRun(submission)) continue;
       this.#entries += weight;
       this.#bytes += size;
       this.submissions.push(submission);
     }
-    list.splice(0, taken);
+    list.splice(0, gone.operations);
+    return gone;
   }
 }
 

@@ -84,9 +84,9 @@ export class Lane {
     return this.#queue.length;
   }
 
-  /** See LaneQueue: whether other cells' frames wait best where they are, until `roomy` is called. */
-  isCrowded(roomy: () => void): boolean {
-    return this.#queue.isCrowded(roomy);
+  /** See LaneQueue: other cells' frames have to wait where they are, until `roomy` is called. */
+  mustWait(roomy: () => void): boolean {
+    return this.#queue.mustWait(roomy);
   }
 
   /** False when the queue is full: answer `busy`. */

@@ -35,6 +35,7 @@ export interface SceneLog {
 export interface Traffic {
   /** Appends a second of all people together; fewer when the fabric takes fewer. */
   readonly perSecond: number;
+  /** At least. */
   readonly ms: number;
 }
 
@@ -104,19 +105,19 @@ export class Scene implements AsyncDisposable {
     return this.#joined(log, [a, b]);
   }
 
-  /** Everybody talks in all their logs while the fault happens; resolves when both are over. */
+  /** Everybody talks in all their logs for as long as the fault happens, and for the time given; resolves when both are over. */
   async during(traffic: Traffic, fault: () => Promise<unknown>): Promise<void> {
-    const endsMs = performance.now() + traffic.ms;
+    const startMs = performance.now();
     const startedAt = this.#said;
-    const talking = this.#talk(traffic.perSecond, () => performance.now() >= endsMs);
-    const failed = fault().then(
-      () => undefined,
-      (error: unknown) => error ?? 'failed',
-    );
-    await talking;
-    const error = await failed;
-    if (error !== undefined) throw error;
-    this.notes.push(`${Math.round(((this.#said - startedAt) * 1_000) / traffic.ms)} appends/s`);
+    let isHappening = true;
+    const happens = fault().finally(() => {
+      isHappening = false;
+    });
+    const talks = this.#talk(traffic.perSecond, () => !isHappening && performance.now() >= startMs + traffic.ms);
+    for (const ended of await Promise.allSettled([happens, talks])) {
+      if (ended.status === 'rejected') throw ended.reason;
+    }
+    this.notes.push(`${Math.round(((this.#said - startedAt) * 1_000) / (performance.now() - startMs))} appends/s`);
   }
 
   /** Resolves when every append is decided and every member of every log, in every cell, holds all of it. */

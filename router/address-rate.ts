@@ -1,5 +1,6 @@
 // How often an address may ask: one token bucket each, in a table of bounded size. Pure: time is an argument.
 import { isIPv6 } from 'node:net';
+import { LruMap } from 'toad-cache';
 
 export interface AddressRateOptions {
   readonly perSecond: number;
@@ -16,11 +17,11 @@ interface Bucket {
 
 export class AddressRate {
   readonly #options: AddressRateOptions;
-  // A Map keeps the order of insertion: the first key is the one not used for the longest time.
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets: LruMap<Bucket>;
 
   constructor(options: AddressRateOptions) {
     this.#options = options;
+    this.#buckets = new LruMap(options.addressesMax);
   }
 
   get size(): number {
@@ -29,17 +30,12 @@ export class AddressRate {
 
   /** Takes a token. 0: go on; otherwise the milliseconds until there is one. `nowMs` never steps back. */
   take(address: string, nowMs: number): number {
-    const { perSecond, burst, addressesMax } = this.#options;
+    const { perSecond, burst } = this.#options;
     const key = networkOf(address);
     const before = this.#buckets.get(key);
     const tokens = before === undefined ? burst : Math.min(burst, before.tokens + ((nowMs - before.atMs) * perSecond) / 1_000);
     const allowed = tokens >= 1;
-    this.#buckets.delete(key);
     this.#buckets.set(key, { tokens: allowed ? tokens - 1 : tokens, atMs: nowMs });
-    if (this.#buckets.size > addressesMax) {
-      const [oldest] = this.#buckets.keys();
-      if (oldest !== undefined) this.#buckets.delete(oldest);
-    }
     return allowed ? 0 : Math.ceil(((1 - tokens) * 1_000) / perSecond);
   }
 }

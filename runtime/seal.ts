@@ -3,6 +3,7 @@
 import { createCipheriv, createDecipheriv, type KeyObject, randomFillSync } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
+import { LruMap } from 'toad-cache';
 import type { Clock } from './clock.ts';
 import { linkLimits } from './link-limits.ts';
 import { frontBytes, readFront, type SealedFront, type SealHeader, type SealKind, writeFront } from './seal-header.ts';
@@ -58,7 +59,7 @@ const tagBytes = 16;
 
 export class Sealer {
   readonly #options: SealerOptions;
-  readonly #derived = new Map<string, DerivedKey[]>();
+  readonly #derived = new LruMap<DerivedKey[]>(linkLimits.derivedKeyPeersMax);
   readonly #nonces = Buffer.alloc(nonceBytes * linkLimits.noncesDrawnAtOnce);
   #nextNonce: number = linkLimits.noncesDrawnAtOnce;
 
@@ -183,13 +184,7 @@ export class Sealer {
 
   #remember(peerCell: string, derived: DerivedKey): void {
     const known = this.#derived.get(peerCell) ?? [];
-    this.#derived.delete(peerCell);
     this.#derived.set(peerCell, [derived, ...known].slice(0, linkLimits.derivedKeysPerPeerMax));
-    if (this.#derived.size <= linkLimits.derivedKeyPeersMax) return;
-    for (const oldest of this.#derived.keys()) {
-      this.#derived.delete(oldest);
-      return;
-    }
   }
 
   /** 96 random bits. Drawn a thousand at a time: the call into the generator costs more than the bytes. */

@@ -42,6 +42,11 @@ test('the environment is read in main.ts only', () => {
   assert.deepEqual(broken('cells/main.ts', 'process.env.HOME;'), []);
 });
 
+test('the order of use is not kept by moving keys within a Map', () => {
+  assert.deepEqual(broken('cells/a.ts', 'const a = 1;\nthis.#logs.delete(log);\n    this.#logs.set(log, kept);'), ['moved key:2']);
+  assert.deepEqual(broken('cells/a.ts', 'this.#logs.delete(log);\nthis.#logs.set(other, kept);'), []);
+});
+
 test('paths of one machine, registries and unfinished work fail anywhere', () => {
   assert.deepEqual(broken('docs/adr/0001.md', ['see ..', 'shared', 'a.md'].join('/')), ['place:1']);
   assert.deepEqual(broken('README.md', `https://registry.${'npmjs'}.org`), ['registry:1']);

@@ -100,6 +100,15 @@ const rules: readonly Rule[] = [
       true,
     ),
   },
+  {
+    name: 'moved key',
+    on: (path) => isCode(path) && !isTest(path),
+    find: ({ text }) =>
+      [...text.matchAll(/(\S+)\.delete\((\S+)\);\s+\1\.set\(\2,/g)].map(({ index }) => [
+        text.slice(0, index).split('\n').length,
+        'a key moved to the end of a Map leaves a hole in its bucket, and every look-up of it walks through them: LruMap of toad-cache',
+      ]),
+  },
   { name: 'place', on: () => true, find: eachLine(/\.\.\/shared\b|\/work\/(?:main|shared|plan)\b/, 'a path of one machine') },
   {
     name: 'registry',

@@ -4,6 +4,7 @@ import type { Head } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { KeptWriter } from '@weft/proto/kept-writer.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { LruMap } from 'toad-cache';
 import type { Entry } from '../delivery/entry.ts';
 import type { Link, OutboxRow } from '../delivery/ports.ts';
 
@@ -29,8 +30,8 @@ export class Beats {
   readonly #options: BeatsOptions;
   readonly #writer = new KeptWriter();
   readonly #lost: LostTails;
-  /** Per destination: newest head of each log told there, oldest first. */
-  readonly #recent = new Map<number, Map<bigint, Recent>>();
+  /** Per destination: newest head of each log told there. */
+  readonly #recent = new Map<number, LruMap<Recent>>();
 
   constructor(options: BeatsOptions) {
     this.#options = options;
@@ -42,12 +43,10 @@ export class Beats {
     const epochs = new Map(entries.map((e) => [e.log, e.epoch]));
     const atMs = this.#options.clock.monotonic();
     for (const row of rows) {
-      const logs = this.#recent.get(row.dst) ?? new Map<bigint, Recent>();
+      const logs = this.#recent.get(row.dst) ?? new LruMap<Recent>(this.#options.limits.beatHeadsMax);
       this.#recent.set(row.dst, logs);
       for (const { log, last } of row.ranges) {
-        logs.delete(log);
         logs.set(log, { atMs, epoch: epochs.get(log) ?? 0n, seq: last });
-        if (logs.size > this.#options.limits.beatHeadsMax) logs.delete(logs.keys().next().value as bigint);
       }
     }
   }
@@ -57,9 +56,10 @@ export class Beats {
     const now = clock.monotonic();
     for (const dst of destinations) {
       const heads: Head[] = [];
-      for (const [log, recent] of this.#recent.get(dst) ?? []) {
+      const logs = this.#recent.get(dst);
+      for (const { key: log, value: recent } of logs?.items.values() ?? []) {
         const age = now - recent.atMs;
-        if (age > limits.beatUntilMs) this.#recent.get(dst)?.delete(log);
+        if (age > limits.beatUntilMs) logs?.delete(log);
         else if (age >= limits.beatFromMs) heads.push({ log, epoch: recent.epoch, seq: BigInt(recent.seq), ord: 0n, ts: 0n });
       }
       const beat = { sentAt: BigInt(clock.now()), generation: BigInt(generation), heads };
@@ -85,10 +85,11 @@ export interface LostTailsOptions {
 export class LostTails {
   readonly #options: LostTailsOptions;
   /** What was told and is here: each head comes with many beats, of which one is worth a look into the store. */
-  readonly #found = new Map<bigint, { readonly epoch: bigint; readonly seq: bigint }>();
+  readonly #found: LruMap<{ readonly epoch: bigint; readonly seq: bigint }>;
 
   constructor(options: LostTailsOptions) {
     this.#options = options;
+    this.#found = new LruMap(options.limits.beatHeadsFoundMax);
   }
 
   /** Nothing has to be looked for: so it is with most beats. */
@@ -117,8 +118,6 @@ export class LostTails {
   }
 
   #remember({ log, epoch, seq }: Head): void {
-    this.#found.delete(log);
     this.#found.set(log, { epoch, seq });
-    if (this.#found.size > this.#options.limits.beatHeadsFoundMax) this.#found.delete(this.#found.keys().next().value as bigint);
   }
 }

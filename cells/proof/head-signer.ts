@@ -4,6 +4,7 @@ import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { SignedHeads } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { LruMap } from 'toad-cache';
 import { kinds } from '../delivery/entry.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import type { Link, LogRow, Writes } from '../delivery/ports.ts';
@@ -36,11 +37,12 @@ export class HeadSigner implements Disposable {
   readonly #active: ActiveHeads;
   #timer: Disposable | undefined;
   /** Signed on request lately. */
-  readonly #fresh = new Map<bigint, SignedHead>();
+  readonly #fresh: LruMap<SignedHead>;
 
   constructor(options: HeadSignerOptions) {
     const { limits } = options;
     this.#options = options;
+    this.#fresh = new LruMap(limits.headsSignedMax);
     this.#active = new ActiveHeads({ waitMs: limits.headSignMs, max: limits.headsActiveMax });
   }
 
@@ -66,9 +68,7 @@ export class HeadSigner implements Disposable {
     const isFresh = known !== undefined && Number(known.seq) === row.head && clock.now() - Number(known.ts) < limits.headFreshMs;
     if (isFresh) return known;
     const signed = this.#sign({ log: row.log, epoch: row.epoch, seq: row.head, hash: row.hash });
-    this.#fresh.delete(row.log);
     this.#fresh.set(row.log, signed);
-    if (this.#fresh.size > limits.headsSignedMax) this.#fresh.delete(this.#fresh.keys().next().value as bigint);
     return signed;
   }
 
@@ -87,9 +87,10 @@ export class HeadSigner implements Disposable {
 
   /** For the log that waits longest: what falls due a little later is signed and told with it. */
   #arm(): void {
+    if (this.#timer !== undefined) return;
     const { clock, limits } = this.#options;
     const sinceMs = this.#active.oldestMs;
-    if (this.#timer !== undefined || sinceMs === undefined) return;
+    if (sinceMs === undefined) return;
     const dueMs = sinceMs + limits.headSignMs - clock.monotonic();
     this.#timer = clock.timer(Math.max(dueMs, 0) + limits.headSignEveryMs, () => {
       this.#timer = undefined;

@@ -4,6 +4,7 @@ import { sameHash } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
+import { LruMap } from 'toad-cache';
 import type { SideTables } from '../store/side-tables.ts';
 
 export interface WitnessOptions {
@@ -22,10 +23,11 @@ export interface WitnessOptions {
 export class Witness {
   readonly #options: WitnessOptions;
   /** By log: the newest heard of, not kept yet. */
-  readonly #heard = new Map<bigint, SignedHead>();
+  readonly #heard: LruMap<SignedHead>;
 
   constructor(options: WitnessOptions) {
     this.#options = options;
+    this.#heard = new LruMap(options.limits.headsWitnessedMax);
   }
 
   /** Only the owner of its epoch speaks for a log. Others' heads are left out of the result. */
@@ -36,9 +38,7 @@ export class Witness {
       const known = this.#heard.get(head.log);
       if (known && known.epoch === head.epoch && known.seq === head.seq && !sameHash(known.hash, head.hash))
         this.#options.forked(src, head, known);
-      this.#heard.delete(head.log);
       this.#heard.set(head.log, known && isNewer(known, head) ? known : head);
-      if (this.#heard.size > this.#options.limits.headsWitnessedMax) this.#heard.delete(this.#heard.keys().next().value as bigint);
     }
     return believed;
   }
@@ -46,7 +46,7 @@ export class Witness {
   /** Keeps what was heard; one node does it for the cell. What could not be kept waits for the next time. */
   async keep(): Promise<void> {
     const { tables, proves, rejected } = this.#options;
-    const heard = [...this.#heard.values()];
+    const heard = [...this.#heard.items.values()].map(({ value }) => value);
     if (heard.length === 0) return;
     const proved = heard.filter((head) => {
       if (proves(head)) return true;

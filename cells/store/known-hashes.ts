@@ -2,6 +2,7 @@
 // made anew and nothing read from below the page. An entry of a log has one hash for as long as the log's epoch stays: bodies
 // may be emptied, but what is hashed of them stays.
 import { type Chain, type ChainedEntry, hashBytes } from '@weft/proto/chain.ts';
+import { LruMap } from 'toad-cache';
 import type { RecentHashes } from './recent-hashes.ts';
 
 /** Hashes of neighbouring entries that are kept, and forgotten, together. */
@@ -16,15 +17,14 @@ interface Segment {
 export class KnownHashes {
   readonly #chain: Chain;
   readonly #recent: Pick<RecentHashes, 'at'>;
-  readonly #segmentsMax: number;
-  /** By log, epoch of the log and number; the one used last at the end. */
-  readonly #segments = new Map<string, Segment>();
+  /** By log, epoch of the log and number. */
+  readonly #segments: LruMap<Segment>;
 
   /** `recent` is asked first. */
   constructor(chain: Chain, hashesMax: number, recent: Pick<RecentHashes, 'at'>) {
     this.#chain = chain;
     this.#recent = recent;
-    this.#segmentsMax = Math.max(1, Math.floor(hashesMax / segmentEntries));
+    this.#segments = new LruMap(Math.max(1, Math.floor(hashesMax / segmentEntries)));
   }
 
   /** Of a log while it is in `epoch`. What is read in another epoch must not come here. */
@@ -35,12 +35,10 @@ export class KnownHashes {
 
   #segment(key: string, make: () => Segment | undefined): Segment | undefined {
     const found = this.#segments.get(key);
-    const segment = found ?? make();
-    if (segment === undefined) return undefined;
-    if (found) this.#segments.delete(key);
-    this.#segments.set(key, segment);
-    if (this.#segments.size > this.#segmentsMax) this.#segments.delete(this.#segments.keys().next().value as string);
-    return segment;
+    if (found) return found;
+    const made = make();
+    if (made) this.#segments.set(key, made);
+    return made;
   }
 }
 

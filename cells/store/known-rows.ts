@@ -1,6 +1,7 @@
 // Rows of logs as this node's last transactions left them. What is decided on them is written only if the locks find exactly
 // these rows: then a transaction needs no look before it decides.
 import { sameHash } from '@weft/proto/chain.ts';
+import { LruMap } from 'toad-cache';
 import type { LogRow } from '../delivery/ports.ts';
 
 /** Commits of this node's own, without anybody else's between, after which a log that another node wrote is foretold again. */
@@ -13,13 +14,11 @@ interface Known {
 }
 
 export class KnownRows {
-  readonly #max: number;
-  /** In order of their last commit, oldest first. */
-  readonly #rows = new Map<bigint, Known>();
+  readonly #rows: LruMap<Known>;
 
   /** Of at most so many logs, some 300 bytes each. */
   constructor(max: number) {
-    this.#max = max;
+    this.#rows = new LruMap(max);
   }
 
   /** Undefined also where other nodes write the log: what is foretold of it would be wrong too often. */
@@ -40,9 +39,7 @@ export class KnownRows {
   committed(rows: readonly LogRow[]): void {
     for (const row of rows) {
       const known = this.#rows.get(row.log);
-      this.#rows.delete(row.log);
       this.#rows.set(row.log, { row, wait: Math.max(0, (known?.wait ?? 0) - 1) });
-      if (this.#rows.size > this.#max) this.#rows.delete(this.#rows.keys().next().value as bigint);
     }
   }
 }

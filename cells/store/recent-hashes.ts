@@ -1,6 +1,7 @@
 // Hashes of the newest entries of each log, kept as this node commits them. Who was away for a few entries reads on from
 // there: what it is shown is proved without a look below it. They lie in one block: as objects each would take ten times as much.
 import { hashBytes } from '@weft/proto/chain.ts';
+import { LruMap } from 'toad-cache';
 import type { Writes } from '../delivery/ports.ts';
 
 /** Of each log. */
@@ -15,14 +16,12 @@ interface Kept {
 }
 
 export class RecentHashes {
-  readonly #logsMax: number;
   readonly #hashes: Buffer;
-  /** The log committed to last at the end. */
-  readonly #logs = new Map<bigint, Kept>();
+  readonly #logs: LruMap<Kept>;
 
   /** Of at most so many logs, 256 bytes each. */
   constructor(logsMax: number) {
-    this.#logsMax = logsMax;
+    this.#logs = new LruMap(logsMax);
     this.#hashes = Buffer.alloc(logsMax * keptEach * hashBytes);
   }
 
@@ -65,18 +64,12 @@ export class RecentHashes {
 
   #use(log: bigint): Kept {
     const found = this.#logs.get(log);
-    if (found) this.#logs.delete(log);
-    const kept = found ?? { slot: this.#freeSlot(), epoch: 0n, first: 1, newest: 0 };
+    if (found) return found;
+    const { size, max, first } = this.#logs;
+    // A new place while there is one, then that of the log used longest ago, which goes.
+    const kept = { slot: size < max ? size : first.value.slot, epoch: 0n, first: 1, newest: 0 };
     this.#logs.set(log, kept);
     return kept;
-  }
-
-  /** A new one while there is one, then that of the log committed to longest ago. */
-  #freeSlot(): number {
-    if (this.#logs.size < this.#logsMax) return this.#logs.size;
-    const [oldest, { slot }] = this.#logs.entries().next().value as [bigint, Kept];
-    this.#logs.delete(oldest);
-    return slot;
   }
 
   #place({ slot }: Kept, seq: number): number {

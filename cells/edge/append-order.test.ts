@@ -38,6 +38,20 @@ test('of several faulted appends the one that came first has to come again first
   assert.ok(order.arrive(5n, 1n));
 });
 
+test('places that are too late are remembered of so many logs, the one used longest ago forgotten first', () => {
+  const order = new AppendOrder(1);
+  const behindAgain = (log: bigint): number => {
+    const [one, two] = [1n, 2n].map((id) => order.arrive(log, id) as number) as [number, number];
+    order.faulted(log, { clientEntryId: 1n, ticket: one }, 'busy');
+    order.arrive(log, 1n);
+    return two;
+  };
+  const five = behindAgain(5n);
+  assert.equal(order.mayRun(5n, five), false);
+  const six = behindAgain(6n);
+  assert.deepEqual([order.mayRun(6n, six), order.mayRun(5n, five)], [false, true]);
+});
+
 test('what was queued behind a faulted append stays behind when that comes again first', () => {
   const order = new AppendOrder(10);
   const [one, two] = [1n, 2n].map((id) => order.arrive(5n, id) as number) as [number, number];

@@ -2,6 +2,7 @@
 // those behind it in the same log wait until it has. Those that came before it and still wait for their turn do not.
 import { type FaultCode, faults } from '@weft/proto/faults.ts';
 import { limits } from '@weft/proto/limits.ts';
+import { LruMap } from 'toad-cache';
 
 /** Place of an append among all that came over its connection. */
 export type Ticket = number;
@@ -29,8 +30,11 @@ interface Overtaken {
 export class AppendOrder {
   /** Per log (or peer): the append that has to come again first. */
   #awaited: Map<bigint, Awaited> | undefined;
-  /** Per log: places behind a faulted append that were given before it came again. What has one of them is too late. */
-  #overtaken: Map<bigint, Overtaken[]> | undefined;
+  /**
+   * Per log: places behind a faulted append that were given before it came again. What has one of them is too late. Queues are
+   * short-lived: only the newest few can still hold such a place.
+   */
+  #overtaken: LruMap<Overtaken[]> | undefined;
   readonly #logsMax: number;
   #tickets = 0;
 
@@ -88,12 +92,9 @@ export class AppendOrder {
 
   #overtake(target: bigint, places: Overtaken): void {
     this.#awaited?.delete(target);
-    this.#overtaken ??= new Map();
+    this.#overtaken ??= new LruMap(this.#logsMax);
     const known = this.#overtaken.get(target) ?? [];
-    this.#overtaken.delete(target);
-    // Queues are short-lived: only the newest few can still hold such a place.
     this.#overtaken.set(target, [...known.slice(1 - overtakenMax), places]);
-    if (this.#overtaken.size > this.#logsMax) this.#overtaken.delete(this.#overtaken.keys().next().value as bigint);
   }
 }
 

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LostTails } from './beats.ts';
+import { LinkBeat } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { ManualClock } from '@weft/runtime/manual-clock.ts';
+import type { Entry } from '../delivery/entry.ts';
+import type { OutboxRow } from '../delivery/ports.ts';
+import { Beats, LostTails } from './beats.ts';
 
 const head = (log: bigint, epoch: bigint, seq: bigint) => ({ log, epoch, seq, ord: 0n, ts: 0n });
 
@@ -54,4 +58,31 @@ test('what is remembered of found heads is bounded', async () => {
   for (const log of [1n, 2n, 3n]) heads.set(log, 1);
   for (const log of [1n, 2n, 3n, 3n, 1n]) await lost.among([head(log, 1n, 1n)]);
   assert.deepEqual(read, [[1n], [2n], [3n], [1n]]);
+});
+
+test('a beat tells the heads committed two to fifteen seconds ago, of the logs written last', () => {
+  const clock = new ManualClock(1_000);
+  const told: string[][] = [];
+  const beats = new Beats({
+    link: {
+      signal: (_dst: number, _what: string, bytes: Uint8Array) =>
+        told.push(LinkBeat.decode(bytes).heads.map(({ log, seq }) => `${log}/${seq}`)),
+    },
+    ...{ clock, generation: 1, read: async () => [] },
+    limits: { beatHeadsMax: 2, beatHeadsFoundMax: 2, beatFromMs: 2_000, beatUntilMs: 15_000 },
+  } as unknown as ConstructorParameters<typeof Beats>[0]);
+  const commit = (log: bigint, seq: number): void =>
+    beats.committed(
+      [{ id: 1n, dst: 2, class: 'e', lane: 0, ranges: [{ log, first: seq, last: seq }], envelopes: [] } as OutboxRow],
+      [{ log, epoch: 1n } as Entry],
+    );
+  commit(1n, 1);
+  commit(2n, 1);
+  commit(1n, 2);
+  commit(3n, 1);
+  for (const ms of [1_999, 1, 13_000, 1]) {
+    clock.advance(ms);
+    beats.send([2]);
+  }
+  assert.deepEqual(told, [[], ['1/2', '3/1'], ['1/2', '3/1'], []]);
 });

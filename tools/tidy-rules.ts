@@ -104,7 +104,7 @@ const rules: readonly Rule[] = [
     name: 'moved key',
     on: (path) => isCode(path) && !isTest(path),
     find: ({ text }) =>
-      [...text.matchAll(/([\w.#]+)\.delete\((\S+)\);(?:(?!\b(?:if|else)\b|=>)[^}]){0,200}?\1\.set\(\2,/g)].map(({ index }) => [
+      [...text.matchAll(/([\w.#]+)\.delete\((\S+)\);\n(?:(?!.*\b(?:if|else)\b|.*=>|\s*\}).*\n){0,2}\s*\1\.set\(\2,/g)].map(({ index }) => [
         text.slice(0, index).split('\n').length,
         'a key moved to the end of a Map leaves a hole in its bucket, and every look-up of it walks through them: LruMap of toad-cache',
       ]),

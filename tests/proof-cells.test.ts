@@ -43,8 +43,15 @@ after(async () => {
 async function reportAt({ weft, reports }: Person, log: bigint, seq: number): Promise<ProofReport> {
   const at = (report: ProofReport): boolean => report.log === log && report.from <= seq && report.to >= seq;
   const startMs = performance.now();
-  await weft.conversation(log).history({ limit: 20 });
-  await until('it is reported', () => reports.some(at));
+  const lines: string[] = [];
+  const cancel = weft.on('state', ({ name }) => lines.push(name));
+  const { entries } = await weft.conversation(log).history({ limit: 20 });
+  await until('it is reported', () => reports.some(at)).catch((error: unknown) => {
+    const shown = entries.map(({ seq, prev }) => (prev ? `${seq}` : `${seq} unproved`));
+    const told = reports.map(({ kind, from, to }) => `${kind} ${from} to ${to}`);
+    throw new Error(`${String(error)}; shown ${shown}; told ${told}; connection ${lines}`);
+  });
+  cancel();
   assert.ok(performance.now() - startMs <= heartbeatMs);
   return reports.find(at) as ProofReport;
 }

@@ -64,6 +64,52 @@ for (const hop of hops) {
   });
 }
 
+test('what was found while the connection breaks is looked into on the next one, and reported with the hop that was right', async () => {
+  const scene = await ProofScene.open();
+  const { speaks } = scene.cell;
+  let cuts = 0;
+  scene.cell.speaks = (log, witness) => {
+    if (cuts++ === 0) scene.cell.cut();
+    return speaks(log, witness);
+  };
+  const { reports, ms } = await scene.corrupt('replica store', 'rewrite');
+  assert.ok(cuts > 0 && ms <= heartbeatMs);
+  assert.deepEqual(
+    reports.map(({ kind, agreed, repaired }) => [kind, agreed, repaired]),
+    [['rewritten', 'owner', false]],
+  );
+  await scene.close();
+});
+
+test('what nobody could be asked about at once is asked about again', async () => {
+  const scene = await ProofScene.open();
+  let refused = 0;
+  scene.cell.refuses = ({ limit }) => limit > 20 && refused++ === 0;
+  const { reports, ms } = await scene.corrupt('replica store', 'rewrite');
+  assert.ok(refused > 1 && ms <= heartbeatMs);
+  assert.deepEqual(
+    reports.map(({ kind, agreed }) => [kind, agreed]),
+    [['rewritten', 'owner']],
+  );
+  await scene.close();
+});
+
+test('nothing is looked into after the end', async () => {
+  const scene = await ProofScene.open();
+  let pending: number | undefined;
+  scene.cell.refuses = ({ limit }) => {
+    if (limit > 20 && pending === undefined) {
+      void scene.close();
+      scene.clock.timer(500, () => {
+        pending = scene.clock.pending;
+      });
+    }
+    return limit > 20;
+  };
+  await scene.corrupt('replica store', 'rewrite');
+  assert.equal(pending, 0);
+});
+
 test(`${cleanEvents} clean events raise nothing`, async (t) => {
   t.diagnostic(`${await sayClean(cleanEvents)} a second`);
 });

@@ -58,9 +58,18 @@ export class Audit {
   /** The cell told all heads at the start of this connection: what a first push passes over was lost. */
   #isComplete = false;
   #inquiries = 0;
+  /** Cancels what is to be looked into again. */
+  readonly #again = new Set<() => void>();
+  #isStopped = false;
 
   constructor(options: AuditOptions) {
     this.#options = options;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const cancel of this.#again) cancel();
+    this.#again.clear();
   }
 
   attached(isComplete: boolean): void {
@@ -230,8 +239,8 @@ export class Audit {
     };
     const begin = (): void => {
       this.#inquire(audited, doubt)
-        // Nobody answered: what is wrong is found again by the next signed head.
-        .catch(() => undefined)
+        // No answer. What a page showed once may never be shown again, so it is asked for until there is one.
+        .catch(() => this.#suspectAgain(audited, doubt, limits.inquireAgainMs))
         .finally(ended);
     };
     const isFull = this.#inquiries >= limits.inquiriesMax;
@@ -240,14 +249,23 @@ export class Audit {
     else begin();
   }
 
+  #suspectAgain(audited: Audited, doubt: Doubt, afterMs: number): void {
+    const { tries = 0 } = doubt;
+    if (tries >= limits.inquiryTriesMax || this.#isStopped) return;
+    const cancel = this.#options.clock.timer(afterMs, () => {
+      this.#again.delete(cancel);
+      this.#suspect(audited, { ...doubt, tries: tries + 1 });
+    });
+    this.#again.add(cancel);
+  }
+
   async #inquire(audited: Audited, doubt: Doubt): Promise<void> {
-    const { tell, view, clock } = this.#options;
+    const { tell, view } = this.#options;
     const { from, to, earlier, isSecond, tries = 0 } = doubt;
     const { log } = audited;
     const signed = [earlier, audited.signed].filter((head) => head !== undefined);
     const found = await inquire(this.#options, { log, from, to, chain: audited.chain, signed });
-    if (found.isOpen === true && tries < limits.openInquiriesMax)
-      return void clock.timer(limits.openInquiryAgainMs, () => this.#suspect(audited, { ...doubt, tries: tries + 1 }));
+    if (found.isOpen === true && tries < limits.inquiryTriesMax) return this.#suspectAgain(audited, doubt, limits.openInquiryAgainMs);
     audited.chain.replace(found.links);
     for (const entry of found.entries) view(log)?.replace(entry);
     if (found.report !== undefined) tell(found.report);

@@ -86,6 +86,7 @@ export class Engine {
   async close(): Promise<void> {
     this.line.stop();
     this.table.close();
+    this.audit.stop();
     this.requests.stop();
     this.outbox.stop();
     await this.#ports.outbox.close();

@@ -42,6 +42,8 @@ export class FakeCell {
   /** What becomes of a push on its way, and what the cell reads from its store for a page. */
   pushes: (entry: Entry) => readonly Entry[] = (entry) => [entry];
   reads: (log: FakeLog) => readonly Entry[] = ({ entries }) => entries;
+  /** True: a page is not to be had now. */
+  refuses: (asked: ReadHistory) => boolean = () => false;
   /** The owner's word on a log, or the witness's. */
   speaks: (log: FakeLog, witness: boolean) => SignedHead = signedHeadOf;
   /** True: this push is lost. */
@@ -186,6 +188,7 @@ export class FakeCell {
       case 'createGroup':
         return { $case: 'opened', value: { log: this.#open('LOG_KIND_GROUP', [user.id, ...request.value.members], request.value.title) } };
       case 'readHistory':
+        if (this.refuses(request.value)) return { $case: 'fault', value: { code: 'busy', text: '', retry: 'RETRY_LATER', afterMs: 0 } };
         return { $case: 'page', value: this.#page(request.value) };
       case 'readBuckets':
         return { $case: 'buckets', value: { digests: this.#buckets(user.id) } };

@@ -1,4 +1,5 @@
-// Asks home cell, owner and witness about a range of a log, and has it judged.
+// Asks home cell, owner and witness about a range of a log, and has it judged. Where the connection breaks it is asked again
+// on the next: without the owner's word the home cell's page would count as right.
 import type { Chain } from '@weft/proto/chain.ts';
 import type { Page, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
@@ -39,11 +40,8 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   const [owner, witness] = await Promise.all([readHead({ requests, proofs }, log, false), readHead({ requests, proofs }, log, true)]);
   const last = Math.max(to, owner?.seq ?? 0);
   const from = Math.max(1, suspicion.from, last - wireLimits.pageEntriesMax + 1);
-  const read = await requests.ask(
-    { $case: 'readHistory', value: { log, from: BigInt(from), before: 0n, limit: wireLimits.pageEntriesMax } },
-    'page',
-    { once: true },
-  );
+  const range = { log, from: BigInt(from), before: 0n, limit: wireLimits.pageEntriesMax };
+  const read = await requests.ask({ $case: 'readHistory', value: range }, 'page');
   const entries = read.entries.map(entryFromWire);
   const hole = holeIn(entries, from);
   if (hole !== undefined) {
@@ -72,7 +70,7 @@ const headAt = (head: SignedHead): HeadAt => ({ epoch: head.epoch, seq: Number(h
 /** Undefined when nobody answers, or the signature is not the owner's. */
 async function readHead({ requests, proofs }: Omit<InquiryParts, 'chain'>, log: bigint, witness: boolean): Promise<HeadAt | undefined> {
   try {
-    const head = await requests.ask({ $case: 'readSignedHead', value: { log, witness } }, 'signedHead', { once: true });
+    const head = await requests.ask({ $case: 'readSignedHead', value: { log, witness } }, 'signedHead');
     return (await proofs.proves(head)) === true ? headAt(head) : undefined;
   } catch {
     return undefined;

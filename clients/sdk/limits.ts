@@ -66,11 +66,11 @@ export const clientLimits = {
   holesMax: 256,
   /** What was lost on the way here is fetched and told of after this: a hole's time, and a page's. */
   lossToldMs: 1_500,
-  /** Logs looked into at once, and again not before this. */
+  /** Logs looked into at once; one more, and one that nobody answered about, not before this. */
   inquiriesMax: 4,
   inquireAgainMs: 1_000,
-  /** While owners change nobody may be there to say which of two histories is in force: asked again, for half a minute. */
-  openInquiriesMax: 6,
+  /** An inquiry without an end is made again so often. While owners change nobody may be there to say which of two histories is in force. */
+  inquiryTriesMax: 6,
   openInquiryAgainMs: 5_000,
   /** Keys of cells are read again at most this often for a kid that is not known. */
   keysAgainMs: 5_000,

@@ -17,8 +17,6 @@ export const benchLimits = {
   connectsInFlightMax: 200,
   /** Hello to Welcome, request to answer. */
   answerMsMax: 30_000,
-  /** Bytes of one server frame the raw client takes. */
-  serverFrameBytesMax: 1 << 20,
   /** Warm-up before measuring: just-in-time compilation and group commit settle. */
   warmUpMs: 3_000,
   /** Measured time of one scenario, seconds, when none is asked for. */

@@ -1,11 +1,11 @@
 // One authenticated connection of the load generator: hello, requests by id, appends from templates with the resend rule.
 
 import type { Buffer } from 'node:buffer';
+import { RawSocket } from '@weft/local/raw-socket.ts';
 import { ClientFrame, type Fault, type ReadHistory, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { idEpochMs } from '@weft/proto/ids.ts';
 import { benchLimits } from './limits.ts';
 import { type PageSeqs, readPageSeqs } from './page-seqs.ts';
-import { RawSocket } from './raw-socket.ts';
 import { type AppendTemplate, type EntryView, type Halves, HotReader, type HotSink, halves, idFirst } from './wire.ts';
 
 export type ServerEvent = NonNullable<ServerFrame['event']>;

@@ -2,6 +2,7 @@
 // Accepted and Push are read in place without an object per entry. Everything else goes through the generated code.
 
 import { Buffer } from 'node:buffer';
+import { frameHeader } from '@weft/local/raw-socket.ts';
 
 /** Appends have request ids of four varint bytes, so that a frame has one size whatever its id; smaller ids are others'. */
 export const idFirst = 1 << 21;
@@ -37,16 +38,6 @@ function fixed64(value: bigint): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(value);
   return bytes;
-}
-
-/**
- * Header of a masked WebSocket frame (RFC 6455, section 5.2) from a client. The masking key is zero, so that the payload
- * stays as it is: masking protects proxies from browsers, and here is neither.
- */
-export function frameHeader(opcode: number, payloadBytes: number): Buffer {
-  if (payloadBytes < 126) return Buffer.from([0x80 | opcode, 0x80 | payloadBytes, 0, 0, 0, 0]);
-  if (payloadBytes > 0xffff) throw new RangeError(`a client frame of ${payloadBytes} bytes`);
-  return Buffer.from([0x80 | opcode, 0x80 | 126, payloadBytes >> 8, payloadBytes & 0xff, 0, 0, 0, 0]);
 }
 
 /** One append to one log with one text, as WebSocket bytes; only the request id and the client entry id change. */

@@ -32,6 +32,8 @@ export interface Fault {
   /** Cells whose own people may notice; the people of all others may not (I12, I13). */
   readonly suffers: readonly string[];
   readonly holdMs?: number;
+  /** Appends a second of all people together, where it is not the usual number. */
+  readonly perSecond?: number;
   /** Only when asked for by name: it takes many minutes. */
   readonly long?: boolean;
   /** Part of the short list. */

@@ -34,7 +34,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   const notes: string[] = [];
   await using crowd = await Crowd.gather(stage, options.label, control);
   const course = new Course(options, crowd);
-  crowd.talk();
+  crowd.talk(fault.perSecond);
   try {
     await systemClock.sleep(limits.baselineMs * pace);
     say(`${nameOf(fault)}: making it`);

@@ -4,8 +4,11 @@
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { benchLimits } from './limits.ts';
-import { frameHeader } from './wire.ts';
+
+/** Milliseconds for the answer to the upgrade. */
+const answerMsMax = 30_000;
+/** Bytes of one server frame that are taken. */
+const serverFrameBytesMax = 1 << 20;
 
 export interface RawSocketEvents {
   /** One binary message; the bytes are valid during the call only. */
@@ -19,6 +22,16 @@ const binary = 2;
 const close = 8;
 const ping = 9;
 const pong = 10;
+
+/**
+ * Header of a masked WebSocket frame (RFC 6455, section 5.2) from a client. The masking key is zero, so that the payload
+ * stays as it is: masking protects proxies from browsers, and here is neither.
+ */
+export function frameHeader(opcode: number, payloadBytes: number): Buffer {
+  if (payloadBytes < 126) return Buffer.from([0x80 | opcode, 0x80 | payloadBytes, 0, 0, 0, 0]);
+  if (payloadBytes > 0xffff) throw new RangeError(`a client frame of ${payloadBytes} bytes`);
+  return Buffer.from([0x80 | opcode, 0x80 | 126, payloadBytes >> 8, payloadBytes & 0xff, 0, 0, 0, 0]);
+}
 
 export class RawSocket {
   readonly #socket: Socket;
@@ -51,7 +64,7 @@ export class RawSocket {
       '',
     ].join('\r\n');
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => socket.destroy(new Error(`no answer from ${host}`)), benchLimits.answerMsMax);
+      const timer = setTimeout(() => socket.destroy(new Error(`no answer from ${host}`)), answerMsMax);
       self.#upgraded = (error) => {
         clearTimeout(timer);
         self.#upgraded = undefined;
@@ -135,7 +148,7 @@ export class RawSocket {
         length = Number(bytes.readBigUInt64BE(start));
         start += 8;
       }
-      if (length > benchLimits.serverFrameBytesMax) throw new RangeError(`a server frame of ${length} bytes`);
+      if (length > serverFrameBytesMax) throw new RangeError(`a server frame of ${length} bytes`);
       const end = start + length;
       if (end > bytes.length) return at;
       this.#frame(bytes, at, { start, end });

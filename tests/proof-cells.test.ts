@@ -40,12 +40,12 @@ after(async () => {
 });
 
 /** What was reported first within a heartbeat of the reading, looked for by log and seq. */
-async function reportAt({ weft, reports }: Person, log: bigint, seq: number): Promise<ProofReport> {
+async function reportAt({ weft, reports }: Person, log: bigint, seq: number, before = 0): Promise<ProofReport> {
   const at = (report: ProofReport): boolean => report.log === log && report.from <= seq && report.to >= seq;
   const startMs = performance.now();
   const lines: string[] = [];
   const cancel = weft.on('state', ({ name }) => lines.push(name));
-  const { entries } = await weft.conversation(log).history({ limit: 20 });
+  const { entries } = await weft.conversation(log).history({ before, limit: 20 });
   await until('it is reported', () => reports.some(at)).catch((error: unknown) => {
     const shown = entries.map(({ seq, prev }) => (prev ? `${seq}` : `${seq} unproved`));
     const told = reports.map(({ kind, from, to }) => `${kind} ${from} to ${to}`);
@@ -58,7 +58,8 @@ async function reportAt({ weft, reports }: Person, log: bigint, seq: number): Pr
 
 async function talk(from: Person, to: Person, words: number): Promise<bigint> {
   const conversation: Conversation = await from.weft.createGroup('a talk', [to.weft.me]);
-  for (let i = 0; i < words; i++) await conversation.send(`word ${i}`).accepted;
+  const sent = Array.from({ length: words }, (_, i) => conversation.send(`word ${i}`));
+  for (const { accepted } of sent) await accepted;
   const log = conversation.log ?? 0n;
   await until('all is heard', () => to.weft.conversation(log).head === words + 1);
   return log;
@@ -94,4 +95,16 @@ test('a row rewritten in the replica, one in the owner’s store and one taken a
   }
   await cy.weft.close();
   await di.weft.close();
+});
+
+test('a row rewritten far below the head is reported when somebody reads back to it, and what lies above is not', async () => {
+  const [ed, fay] = [await person('ed', 'eu'), await person('fay', 'us')];
+  const log = await talk(ed, fay, 300);
+  await fabric.sql(fay.cell, 'update entries set body = $2 where log_id = $1 and seq = 70', [log, Buffer.from('words that nobody said')]);
+  await fay.weft.conversation(log).history({ before: 170, limit: 40 });
+  const report = await reportAt(fay, log, 70, 80);
+  assert.deepEqual([report.kind, report.from, report.agreed, report.repaired], ['rewritten', 70, 'owner', false]);
+  assert.ok(fay.reports.every(({ to }) => to < 128));
+  await ed.weft.close();
+  await fay.weft.close();
 });

@@ -17,6 +17,8 @@ export const hops = ['push', 'replica store', 'owner store'] as const;
 export type ClientHop = (typeof hops)[number];
 
 export const heartbeatMs = 5_000;
+/** As the cells have it. */
+const checkPointEvery = 64;
 
 const other = (entry: Entry): Entry => ({ ...entry, body: { $case: 'text', value: 'words that nobody said' } });
 
@@ -61,6 +63,11 @@ export class ProofScene {
     await this.#bo?.close();
   }
 
+  get conversation(): Conversation {
+    assert.ok(this.#conversation);
+    return this.#conversation;
+  }
+
   /** One more entry, pushed as it is. */
   say(text: string): Entry {
     return this.cell.add(this.log.id, this.#author, { $case: 'text', value: text });
@@ -87,30 +94,55 @@ export class ProofScene {
     return found;
   }
 
+  /** This row is another one in the store from now on; what follows proves itself by it up to the next check point. */
+  rewrite(seq: number): void {
+    const rows = [...(this.#store ?? this.log.entries)];
+    rows[seq - 1] = other(rows[seq - 1] as Entry);
+    this.#store = proved(rows, seq - 1, Math.ceil(seq / checkPointEvery) * checkPointEvery);
+  }
+
+  /** The row is what it was. */
+  restore(): void {
+    this.#store = undefined;
+  }
+
+  /** Another device of bo's, which has seen nothing yet, takes his place. */
+  async changeDevice(): Promise<void> {
+    await this.#bo?.close();
+    this.#listen(
+      await Weft.logIn({ router: 'http://router', handle: 'bo', password: 'correct horse', device: 'bo2', ports: this.#ports() }),
+    );
+    await this.clock.advance(400);
+    this.#conversation = this.#bo?.conversation(this.log.id);
+  }
+
+  #ports(verify: Verify = fakeVerify) {
+    const random = { next: () => 0.5 };
+    return { clock: this.clock, http: this.cell.http, socket: this.cell.socket, random, sha256: nodeSha256, verify };
+  }
+
+  #listen(bo: Weft): void {
+    this.#bo = bo;
+    bo.on('proof', (report) => this.reports.push(report));
+    bo.on('entry', () => undefined);
+  }
+
   async #begin({ bare = false, verify = fakeVerify }: SceneOptions): Promise<void> {
     this.#isBare = bare;
     this.#meet((entry) => [entry]);
-    const ports = {
-      clock: this.clock,
-      http: this.cell.http,
-      socket: this.cell.socket,
-      random: { next: () => 0.5 },
-      sha256: nodeSha256,
-      verify,
-    };
+    const ports = this.#ports(verify);
     const join = (handle: string): Promise<Weft> =>
       Weft.signUp({ router: 'http://router', handle, password: 'correct horse', device: handle, ports, deliveredMarks: false });
     const ana = await join('ana');
-    this.#bo = await join('bo');
+    const bo = await join('bo');
     await this.clock.advance(10);
     this.#author = ana.me;
     await ana.close();
-    this.#bo.on('proof', (report) => this.reports.push(report));
-    this.#bo.on('entry', () => undefined);
-    const id = this.cell.direct(this.#author, this.#bo.me);
+    this.#listen(bo);
+    const id = this.cell.direct(this.#author, bo.me);
     this.#log = this.cell.logs.get(id);
     await this.clock.advance(400);
-    this.#conversation = this.#bo.conversation(id);
+    this.#conversation = bo.conversation(id);
     this.cell.reads = (log) => (log.id === id && this.#store !== undefined ? this.#store : log.entries);
   }
 
@@ -189,8 +221,8 @@ export class ProofScene {
   }
 }
 
-function proved(rows: readonly Entry[], from: number): Entry[] {
+function proved(rows: readonly Entry[], from: number, to = rows.length): Entry[] {
   const run = [...rows];
-  for (let i = from + 1; i < run.length; i++) run[i] = { ...(run[i] as Entry), prev: hashOf(run[i - 1] as Entry) };
+  for (let i = from + 1; i < Math.min(to, run.length); i++) run[i] = { ...(run[i] as Entry), prev: hashOf(run[i - 1] as Entry) };
   return run;
 }

@@ -8,7 +8,7 @@ import type { HeadProofs } from './head-proofs.ts';
 import { holeIn, inquire } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
-import { isBroken, type Link, LogChain, linksOf } from './log-chain.ts';
+import { isBroken, type Link, LogChain, linksOf, linksOfEach } from './log-chain.ts';
 import type { LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import { PushOrder } from './push-order.ts';
@@ -31,6 +31,8 @@ interface Doubt {
   readonly earlier?: SignedHead;
   /** A second version of an entry came. */
   readonly isSecond?: boolean;
+  /** A page showed this. */
+  readonly shown?: readonly Link[];
   /** How often it was looked into without an end. */
   readonly tries?: number;
 }
@@ -48,6 +50,8 @@ interface Audited {
   /** Where the page or the pushes were found wanting; told once. */
   told: number;
   inquiring: boolean;
+  /** Looked into next: what will not show itself again. */
+  readonly waiting: Doubt[];
   /** Since when (monotonic ms) what is held goes beyond what is confirmed; 0: it does not. */
   openSinceMs: number;
 }
@@ -113,10 +117,16 @@ export class Audit {
     const audited = this.#of(log);
     const hole = holeIn(entries, first.seq);
     if (hole !== undefined) return this.#miss(audited, hole, false);
-    const links = linksOf(this.#options.chain, entries);
-    const isOther = ({ seq, hash }: Link): boolean => !sameHash(audited.chain.at(seq)?.hash ?? hash, hash);
-    if (links === undefined ? isBroken(this.#options.chain, entries) : links.some(isOther))
-      this.#suspect(audited, { from: first.seq, to: last.seq });
+    const { chain } = this.#options;
+    const links = linksOf(chain, entries);
+    const known = ({ seq, epoch }: Link): Uint8Array | undefined => audited.chain.hashAt(seq) ?? signedAt(audited.signed, seq, epoch);
+    const isOther = (link: Link): boolean => !sameHash(known(link) ?? link.hash, link.hash);
+    if (links === undefined ? isBroken(chain, entries) : links.some(isOther))
+      return this.#suspect(audited, { from: first.seq, to: last.seq, shown: linksOfEach(chain, entries) });
+    if (links === undefined || first.prev === undefined) return;
+    audited.chain.show(links, first.prev);
+    const isEnd = last.seq > audited.confirmed && last.seq >= (this.#options.view(log)?.head ?? 0);
+    if (isEnd && audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
   }
 
   truncated(log: bigint, base: number): void {
@@ -223,19 +233,27 @@ export class Audit {
   #compare(audited: Audited, head: SignedHead): void {
     const seq = Number(head.seq);
     audited.ahead = undefined;
-    const ours = audited.chain.at(seq);
+    const ours = audited.chain.hashAt(seq);
     if (ours === undefined) return;
-    if (!sameHash(ours.hash, head.hash)) return this.#suspect(audited, { from: audited.confirmed + 1, to: seq });
+    if (!sameHash(ours, head.hash)) return this.#suspect(audited, { from: audited.confirmed + 1, to: seq });
+    audited.chain.signed(seq);
     audited.confirmed = Math.max(audited.confirmed, seq);
     if (seq >= (this.#options.view(audited.log)?.head ?? 0)) audited.openSinceMs = 0;
   }
 
   #suspect(audited: Audited, doubt: Doubt): void {
-    if (audited.inquiring) return;
+    // What breaks the chain, or differs from a signed head, does so again with the next entry and the next head.
+    const isLasting = doubt.shown === undefined && doubt.isSecond !== true && doubt.earlier === undefined;
+    if (audited.inquiring) {
+      if (!isLasting && audited.waiting.length < limits.doubtsWaitingMax) audited.waiting.push(doubt);
+      return;
+    }
     audited.inquiring = true;
     const ended = (): void => {
       audited.inquiring = false;
       this.#inquiries -= 1;
+      const next = audited.waiting.shift();
+      if (next !== undefined && !this.#isStopped) this.#suspect(audited, next);
     };
     const begin = (): void => {
       this.#inquire(audited, doubt)
@@ -261,16 +279,21 @@ export class Audit {
 
   async #inquire(audited: Audited, doubt: Doubt): Promise<void> {
     const { tell, view } = this.#options;
-    const { from, to, earlier, isSecond, tries = 0 } = doubt;
-    const { log } = audited;
+    const { from, to, earlier, isSecond, shown, tries = 0 } = doubt;
+    const { log, chain, confirmed } = audited;
     const signed = [earlier, audited.signed].filter((head) => head !== undefined);
-    const found = await inquire(this.#options, { log, from, to, chain: audited.chain, signed });
+    const found = await inquire(this.#options, { log, from, to, chain, signed, confirmed, isPage: shown !== undefined });
     if (found.isOpen === true && tries < limits.inquiryTriesMax) return this.#suspectAgain(audited, doubt, limits.openInquiryAgainMs);
-    audited.chain.replace(found.links);
+    chain.replace(found.links);
     for (const entry of found.entries) view(log)?.replace(entry);
+    if (found.report?.repaired !== false) chain.correct(found.home);
+    const wrong = shown === undefined ? [] : rewrittenIn(shown, found.home);
+    const [first, last] = [wrong[0], wrong.at(-1)];
     if (found.report !== undefined) tell(found.report);
     // Two versions came by push: whichever is right, one was not.
     else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
+    else if (first !== undefined && last !== undefined)
+      tell({ kind: 'rewritten', log, from: first.seq, to: last.seq, agreed: 'home', repaired: true });
   }
 
   #tell(report: ProofReport): void {
@@ -289,9 +312,17 @@ export class Audit {
       confirmed: 0,
       told: 0,
       inquiring: false,
+      waiting: [],
       openSinceMs: 0,
     };
     this.#logs.set(log, audited);
     return audited;
   }
 }
+
+const signedAt = (head: SignedHead | undefined, seq: number, epoch: bigint): Uint8Array | undefined =>
+  head !== undefined && Number(head.seq) === seq && head.epoch === epoch ? head.hash : undefined;
+
+/** Places that the page shows otherwise now. An entry of another epoch was given up, which is no fault. */
+const rewrittenIn = (shown: readonly Link[], home: readonly Link[]): Link[] =>
+  shown.filter(({ seq, epoch, hash }) => home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash)));

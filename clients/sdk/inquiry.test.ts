@@ -39,7 +39,7 @@ const inquiredWith = (epoch: bigint) =>
       } as never,
       proofs: { proves: async () => true } as never,
     },
-    { log: log.id, from: 1, to: 2, chain: new LogChain(chain), signed: [] },
+    { log: log.id, from: 1, to: 2, chain: new LogChain(chain), signed: [], confirmed: 0, isPage: false },
   );
 
 test('what rests on a word of the owner in an epoch that the page shows to be over is asked again', async () => {

@@ -1,12 +1,12 @@
 // Asks home cell, owner and witness about a range of a log, and has it judged. Where the connection breaks it is asked again
 // on the next: without the owner's word the home cell's page would count as right.
-import type { Chain } from '@weft/proto/chain.ts';
+import { type Chain, sameHash } from '@weft/proto/chain.ts';
 import type { Page, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
 import { type Entry, entryFromWire } from './entry.ts';
 import type { HeadProofs } from './head-proofs.ts';
-import { type HeadAt, isUnlisted, judge, type ProofReport } from './judge.ts';
+import { type HeadAt, type Hop, isUnlisted, judge, type ProofReport } from './judge.ts';
 import { type Link, type LogChain, linksOf } from './log-chain.ts';
 import { type Begin, beginsOf } from './log-view.ts';
 import type { Requests } from './requests.ts';
@@ -18,6 +18,8 @@ export interface Inquired {
   /** What stands there, where the home cell has it right. */
   readonly entries: readonly Entry[];
   readonly links: readonly Link[];
+  /** The home cell's page, as far as it is a chain. */
+  readonly home: readonly Link[];
 }
 
 export interface InquiryParts {
@@ -33,21 +35,20 @@ export interface Suspicion {
   readonly chain: LogChain;
   /** Signed heads checked before: older words of the owner, as good as a witness's. */
   readonly signed: readonly SignedHead[];
+  /** Up to here the owner's signature covers what is held. */
+  readonly confirmed: number;
+  /** The range is that of a page: it is looked at again, however far it is below the head. */
+  readonly isPage: boolean;
 }
 
 export async function inquire({ chain, requests, proofs }: InquiryParts, suspicion: Suspicion): Promise<Inquired> {
   const { log, to } = suspicion;
   const [owner, witness] = await Promise.all([readHead({ requests, proofs }, log, false), readHead({ requests, proofs }, log, true)]);
   const last = Math.max(to, owner?.seq ?? 0);
+  if (suspicion.isPage && suspicion.from <= last - wireLimits.pageEntriesMax) return inquireBelow({ chain, requests }, suspicion, owner);
   const from = Math.max(1, suspicion.from, last - wireLimits.pageEntriesMax + 1);
-  const range = { log, from: BigInt(from), before: 0n, limit: wireLimits.pageEntriesMax };
-  const read = await requests.ask({ $case: 'readHistory', value: range }, 'page');
-  const entries = read.entries.map(entryFromWire);
-  const hole = holeIn(entries, from);
-  if (hole !== undefined) {
-    const agreed = owner === undefined ? 'nowhere' : 'owner';
-    return { report: { kind: 'missing', log, ...hole, agreed, repaired: false }, entries: [], links: [] };
-  }
+  const { read, entries, hole } = await readFrom(requests, log, from);
+  if (hole !== undefined) return missing(log, hole, owner === undefined ? 'nowhere' : 'owner');
   const home = linksOf(chain, entries);
   const words = [witness, ...suspicion.signed.map(headAt)].filter((each) => each !== undefined);
   const epochs = epochsOf(read);
@@ -58,8 +59,53 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   // The owner's own too: it may have said it before the home cell heard of a newer epoch.
   const heads = [...words, owner].filter((each) => each !== undefined);
   const isOpen = report?.repaired === false && heads.some((head) => isUnlisted(head, epochs) && (owner?.epoch ?? 0n) <= head.epoch);
-  return { report, isOpen, entries: report?.repaired === true ? entries : [], links: report?.repaired === true ? (home ?? []) : [] };
+  const [taken, links] = report?.repaired === true ? [entries, home ?? []] : [[], []];
+  return { report, isOpen, entries: taken, links, home: home ?? [] };
 }
+
+/**
+ * Too far below the head for one page: the page is judged by the highest place that is known here, if that hangs together with
+ * a head of the owner's. It takes nothing in, since what is held lies above.
+ */
+async function inquireBelow(
+  { chain, requests }: Omit<InquiryParts, 'proofs'>,
+  { log, from, to, chain: ours, signed, confirmed }: Suspicion,
+  owner: HeadAt | undefined,
+): Promise<Inquired> {
+  const { read, entries, hole } = await readFrom(requests, log, from, to - from + 1);
+  const atHead = owner && ours.hashAt(owner.seq);
+  const isOwners = owner !== undefined && atHead !== undefined && sameHash(atHead, owner.hash);
+  if (isOwners) ours.signed(owner.seq);
+  const known = entries.findLast(({ seq }) => ours.hashAt(seq) !== undefined)?.seq;
+  const isCovered = known !== undefined && ours.isCovered(known) && (isOwners || known <= confirmed);
+  const agreed = isCovered ? 'owner' : 'nowhere';
+  if (hole !== undefined) return missing(log, hole, agreed);
+  const home = linksOf(chain, entries);
+  const hash = known === undefined ? undefined : ours.hashAt(known);
+  const word = known !== undefined && hash !== undefined ? { epoch: ours.at(known)?.epoch ?? 0n, seq: known, hash } : undefined;
+  const judged = judge({ log, from, to, ours: (seq) => ours.at(seq), home, owner: word, witness: undefined });
+  const report = judged?.repaired === false ? ({ ...judged, agreed } as const) : undefined;
+  // Who signed in an older epoch than the home cell lists may not have heard yet what was given up.
+  const isLater = ({ epoch }: Begin): boolean => signed.every((head) => head.epoch < epoch);
+  const isOpen = report !== undefined && !isOwners && (!isCovered || epochsOf(read).some(isLater));
+  return { report, isOpen, entries: [], links: [], home: home ?? [] };
+}
+
+async function readFrom(requests: Requests, log: bigint, from: number, limit: number = wireLimits.pageEntriesMax) {
+  const range = { log, from: BigInt(from), before: 0n, limit };
+  const read = await requests.ask({ $case: 'readHistory', value: range }, 'page');
+  const entries = read.entries.map(entryFromWire);
+  return { read, entries, hole: holeIn(entries, from) };
+}
+
+type Hole = NonNullable<ReturnType<typeof holeIn>>;
+
+const missing = (log: bigint, hole: Hole, agreed: Hop): Inquired => ({
+  report: { kind: 'missing', log, ...hole, agreed, repaired: false },
+  entries: [],
+  links: [],
+  home: [],
+});
 
 /** A log whose only epoch is the one of its head has no list. */
 const epochsOf = (page: Page): Begin[] =>

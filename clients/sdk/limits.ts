@@ -62,12 +62,16 @@ export const clientLimits = {
   outboxDeadLinesMax: 10_000,
   /** Places in the hash chain of a log that are remembered: what a signed head or another member's is compared with. */
   linksMax: 512,
+  /** And places below them, where pages end: what is read next to one has to fit. */
+  shownHashesMax: 64,
   /** Missing seqs of one log that are waited for by name. */
   holesMax: 256,
   /** What was lost on the way here is fetched and told of after this: a hole's time, and a page's. */
   lossToldMs: 1_500,
   /** Logs looked into at once; one more, and one that nobody answered about, not before this. */
   inquiriesMax: 4,
+  /** Doubts about one log that wait while it is looked into: those whose evidence does not come again. */
+  doubtsWaitingMax: 8,
   inquireAgainMs: 1_000,
   /** An inquiry without an end is made again so often. While owners change nobody may be there to say which of two histories is in force. */
   inquiryTriesMax: 6,

@@ -4,6 +4,7 @@ import { type Chain, sameHash } from '@weft/proto/chain.ts';
 import { chainedOf } from './chained.ts';
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
+import { ShownHashes } from './shown-hashes.ts';
 
 /** One entry's place in the chain. */
 export interface Link {
@@ -29,6 +30,9 @@ export class LogChain {
   readonly #chain: Chain;
   readonly #links = new Map<number, Link>();
   readonly #keys = new Map<string, number>();
+  /** The newest link that there was no more room for. */
+  #border: Link | undefined;
+  readonly #shown = new ShownHashes();
 
   constructor(chain: Chain) {
     this.#chain = chain;
@@ -36,13 +40,14 @@ export class LogChain {
 
   /** Entries in the order of seq; after a jump the chain begins anew with what the entry says of the one before. */
   take(entry: Entry): Shown | undefined {
-    const before = this.#links.get(entry.seq - 1)?.hash;
+    const before = this.hashAt(entry.seq - 1);
     const said = entry.prev ?? before;
     const isLinked = before === undefined || said === undefined || sameHash(before, said);
     const chained = chainedOf(entry);
     // What cannot be hashed is taken on trust: the next entry says what it was.
     if (chained === undefined || said === undefined) this.#forget(entry.seq);
     else this.#keep({ seq: entry.seq, epoch: entry.epoch, hash: this.#chain.next(chained, said), key: keyOf(entry), linked: isLinked });
+    if (entry.prev !== undefined && isLinked) this.#heldAbove(entry.seq - 1, entry.prev);
     if (!isLinked) return { what: 'unlinked', seq: entry.seq };
     const first = this.#keys.get(keyOf(entry));
     if (first !== undefined && first !== entry.seq) return { what: 'twice', seq: entry.seq, first };
@@ -52,6 +57,35 @@ export class LogChain {
 
   at(seq: number): Link | undefined {
     return this.#links.get(seq);
+  }
+
+  /** Also where it is known from a neighbour only. */
+  hashAt(seq: number): Uint8Array | undefined {
+    return this.#links.get(seq)?.hash ?? (this.#border?.seq === seq ? this.#border.hash : this.#shown.hashAt(seq));
+  }
+
+  /** What is held, or was signed, covers this place. */
+  isCovered(seq: number): boolean {
+    return this.#shown.isCovered(seq, (at) => this.#links.has(at) || this.#border?.seq === at);
+  }
+
+  /** A page that fits everything known, from its first entry's `prev` to its last: what is read next to it has to fit it. */
+  show(page: readonly Link[], prev: Uint8Array): void {
+    const [first, last] = [page[0], page.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const highest = page.findLast(({ seq }) => this.hashAt(seq) !== undefined)?.seq ?? last.seq;
+    if (!this.#links.has(last.seq)) this.#shown.add(last.seq, last.hash, undefined);
+    if (!this.#links.has(first.seq - 1)) this.#shown.add(first.seq - 1, prev, this.isCovered(highest) ? first.seq - 1 : highest);
+  }
+
+  /** The owner signed what is known of this place. */
+  signed(seq: number): void {
+    this.#shown.cover(seq, seq);
+  }
+
+  /** The home cell's page is right: what pages showed before gives way to it. */
+  correct(page: readonly Link[]): void {
+    for (const { seq, hash } of page) this.#shown.correct(seq, hash);
   }
 
   /** Entries from here on were wrong, or given up: these stand there. */
@@ -66,14 +100,26 @@ export class LogChain {
   truncate(base: number): boolean {
     const above = [...this.#links.keys()].filter((seq) => seq > base);
     for (const seq of above) this.#forget(seq);
+    if (this.#border !== undefined && this.#border.seq > base) this.#border = undefined;
+    this.#shown.truncate(base);
     return above.length > 0;
+  }
+
+  /** An entry that is held says so of the one before it. */
+  #heldAbove(seq: number, hash: Uint8Array): void {
+    if (this.#links.has(seq)) return;
+    this.#shown.add(seq, hash, seq);
+    this.#shown.cover(seq, seq);
   }
 
   /** What stood at this place stands there no more. */
   #keep(link: Link): void {
     this.#forget(link.seq);
     this.#links.set(link.seq, link);
-    if (this.#links.size > limits.linksMax) this.#forget(this.#links.keys().next().value as number);
+    if (this.#links.size <= limits.linksMax) return;
+    const oldest = this.#links.keys().next().value as number;
+    this.#border = this.#links.get(oldest);
+    this.#forget(oldest);
   }
 
   #forget(seq: number): void {
@@ -96,6 +142,9 @@ export function linksOf(chain: Chain, page: readonly Entry[]): Link[] | undefine
   }
   return links;
 }
+
+/** The same entry by entry, whether they continue each other or not. */
+export const linksOfEach = (chain: Chain, page: readonly Entry[]): Link[] => page.flatMap((entry) => linksOf(chain, [entry]) ?? []);
 
 /** Whether an entry of a page says another hash of the one before it than that one has. */
 export const isBroken = (chain: Chain, page: readonly Entry[]): boolean =>

@@ -1,0 +1,51 @@
+// Hashes of entries that are not held, where pages that were read end: what is read next to such a place has to fit it.
+import { clientLimits as limits } from './limits.ts';
+
+interface ShownHash {
+  readonly hash: Uint8Array;
+  /** The place whose hash covers this one, itself where that is covered by what was held or signed; undefined where nothing here does. */
+  readonly by: number | undefined;
+}
+
+export class ShownHashes {
+  readonly #hashes = new Map<number, ShownHash>();
+
+  hashAt(seq: number): Uint8Array | undefined {
+    return this.#hashes.get(seq)?.hash;
+  }
+
+  /** The first word on a place stays: a later one that differs is looked into. */
+  add(seq: number, hash: Uint8Array, by: number | undefined): void {
+    if (seq < 1 || this.#hashes.has(seq)) return;
+    this.#hashes.set(seq, { hash, by });
+    if (this.#hashes.size > limits.shownHashesMax) this.#hashes.delete(this.#hashes.keys().next().value as number);
+  }
+
+  /** What covers the place is covered itself: by what is held, or by what was signed. */
+  cover(seq: number, by: number): void {
+    const known = this.#hashes.get(seq);
+    if (known !== undefined) this.#hashes.set(seq, { ...known, by });
+  }
+
+  /** What stands there after all. */
+  correct(seq: number, hash: Uint8Array): void {
+    const known = this.#hashes.get(seq);
+    if (known !== undefined) this.#hashes.set(seq, { ...known, hash });
+  }
+
+  /** From place to place up to one of which that holds. */
+  isCovered(seq: number, isHeld: (seq: number) => boolean): boolean {
+    let at: number | undefined = seq;
+    for (let steps = 0; at !== undefined && steps <= limits.shownHashesMax; steps++) {
+      if (isHeld(at)) return true;
+      const by: number | undefined = this.#hashes.get(at)?.by;
+      if (by === at) return true;
+      at = by;
+    }
+    return false;
+  }
+
+  truncate(base: number): void {
+    for (const seq of this.#hashes.keys()) if (seq > base) this.#hashes.delete(seq);
+  }
+}

@@ -6,8 +6,8 @@ import { benchShape } from './shape.ts';
 import type { Verdict } from './verdict.ts';
 import { World } from './world.ts';
 
-/** By the eighth run the code is compiled: the first is less than half as fast, the sixth may still be a fifth slower. */
-const warmRuns = 8;
+/** The first run is less than a third as fast as the sixteenth, the eighth still a tenth slower: V8 compiles more of it each time. */
+const warmRuns = 16;
 const measuredRuns = 5;
 
 /** In a process of its own, as jobs are. False when something was wrong. */

@@ -73,7 +73,7 @@ export const benchShape: Shape = {
   devicesMax: 1,
   chaosMs: 600_000,
   faultsMax: 120,
-  actEveryMs: 20_000,
+  actEveryMs: 17_000,
   textMax: 100,
   burstMax: 1,
   groupMembersDefault: 1_000,

@@ -111,6 +111,20 @@ test('what one reading showed otherwise than the next, in the same epoch, is rep
   await scene.close();
 });
 
+test('a page that leaves out its hashes is compared with what was shown before', async () => {
+  const scene = await longTalk();
+  scene.rewrite(1_250);
+  const { reads } = scene.cell;
+  scene.cell.reads = (log) => reads(log).map(({ prev: _, ...row }) => row);
+  await readAt(scene, 1_240);
+  await scene.clock.advance(5_000);
+  assert.deepEqual(told(scene), []);
+  await readAt(scene, 1_260);
+  await scene.clock.advance(5_000);
+  assert.deepEqual(told(scene), [['rewritten', 1_161, 1_260, 'owner', false]]);
+  await scene.close();
+});
+
 test('what is found while the log is being looked into waits for its turn', async () => {
   const scene = await longTalk();
   scene.rewrite(1_250);

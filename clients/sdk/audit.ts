@@ -121,7 +121,7 @@ export class Audit {
     const links = linksOf(chain, entries);
     const known = ({ seq, epoch }: Link): Uint8Array | undefined => audited.chain.hashAt(seq) ?? signedAt(audited.signed, seq, epoch);
     const isOther = (link: Link): boolean => !sameHash(known(link) ?? link.hash, link.hash);
-    if (links === undefined ? isBroken(chain, entries) : links.some(isOther))
+    if (links === undefined ? isBroken(chain, entries) || audited.chain.denies(entries) : links.some(isOther))
       return this.#suspect(audited, { from: first.seq, to: last.seq, shown: linksOfEach(chain, entries) });
     if (links === undefined || first.prev === undefined) return;
     audited.chain.show(links, first.prev);

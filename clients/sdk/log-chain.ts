@@ -78,6 +78,15 @@ export class LogChain {
     if (!this.#links.has(first.seq - 1)) this.#shown.add(first.seq - 1, prev, this.isCovered(highest) ? first.seq - 1 : highest);
   }
 
+  /** Whether an entry of a page that comes without `prev`, so that it proves nothing, is another one than stands at its place. */
+  denies(page: readonly Entry[]): boolean {
+    return page.some((entry) => {
+      const [before, own, chained] = [this.hashAt(entry.seq - 1), this.hashAt(entry.seq), chainedOf(entry)];
+      if (entry.prev !== undefined || before === undefined || own === undefined || chained === undefined) return false;
+      return !sameHash(this.#chain.next(chained, before), own);
+    });
+  }
+
   /** The owner signed what is known of this place. */
   signed(seq: number): void {
     this.#shown.cover(seq, seq);

@@ -1,11 +1,12 @@
 // Checks all that is shown, as it comes: the order of pushes on this connection, the hash chain of each log, and the heads
-// that owners sign. What looks wrong is looked into (inquiry.ts) and told with the hop up to which it was right.
+// that owners sign. What looks wrong is looked into (doubts.ts) and told with the hop up to which it was right.
 import { type Chain, sameHash } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 
+import { Doubts } from './doubts.ts';
 import type { Entry } from './entry.ts';
 import type { HeadProofs } from './head-proofs.ts';
-import { holeIn, inquire } from './inquiry.ts';
+import { holeIn } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
 import { isBroken, type Link, LogChain, linksOf, linksOfEach } from './log-chain.ts';
@@ -23,20 +24,6 @@ export interface AuditOptions {
   readonly tell: (report: ProofReport) => void;
 }
 
-/** A range that looks wrong. */
-interface Doubt {
-  readonly from: number;
-  readonly to: number;
-  /** Another word of the owner on the same place. */
-  readonly earlier?: SignedHead;
-  /** A second version of an entry came. */
-  readonly isSecond?: boolean;
-  /** A page showed this. */
-  readonly shown?: readonly Link[];
-  /** How often it was looked into without an end. */
-  readonly tries?: number;
-}
-
 interface Audited {
   readonly log: bigint;
   readonly chain: LogChain;
@@ -49,31 +36,24 @@ interface Audited {
   confirmed: number;
   /** Where the page or the pushes were found wanting; told once. */
   told: number;
-  inquiring: boolean;
-  /** Looked into next: what will not show itself again. */
-  readonly waiting: Doubt[];
   /** Since when (monotonic ms) what is held goes beyond what is confirmed; 0: it does not. */
   openSinceMs: number;
 }
 
 export class Audit {
   readonly #options: AuditOptions;
+  readonly #doubts: Doubts;
   readonly #logs = new Map<bigint, Audited>();
   /** The cell told all heads at the start of this connection: what a first push passes over was lost. */
   #isComplete = false;
-  #inquiries = 0;
-  /** Cancels what is to be looked into again. */
-  readonly #again = new Set<() => void>();
-  #isStopped = false;
 
   constructor(options: AuditOptions) {
     this.#options = options;
+    this.#doubts = new Doubts(options);
   }
 
   stop(): void {
-    this.#isStopped = true;
-    for (const cancel of this.#again) cancel();
-    this.#again.clear();
+    this.#doubts.stop();
   }
 
   attached(isComplete: boolean): void {
@@ -102,7 +82,7 @@ export class Audit {
       const shown = audited.chain.take(entry);
       if (shown?.what === 'twice')
         this.#tell({ kind: 'doubled', log: view.log, from: shown.seq, to: shown.seq, agreed: 'nowhere', repaired: false });
-      else if (shown !== undefined) this.#suspect(audited, { from: Math.max(1, entry.seq - 1), to: entry.seq });
+      else if (shown !== undefined) this.#doubts.add(audited, { from: Math.max(1, entry.seq - 1), to: entry.seq });
     }
     if (audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
     const { ahead } = audited;
@@ -122,7 +102,7 @@ export class Audit {
     const known = ({ seq, epoch }: Link): Uint8Array | undefined => audited.chain.hashAt(seq) ?? signedAt(audited.signed, seq, epoch);
     const isOther = (link: Link): boolean => !sameHash(known(link) ?? link.hash, link.hash);
     if (links === undefined ? isBroken(chain, entries) || audited.chain.denies(entries) : links.some(isOther))
-      return this.#suspect(audited, { from: first.seq, to: last.seq, shown: linksOfEach(chain, entries) });
+      return this.#doubts.add(audited, { from: first.seq, to: last.seq, shown: linksOfEach(chain, entries) });
     if (links === undefined || first.prev === undefined) return;
     audited.chain.show(links, first.prev);
     const isEnd = last.seq > audited.confirmed && last.seq >= (this.#options.view(log)?.head ?? 0);
@@ -168,7 +148,7 @@ export class Audit {
     const audited = this.#of(head.log);
     const known = audited.signed;
     if (known !== undefined && known.epoch === head.epoch && known.seq === head.seq && !sameHash(known.hash, head.hash))
-      return this.#suspect(audited, { from: audited.confirmed + 1, to: Number(head.seq), earlier: known });
+      return this.#doubts.add(audited, { from: audited.confirmed + 1, to: Number(head.seq), earlier: known });
     if (known !== undefined && (head.epoch < known.epoch || (head.epoch === known.epoch && head.seq <= known.seq))) return;
     audited.signed = head;
     const view = this.#options.view(head.log);
@@ -210,7 +190,7 @@ export class Audit {
     const ours = audited.chain.at(seq)?.hash;
     const [link] = linksOf(this.#options.chain, [entry]) ?? [];
     if (ours !== undefined && link !== undefined && !sameHash(ours, link.hash))
-      return this.#suspect(audited, { from: seq, to: seq, isSecond: true });
+      return this.#doubts.add(audited, { from: seq, to: seq, isSecond: true });
     this.#tell({ kind: 'doubled', log, from: seq, to: seq, agreed: 'home', repaired: true });
   }
 
@@ -235,65 +215,10 @@ export class Audit {
     audited.ahead = undefined;
     const ours = audited.chain.hashAt(seq);
     if (ours === undefined) return;
-    if (!sameHash(ours, head.hash)) return this.#suspect(audited, { from: audited.confirmed + 1, to: seq });
+    if (!sameHash(ours, head.hash)) return this.#doubts.add(audited, { from: audited.confirmed + 1, to: seq });
     audited.chain.signed(seq);
     audited.confirmed = Math.max(audited.confirmed, seq);
     if (seq >= (this.#options.view(audited.log)?.head ?? 0)) audited.openSinceMs = 0;
-  }
-
-  #suspect(audited: Audited, doubt: Doubt): void {
-    // What breaks the chain, or differs from a signed head, does so again with the next entry and the next head.
-    const isLasting = doubt.shown === undefined && doubt.isSecond !== true && doubt.earlier === undefined;
-    if (audited.inquiring) {
-      if (!isLasting && audited.waiting.length < limits.doubtsWaitingMax) audited.waiting.push(doubt);
-      return;
-    }
-    audited.inquiring = true;
-    const ended = (): void => {
-      audited.inquiring = false;
-      this.#inquiries -= 1;
-      const next = audited.waiting.shift();
-      if (next !== undefined && !this.#isStopped) this.#suspect(audited, next);
-    };
-    const begin = (): void => {
-      this.#inquire(audited, doubt)
-        // No answer. What a page showed once may never be shown again, so it is asked for until there is one.
-        .catch(() => this.#suspectAgain(audited, doubt, limits.inquireAgainMs))
-        .finally(ended);
-    };
-    const isFull = this.#inquiries >= limits.inquiriesMax;
-    this.#inquiries += 1;
-    if (isFull) this.#options.clock.timer(limits.inquireAgainMs, begin);
-    else begin();
-  }
-
-  #suspectAgain(audited: Audited, doubt: Doubt, afterMs: number): void {
-    const { tries = 0 } = doubt;
-    if (tries >= limits.inquiryTriesMax || this.#isStopped) return;
-    const cancel = this.#options.clock.timer(afterMs, () => {
-      this.#again.delete(cancel);
-      this.#suspect(audited, { ...doubt, tries: tries + 1 });
-    });
-    this.#again.add(cancel);
-  }
-
-  async #inquire(audited: Audited, doubt: Doubt): Promise<void> {
-    const { tell, view } = this.#options;
-    const { from, to, earlier, isSecond, shown, tries = 0 } = doubt;
-    const { log, chain, confirmed } = audited;
-    const signed = [earlier, audited.signed].filter((head) => head !== undefined);
-    const found = await inquire(this.#options, { log, from, to, chain, signed, confirmed, isPage: shown !== undefined });
-    if (found.isOpen === true && tries < limits.inquiryTriesMax) return this.#suspectAgain(audited, doubt, limits.openInquiryAgainMs);
-    chain.replace(found.links);
-    for (const entry of found.entries) view(log)?.replace(entry);
-    if (found.report?.repaired !== false) chain.correct(found.home);
-    const wrong = shown === undefined ? [] : rewrittenIn(shown, found.home);
-    const [first, last] = [wrong[0], wrong.at(-1)];
-    if (found.report !== undefined) tell(found.report);
-    // Two versions came by push: whichever is right, one was not.
-    else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
-    else if (first !== undefined && last !== undefined)
-      tell({ kind: 'rewritten', log, from: first.seq, to: last.seq, agreed: 'home', repaired: true });
   }
 
   #tell(report: ProofReport): void {
@@ -311,8 +236,6 @@ export class Audit {
       ahead: undefined,
       confirmed: 0,
       told: 0,
-      inquiring: false,
-      waiting: [],
       openSinceMs: 0,
     };
     this.#logs.set(log, audited);
@@ -322,7 +245,3 @@ export class Audit {
 
 const signedAt = (head: SignedHead | undefined, seq: number, epoch: bigint): Uint8Array | undefined =>
   head !== undefined && Number(head.seq) === seq && head.epoch === epoch ? head.hash : undefined;
-
-/** Places that the page shows otherwise now. An entry of another epoch was given up, which is no fault. */
-const rewrittenIn = (shown: readonly Link[], home: readonly Link[]): Link[] =>
-  shown.filter(({ seq, epoch, hash }) => home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash)));

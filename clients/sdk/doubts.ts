@@ -1,0 +1,136 @@
+// What looks wrong in a log is looked into (inquiry.ts): a few logs at once, each doubt until somebody answers, and told.
+import { sameHash } from '@weft/proto/chain.ts';
+import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+
+import { type InquiryParts, inquire } from './inquiry.ts';
+import type { ProofReport } from './judge.ts';
+import { clientLimits as limits } from './limits.ts';
+import type { Link, LogChain } from './log-chain.ts';
+import type { LogView } from './log-view.ts';
+import type { Clock } from './ports.ts';
+
+/** A range that looks wrong. */
+export interface Doubt {
+  readonly from: number;
+  readonly to: number;
+  /** Another word of the owner on the same place. */
+  readonly earlier?: SignedHead;
+  /** A second version of an entry came. */
+  readonly isSecond?: boolean;
+  /** A page showed this. */
+  readonly shown?: readonly Link[];
+}
+
+/** A log and what is known of it. */
+export interface Suspect {
+  readonly log: bigint;
+  readonly chain: LogChain;
+  /** Newest head whose signature was checked. */
+  readonly signed: SignedHead | undefined;
+  /** Up to here the owner's signature covers what was shown. */
+  readonly confirmed: number;
+}
+
+export interface DoubtsOptions extends InquiryParts {
+  readonly clock: Clock;
+  readonly view: (log: bigint) => LogView | undefined;
+  readonly tell: (report: ProofReport) => void;
+}
+
+/** A doubt, and how often it was looked into without an end. */
+interface Case {
+  readonly suspect: Suspect;
+  readonly doubt: Doubt;
+  readonly tries: number;
+}
+
+export class Doubts {
+  readonly #options: DoubtsOptions;
+  /** Logs that are looked into, each with what waits for its turn. */
+  readonly #open = new Map<bigint, Case[]>();
+  /** Of cases that are looked into later. */
+  readonly #timers = new Set<() => void>();
+  #isStopped = false;
+
+  constructor(options: DoubtsOptions) {
+    this.#options = options;
+  }
+
+  add(suspect: Suspect, doubt: Doubt): void {
+    this.#add({ suspect, doubt, tries: 0 });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  #add(each: Case): void {
+    if (this.#isStopped) return;
+    const waiting = this.#open.get(each.suspect.log);
+    if (waiting !== undefined) {
+      if (!isLasting(each.doubt) && waiting.length < limits.doubtsWaitingMax) waiting.push(each);
+      return;
+    }
+    const isFull = this.#open.size >= limits.inquiriesMax;
+    this.#open.set(each.suspect.log, []);
+    if (isFull) this.#later(limits.inquireAgainMs, () => this.#begin(each));
+    else this.#begin(each);
+  }
+
+  #begin(each: Case): void {
+    const { log } = each.suspect;
+    this.#inquire(each)
+      // No answer. What a page showed once may never be shown again, so it is asked for until there is one.
+      .catch(() => this.#again(each, limits.inquireAgainMs))
+      .finally(() => {
+        const [next, ...others] = this.#open.get(log) ?? [];
+        this.#open.delete(log);
+        if (next === undefined) return;
+        this.#add(next);
+        this.#open.get(log)?.push(...others);
+      });
+  }
+
+  #again({ suspect, doubt, tries }: Case, afterMs: number): void {
+    if (tries < limits.inquiryTriesMax) this.#later(afterMs, () => this.#add({ suspect, doubt, tries: tries + 1 }));
+  }
+
+  #later(afterMs: number, run: () => void): void {
+    if (this.#isStopped) return;
+    const cancel = this.#options.clock.timer(afterMs, () => {
+      this.#timers.delete(cancel);
+      run();
+    });
+    this.#timers.add(cancel);
+  }
+
+  async #inquire(each: Case): Promise<void> {
+    const { tell, view } = this.#options;
+    const { log, chain, confirmed } = each.suspect;
+    const { from, to, earlier, isSecond, shown } = each.doubt;
+    const signed = [earlier, each.suspect.signed].filter((head) => head !== undefined);
+    const found = await inquire(this.#options, { log, from, to, chain, signed, confirmed, isPage: shown !== undefined });
+    if (found.isOpen === true && each.tries < limits.inquiryTriesMax) return this.#again(each, limits.openInquiryAgainMs);
+    chain.replace(found.links);
+    for (const entry of found.entries) view(log)?.replace(entry);
+    if (found.report?.repaired !== false) chain.correct(found.home);
+    const wrong = rewrittenIn(shown ?? [], found.home);
+    if (found.report !== undefined) tell(found.report);
+    // Two versions came: whichever is right, one was not.
+    else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
+    else if (wrong !== undefined) tell({ kind: 'rewritten', log, ...wrong, agreed: 'home', repaired: true });
+  }
+}
+
+/** What breaks the chain, or differs from a signed head, does so again with the next entry and the next head. */
+const isLasting = ({ earlier, isSecond, shown }: Doubt): boolean => earlier === undefined && isSecond !== true && shown === undefined;
+
+/** Where the page shows something else now. An entry of another epoch was given up, which is no fault. */
+function rewrittenIn(shown: readonly Link[], home: readonly Link[]): { readonly from: number; readonly to: number } | undefined {
+  const isOther = ({ seq, epoch, hash }: Link): boolean =>
+    home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash));
+  const [first, last] = [shown.find(isOther), shown.findLast(isOther)];
+  return first && last && { from: first.seq, to: last.seq };
+}

@@ -1,6 +1,7 @@
 // The people of a replay as users of the fabric: signed up at the door of their cell, connected with the SDK.
 
 import { randomBytes } from 'node:crypto';
+import { isOfHistory, type ProofReport } from '@weft/client/judge.ts';
 import { socketsFrom } from '@weft/client/ports.ts';
 import type { Session as ClientSession } from '@weft/client/session-store.ts';
 import { Weft } from '@weft/client/weft.ts';
@@ -18,6 +19,8 @@ export interface Actor {
   readonly user: bigint;
   readonly weft: Weft;
   readonly departures: Departures;
+  /** What the SDK says is wrong in a history itself. */
+  readonly reports: readonly ProofReport[];
 }
 
 /** The package `ws` rather than Node's own WebSocket: a third of the time for each message. */
@@ -76,5 +79,9 @@ async function enter(person: Person, run: string, fabric: FabricFile): Promise<A
     router: region.router,
   };
   const weft = await Weft.resume({ session, agent: 'weft-replay', ports: { socket: sockets } });
-  return { person, user: BigInt(made.user), weft, departures: new Departures(weft) };
+  const reports: ProofReport[] = [];
+  weft.on('proof', (report) => {
+    if (isOfHistory(report)) reports.push(report);
+  });
+  return { person, user: BigInt(made.user), weft, departures: new Departures(weft), reports };
 }

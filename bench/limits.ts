@@ -56,6 +56,8 @@ export const replayLimits = {
   peopleMax: 2_000,
   /** Nothing shown for this long to somebody who waits ends the replay. Longer than a cell takes to come back. */
   shownMsMax: 120_000,
+  /** Reports of a wrong history that are printed. */
+  reportsShownMax: 10,
   /** Read-backs at once. */
   readBacksMax: 16,
   /** Attempts of one read-back; a node may be restarting. */

@@ -3,7 +3,7 @@
 import { type FabricOptions, runningFabric, withFabricOptions } from '@weft/local/fabric-options.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { Command } from 'commander';
-import { Troupe } from './actors.ts';
+import { type Actor, Troupe } from './actors.ts';
 import { type Cast, castTalks, isSilent, monologuesOf } from './cast.ts';
 import { Chaos } from './chaos.ts';
 import { fetchDataSet, readDataSet } from './data-set.ts';
@@ -79,11 +79,17 @@ function sayMonologues(cast: Cast): void {
   );
 }
 
-function conclude(verdict: Verdict, score: Score): number {
+function conclude(verdict: Verdict, score: Score, actors: Iterable<Actor>): number {
+  const reports = [...actors].flatMap(({ person, reports }) =>
+    reports.map((report) => ({ ...report, log: `${report.log}`, said: person.name })),
+  );
   for (const difference of verdict.differences) say(`  ${difference}`);
   if (score.twice > 0) say(`${score.twice} messages were shown twice on a device`);
   say(`missing ${verdict.missing}, doubled ${verdict.doubled + score.twice}, reordered ${verdict.reordered}`);
-  return verdict.missing + verdict.doubled + verdict.reordered + score.twice === 0 && verdict.differences.length === 0 ? 0 : 1;
+  for (const report of reports.slice(0, replayLimits.reportsShownMax)) say(`  ${JSON.stringify(report)}`);
+  say(`${count(reports.length)} times a device said that a history is wrong`);
+  const wrong = verdict.missing + verdict.doubled + verdict.reordered + score.twice + verdict.differences.length + reports.length;
+  return wrong === 0 ? 0 : 1;
 }
 
 async function run(options: Options): Promise<number> {
@@ -115,7 +121,7 @@ async function run(options: Options): Promise<number> {
   say(
     `read back ${count(verdict.read)} conversations, each from both members’ cells${options.kill ? `; killed meanwhile: ${chaos.counts}` : ''}`,
   );
-  return conclude(verdict, score);
+  return conclude(verdict, score, troupe.actors.values());
 }
 
 function command(): Command {

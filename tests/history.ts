@@ -96,7 +96,7 @@ export interface History {
   readonly repairMsMax: number;
 }
 
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8';
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'I17';
 
 export interface Violation {
   readonly invariant: Invariant;

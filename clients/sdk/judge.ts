@@ -29,6 +29,9 @@ export interface ProofReport {
   readonly repaired: boolean;
 }
 
+/** The history itself is wrong where it is kept: neither the way to here, nor something that is still to come. */
+export const isOfHistory = ({ kind, repaired }: ProofReport): boolean => kind !== 'missing' && !repaired;
+
 export interface HeadAt {
   readonly epoch: bigint;
   readonly seq: number;

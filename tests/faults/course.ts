@@ -86,7 +86,7 @@ export class Course {
       text: fault.text,
       result: found.length === 0 ? 'held' : 'violated',
       reason: '',
-      judged: [...historyInvariants, ...new Set(['I12', 'I14', 'I15', ...fault.aims])],
+      judged: [...historyInvariants, ...new Set(['I12', 'I14', 'I15', 'I17', ...fault.aims])],
       violations: found.map(({ invariant, text, lateCell }) => ({ invariant, text, ...(lateCell === undefined ? {} : { lateCell }) })),
       appendsPerSecond: Math.round((appends * 1_000) / (endMs - talkMs)),
       accepted: appends - people.reduce((sum, { waiting }) => sum + waiting.size, 0),

@@ -3,6 +3,7 @@
 
 import type { Conversation } from '@weft/client/conversation.ts';
 import type { Entry } from '@weft/client/entry.ts';
+import type { ProofReport } from '@weft/client/judge.ts';
 import { socketsFrom } from '@weft/client/ports.ts';
 import type { Sent } from '@weft/client/sent.ts';
 import type { Session } from '@weft/client/session-store.ts';
@@ -41,6 +42,8 @@ export class Person implements AsyncDisposable {
   /** Own appends without a final answer, by id; of a probe the moment of its round. */
   readonly waiting = new Map<bigint, number | undefined>();
   readonly counts = { connects: 0, cuts: 0, refused: 0 };
+  /** What the SDK found wrong. */
+  readonly reports: ProofReport[] = [];
   onAnswered: ((answered: Answered) => void) | undefined;
   readonly #tell: (told: Told) => void;
   readonly #sockets: Set<WebSocket>;
@@ -66,6 +69,7 @@ export class Person implements AsyncDisposable {
     weft.on('entry', (entry) => this.#shown(entry));
     weft.on('sent', (sent) => this.#answered(sent));
     weft.on('state', () => this.#state());
+    weft.on('proof', (report) => this.reports.push(report));
   }
 
   get isLive(): boolean {

@@ -1,7 +1,7 @@
 // The table faults × invariants × violations, for a terminal and for docs.
 import type { CellService, Trial } from './result.ts';
 
-const columns = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I12', 'I13', 'I14', 'I15'] as const;
+const columns = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I12', 'I13', 'I14', 'I15', 'I17'] as const;
 
 export interface Run {
   readonly trials: readonly Trial[];

@@ -6,6 +6,7 @@
 // 4. The talk ends, everything converges, and the history of the whole run is judged.
 import { systemClock } from '@weft/runtime/clock.ts';
 import { checkHistory } from '../history-checker.ts';
+import { audit } from './audit.ts';
 import type { ControlCell } from './control.ts';
 import { Course } from './course.ts';
 import { Crowd } from './crowd.ts';
@@ -56,7 +57,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
     await crowd.hush();
     course.ends();
     await crowd.converge(limits.convergeMsMax);
-    found.push(...checkHistory(await crowd.history()).violations);
+    found.push(...checkHistory(await crowd.history()).violations, ...audit(crowd.people));
     const services = course.services();
     found.push(...judgeServices(services));
     return course.finish({ services, found, notes });

@@ -12,6 +12,7 @@ import { testFolder } from '@weft/local/test-servers.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
 import { openPool } from '@weft/runtime/sql.ts';
+import { audit } from '../faults/audit.ts';
 import { Crowd } from '../faults/crowd.ts';
 import { Stage } from '../faults/stage.ts';
 import type { Violation } from '../history.ts';
@@ -123,7 +124,8 @@ export async function cutPower(options: PowerOptions): Promise<PowerResult> {
     };
   }
   const { violations, counts } = checkHistory(history);
-  return { violations: [...violations, ...open], accepted: counts.accepted, forgotten, servingMs, recoveryMs, late };
+  const audited = options.syncs ? audit(crowd.people).map((found) => ({ ...found, entries: [] })) : [];
+  return { violations: [...violations, ...open, ...audited], accepted: counts.accepted, forgotten, servingMs, recoveryMs, late };
 }
 
 interface Furniture {

@@ -3,6 +3,7 @@
 
 import type { Conversation } from '@weft/client/conversation.ts';
 import type { Entry } from '@weft/client/entry.ts';
+import { isOfHistory } from '@weft/client/judge.ts';
 import type { OutboxStore, StoredAppend } from '@weft/client/outbox-store.ts';
 import type { Http, Ports, SocketFactory } from '@weft/client/ports.ts';
 import type { Sent } from '@weft/client/sent.ts';
@@ -233,9 +234,7 @@ export class Person {
     weft.on('entry', (entry) => this.#shown(entry, life));
     weft.on('truncated', ({ log }, at) => this.#truncated(log as bigint, at, life));
     weft.on('proof', (report) => {
-      // What was missing or came twice and is right now is a fault of the ways, not of the history.
-      if (report.kind !== 'missing' && !report.repaired)
-        this.options.failed(`I17: ${life} reports ${report.kind}`, new Error(plain(report)));
+      if (isOfHistory(report)) this.options.failed(`I17: ${life} reports ${report.kind}`, new Error(plain(report)));
     });
   }
 

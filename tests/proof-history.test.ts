@@ -92,6 +92,19 @@ test('a device that has seen nothing reports what the newest page has wrong as s
   await scene.close();
 });
 
+test('a device that has seen nothing reports as repaired what the newest page showed once', async () => {
+  const scene = await longTalk();
+  await scene.changeDevice();
+  scene.rewrite(entries - 3);
+  await lookBack(scene, entries - 50);
+  scene.restore();
+  await scene.clock.advance(3_000);
+  scene.cell.beat();
+  await scene.clock.advance(2_000);
+  assert.deepEqual(told(scene), [['rewritten', entries, entries, 'home', true]]);
+  await scene.close();
+});
+
 test('what one reading showed otherwise than the next, in the same epoch, is reported as repaired', async () => {
   const scene = await longTalk();
   await lookBack(scene, 700);

@@ -115,8 +115,8 @@ export class Doubts {
     if (found.isOpen === true && each.tries < limits.inquiryTriesMax) return this.#again(each, limits.openInquiryAgainMs);
     chain.replace(found.links);
     for (const entry of found.entries) view(log)?.replace(entry);
-    if (found.report?.repaired !== false) chain.correct(found.home);
-    const wrong = rewrittenIn(shown ?? [], found.home);
+    const corrected = found.report?.repaired === false ? [] : chain.correct(found.home);
+    const wrong = boundsOf([...otherThan(shown ?? [], found.home), ...corrected]);
     if (found.report !== undefined) tell(found.report);
     // Two versions came: whichever is right, one was not.
     else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
@@ -128,9 +128,10 @@ export class Doubts {
 const isLasting = ({ earlier, isSecond, shown }: Doubt): boolean => earlier === undefined && isSecond !== true && shown === undefined;
 
 /** Where the page shows something else now. An entry of another epoch was given up, which is no fault. */
-function rewrittenIn(shown: readonly Link[], home: readonly Link[]): { readonly from: number; readonly to: number } | undefined {
-  const isOther = ({ seq, epoch, hash }: Link): boolean =>
-    home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash));
-  const [first, last] = [shown.find(isOther), shown.findLast(isOther)];
-  return first && last && { from: first.seq, to: last.seq };
+const otherThan = (shown: readonly Link[], home: readonly Link[]): Link[] =>
+  shown.filter(({ seq, epoch, hash }) => home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash)));
+
+function boundsOf(links: readonly Link[]): { readonly from: number; readonly to: number } | undefined {
+  const seqs = links.map(({ seq }) => seq);
+  return seqs.length === 0 ? undefined : { from: Math.min(...seqs), to: Math.max(...seqs) };
 }

@@ -74,8 +74,9 @@ export class LogChain {
     const [first, last] = [page[0], page.at(-1)];
     if (first === undefined || last === undefined) return;
     const highest = page.findLast(({ seq }) => this.hashAt(seq) !== undefined)?.seq ?? last.seq;
-    if (!this.#links.has(last.seq)) this.#shown.add(last.seq, last.hash, undefined);
-    if (!this.#links.has(first.seq - 1)) this.#shown.add(first.seq - 1, prev, this.isCovered(highest) ? first.seq - 1 : highest);
+    if (!this.#links.has(last.seq)) this.#shown.add(last.seq, { hash: last.hash, epoch: last.epoch, by: undefined });
+    const by = this.isCovered(highest) ? first.seq - 1 : highest;
+    if (!this.#links.has(first.seq - 1)) this.#shown.add(first.seq - 1, { hash: prev, by });
   }
 
   /** Whether an entry of a page that comes without `prev`, so that it proves nothing, is another one than stands at its place. */
@@ -92,9 +93,9 @@ export class LogChain {
     this.#shown.cover(seq, seq);
   }
 
-  /** The home cell's page is right: what pages showed before gives way to it. */
-  correct(page: readonly Link[]): void {
-    for (const { seq, hash } of page) this.#shown.correct(seq, hash);
+  /** The home cell's page is right: what pages showed before gives way to it. Gives the places that they showed otherwise. */
+  correct(page: readonly Link[]): Link[] {
+    return page.filter(({ seq, epoch, hash }) => this.#shown.correct(seq, epoch, hash));
   }
 
   /** Entries from here on were wrong, or given up: these stand there. */
@@ -117,7 +118,7 @@ export class LogChain {
   /** An entry that is held says so of the one before it. */
   #heldAbove(seq: number, hash: Uint8Array): void {
     if (this.#links.has(seq)) return;
-    this.#shown.add(seq, hash, seq);
+    this.#shown.add(seq, { hash, by: seq });
     this.#shown.cover(seq, seq);
   }
 

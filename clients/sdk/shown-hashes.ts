@@ -1,8 +1,12 @@
 // Hashes of entries that are not held, where pages that were read end: what is read next to such a place has to fit it.
+import { sameHash } from '@weft/proto/chain.ts';
+
 import { clientLimits as limits } from './limits.ts';
 
-interface ShownHash {
+export interface ShownHash {
   readonly hash: Uint8Array;
+  /** Of the entry, where a page showed the entry itself and not only the one above it. */
+  readonly epoch?: bigint | undefined;
   /** The place whose hash covers this one, itself where that is covered by what was held or signed; undefined where nothing here does. */
   readonly by: number | undefined;
 }
@@ -15,9 +19,9 @@ export class ShownHashes {
   }
 
   /** The first word on a place stays: a later one that differs is looked into. */
-  add(seq: number, hash: Uint8Array, by: number | undefined): void {
+  add(seq: number, shown: ShownHash): void {
     if (seq < 1 || this.#hashes.has(seq)) return;
-    this.#hashes.set(seq, { hash, by });
+    this.#hashes.set(seq, shown);
     if (this.#hashes.size > limits.shownHashesMax) this.#hashes.delete(this.#hashes.keys().next().value as number);
   }
 
@@ -27,10 +31,12 @@ export class ShownHashes {
     if (known !== undefined) this.#hashes.set(seq, { ...known, by });
   }
 
-  /** What stands there after all. */
-  correct(seq: number, hash: Uint8Array): void {
+  /** What stands there after all. True when a page showed another entry of the same epoch: of another it was given up, which is no fault. */
+  correct(seq: number, epoch: bigint, hash: Uint8Array): boolean {
     const known = this.#hashes.get(seq);
-    if (known !== undefined) this.#hashes.set(seq, { ...known, hash });
+    if (known === undefined || sameHash(known.hash, hash)) return false;
+    this.#hashes.set(seq, { ...known, epoch, hash });
+    return known.epoch === epoch;
   }
 
   /** From place to place up to one of which that holds. */

@@ -94,6 +94,28 @@ test('what nobody could be asked about at once is asked about again', async () =
   await scene.close();
 });
 
+test('while nobody can be asked, what the owner signed before stands against the page of the home cell', async () => {
+  const scene = await ProofScene.open();
+  const shown = ['one', 'two', 'three'].map((text) => scene.say(text));
+  await scene.clock.advance(5);
+  scene.beat();
+  await scene.clock.advance(5);
+  const [, second] = shown;
+  scene.rewrite(Number(second?.seq));
+  scene.cell.answersHeads = false;
+  const read = scene.conversation.history({ limit: 20 });
+  await scene.clock.advance(heartbeatMs);
+  await read;
+  assert.deepEqual(
+    scene.reports.map(({ kind, from, agreed, repaired }) => [kind, from, agreed, repaired]),
+    [['rewritten', Number(second?.seq), 'owner', false]],
+  );
+  const held = scene.conversation.last(3);
+  await scene.clock.advance(5);
+  assert.equal((await held).find(({ seq }) => seq === Number(second?.seq))?.text, 'two');
+  await scene.close();
+});
+
 test('nothing is looked into after the end', async () => {
   const scene = await ProofScene.open();
   let pending: number | undefined;

@@ -42,6 +42,8 @@ export class FakeCell {
   /** What becomes of a push on its way, and what the cell reads from its store for a page. */
   pushes: (entry: Entry) => readonly Entry[] = (entry) => [entry];
   reads: (log: FakeLog) => readonly Entry[] = ({ entries }) => entries;
+  /** False: neither owner nor witness can be asked. */
+  answersHeads = true;
   /** True: a page is not to be had now. */
   refuses: (asked: ReadHistory) => boolean = () => false;
   /** The owner's word on a log, or the witness's. */
@@ -197,6 +199,7 @@ export class FakeCell {
       case 'listLogs':
         return { $case: 'heads', value: { end: true, logs: this.#infos(user.id) } };
       case 'readSignedHead':
+        if (!this.answersHeads) return { $case: 'fault', value: { code: 'peer_away', text: '', retry: 'RETRY_LATER', afterMs: 0 } };
         return { $case: 'signedHead', value: this.speaks(this.#logOf(request.value.log), request.value.witness) };
       case 'setMark': {
         const { log, kind, epoch, seq } = request.value;

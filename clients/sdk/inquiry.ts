@@ -44,18 +44,21 @@ export interface Suspicion {
 export async function inquire({ chain, requests, proofs }: InquiryParts, suspicion: Suspicion): Promise<Inquired> {
   const { log, to } = suspicion;
   const [owner, witness] = await Promise.all([readHead({ requests, proofs }, log, false), readHead({ requests, proofs }, log, true)]);
-  const last = Math.max(to, owner?.seq ?? 0);
-  if (suspicion.isPage && suspicion.from <= last - wireLimits.pageEntriesMax) return inquireBelow({ chain, requests }, suspicion, owner);
-  const from = Math.max(1, suspicion.from, last - wireLimits.pageEntriesMax + 1);
+  const end = Math.max(to, owner?.seq ?? 0);
+  if (suspicion.isPage && suspicion.from <= end - wireLimits.pageEntriesMax) return inquireBelow({ chain, requests }, suspicion, owner);
+  const from = Math.max(1, suspicion.from, end - wireLimits.pageEntriesMax + 1);
   const { read, entries, hole } = await readFrom(requests, log, from);
   if (hole !== undefined) return missing(log, hole, owner === undefined ? 'nowhere' : 'owner');
   const home = linksOf(chain, entries);
-  const words = [witness, ...suspicion.signed.map(headAt)].filter((each) => each !== undefined);
+  const signed = suspicion.signed.map(headAt);
+  const words = [witness, ...signed].filter((each) => each !== undefined);
   const epochs = epochsOf(read);
-  const reports = [undefined, ...words].map((word) =>
-    judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner, witness: word ?? witness, epochs }),
-  );
-  const report = reports.find((each) => each?.kind === 'forked' && each.agreed === 'witness') ?? reports[0];
+  const judgeBy = (word: HeadAt | undefined, said = owner): ProofReport | undefined =>
+    judge({ log, from, to, ours: (seq) => suspicion.chain.at(seq), home, owner: said, witness: word, epochs });
+  const forked = words.map((word) => judgeBy(word)).find((each) => each?.kind === 'forked' && each.agreed === 'witness');
+  // Where nobody answers, the owner's last word that was checked here stands against the home cell's page, in an epoch that this lists.
+  const last = owner === undefined && witness === undefined ? signed.findLast((head) => !isUnlisted(head, epochs)) : owner;
+  const report = forked ?? judgeBy(witness, last);
   // The owner's own too: it may have said it before the home cell heard of a newer epoch.
   const heads = [...words, owner].filter((each) => each !== undefined);
   const isOpen = report?.repaired === false && heads.some((head) => isUnlisted(head, epochs) && (owner?.epoch ?? 0n) <= head.epoch);

@@ -23,7 +23,7 @@ export interface ChainedEntry {
   /** Field number of the body in the Entry message. */
   readonly kind: number;
   readonly body: Uint8Array;
-  /** Hash of the body that was there, where it was emptied. */
+  /** Hash of the body that was there, where it was emptied; it counts for nothing where words are left. */
   readonly bodyHash?: Uint8Array | undefined;
 }
 
@@ -77,10 +77,26 @@ export class Chain {
     view.setBigUint64(at.clientEntryId, entry.clientEntryId, true);
     setNumber(view, at.ord, entry.ord);
     view.setUint32(at.kind, entry.kind, true);
-    this.#bytes.set(entry.bodyHash ?? this.#sha256(entry.body), at.bodyHash);
+    this.#bytes.set(hashLeft(entry) ?? this.#sha256(entry.body), at.bodyHash);
     this.#bytes.set(prev, at.prev);
     return this.#bytes;
   }
+}
+
+/** Field number of Edited in the Entry message. */
+const editedKind = 11;
+/** Its field 1, a varint. */
+const editedSeqTag = 0x08;
+
+/** A hash stands for words that are gone only: beside words that are there it would prove whatever they say. */
+function hashLeft({ kind, body, bodyHash }: ChainedEntry): Uint8Array | undefined {
+  return bodyHash !== undefined && (body.length === 0 || (kind === editedKind && isSeqAlone(body))) ? bodyHash : undefined;
+}
+
+/** What is left of an edit: the entry it took the place of, and no text. */
+function isSeqAlone(body: Uint8Array): boolean {
+  const last = body.length - 1;
+  return body[0] === editedSeqTag && body.every((byte, i) => i === 0 || i === last || byte >= 0x80) && (body[last] ?? 0x80) < 0x80;
 }
 
 /** 64 bits, little-endian, without making a bigint; `%` would be a slow division of doubles. */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Hop, ProofKind } from '@weft/client/judge.ts';
+import { nodeSha256 } from '@weft/client/sha256-node.ts';
 import { sayClean } from './proof-clean.ts';
 import { type ClientHop, type Corruption, corruptions, heartbeatMs, hops, ProofScene, type SceneOptions } from './proof-scene.ts';
 
@@ -113,6 +114,24 @@ test('while nobody can be asked, what the owner signed before stands against the
   const held = scene.conversation.last(3);
   await scene.clock.advance(5);
   assert.equal((await held).find(({ seq }) => seq === Number(second?.seq))?.text, 'two');
+  await scene.close();
+});
+
+test('other words under the hash of the right ones are reported as any others', async () => {
+  const scene = await ProofScene.open();
+  scene.cell.pushes = (entry) => {
+    if (entry.body?.$case !== 'text') return [entry];
+    const bodyHash = nodeSha256(Buffer.from(entry.body.value));
+    return [{ ...entry, body: { $case: 'text', value: 'words that nobody said' }, bodyHash }];
+  };
+  const { seq } = scene.say('one');
+  await scene.clock.advance(5);
+  scene.beat();
+  await scene.clock.advance(heartbeatMs);
+  assert.deepEqual(
+    scene.reports.map(({ kind, from, agreed, repaired }) => [kind, from, agreed, repaired]),
+    [['rewritten', Number(seq), 'home', true]],
+  );
   await scene.close();
 });
 

@@ -38,3 +38,19 @@ test('a page is broken where an entry is not what the next one says it is', () =
   assert.equal(isBroken(chain, words), true);
   assert.equal(linksOf(chain, words), undefined);
 });
+
+test('a hash of words that were taken back stands for them where no words are, and nowhere else', () => {
+  const isBrokenWith = (body: Entry['body'], kind: Entry['kind'] = 'text'): boolean => {
+    const at2 = page()[1] as Entry;
+    const original: Entry = kind === 'edited' ? { ...at2, kind, body: { $case: 'edited', value: { seq: 1n, text: 'better words' } } } : at2;
+    const bytes = (chainedOf(original) as NonNullable<ReturnType<typeof chainedOf>>).body;
+    const hash = chain.next(chainedOf(original) as NonNullable<ReturnType<typeof chainedOf>>, original.prev as Uint8Array);
+    const left: Entry = { ...original, body, bodyHash: nodeSha256(bytes) };
+    return isBroken(chain, [left, { ...(page()[2] as Entry), prev: hash }]);
+  };
+  assert.equal(isBrokenWith({ $case: 'text', value: '' }), false);
+  assert.equal(isBrokenWith({ $case: 'text', value: 'words that nobody said' }), true);
+  assert.equal(isBrokenWith({ $case: 'edited', value: { seq: 1n, text: '' } }, 'edited'), false);
+  assert.equal(isBrokenWith({ $case: 'edited', value: { seq: 2n ** 40n, text: '' } }, 'edited'), false);
+  assert.equal(isBrokenWith({ $case: 'edited', value: { seq: 1n, text: 'words that nobody said' } }, 'edited'), true);
+});

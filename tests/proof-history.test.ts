@@ -117,24 +117,20 @@ test('what one reading showed otherwise than the next, in the same epoch, is rep
   };
   await readAt(scene, 700);
   await scene.clock.advance(5_000);
-  assert.deepEqual(told(scene), [['rewritten', 650, 700, 'home', true]]);
+  assert.deepEqual(told(scene), [['rewritten', 650, 650, 'home', true]]);
   await readAt(scene, 700);
   await scene.clock.advance(5_000);
   assert.equal(scene.reports.length, 1);
   await scene.close();
 });
 
-test('a page that leaves out its hashes is compared with what was shown before', async () => {
+test('a page that leaves out its hashes proves nothing, and is reported for that', async () => {
   const scene = await longTalk();
-  scene.rewrite(1_250);
   const { reads } = scene.cell;
   scene.cell.reads = (log) => reads(log).map(({ prev: _, ...row }) => row);
   await readAt(scene, 1_240);
   await scene.clock.advance(5_000);
-  assert.deepEqual(told(scene), []);
-  await readAt(scene, 1_260);
-  await scene.clock.advance(5_000);
-  assert.deepEqual(told(scene), [['rewritten', 1_161, 1_260, 'owner', false]]);
+  assert.deepEqual(told(scene), [['rewritten', 1_141, 1_240, 'owner', false]]);
   await scene.close();
 });
 

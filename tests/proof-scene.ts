@@ -98,7 +98,7 @@ export class ProofScene {
   rewrite(seq: number): void {
     const rows = [...(this.#store ?? this.log.entries)];
     rows[seq - 1] = other(rows[seq - 1] as Entry);
-    this.#store = proved(rows, seq - 1, Math.ceil(seq / checkPointEvery) * checkPointEvery);
+    this.#store = provedFrom(rows, seq - 1, Math.ceil(seq / checkPointEvery) * checkPointEvery);
   }
 
   /** The row is what it was. */
@@ -192,7 +192,7 @@ export class ProofScene {
       rows.splice(at, 2, { ...b, seq: a.seq, ord: a.ord }, { ...a, seq: b.seq, ord: b.ord });
     }
     if (corruption === 'rewrite' || corruption === 'fork') rows[at] = other(rows[at] as Entry);
-    this.#store = corruption === 'drop' ? rows.map(({ prev: _, ...row }) => row) : proved(rows, at - 1);
+    this.#store = corruption === 'drop' ? rows.map(({ prev: _, ...row }) => row) : provedFrom(rows, at - 1);
     if (corruption === 'fork' && hop === 'owner store') this.#forkWord();
     // Somebody reads: what nobody looks at cannot be seen to be wrong.
     this.#conversation?.history({ limit: 20 }).catch(() => undefined);
@@ -221,7 +221,8 @@ export class ProofScene {
   }
 }
 
-function proved(rows: readonly Entry[], from: number, to = rows.length): Entry[] {
+/** Each entry after the one at `from`, up to `to`, with the hash of the one before. */
+export function provedFrom(rows: readonly Entry[], from: number, to = rows.length): Entry[] {
   const run = [...rows];
   for (let i = from + 1; i < Math.min(to, run.length); i++) run[i] = { ...(run[i] as Entry), prev: hashOf(run[i - 1] as Entry) };
   return run;

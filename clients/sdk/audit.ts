@@ -2,14 +2,16 @@
 // that owners sign. What looks wrong is looked into (doubts.ts) and told with the hop up to which it was right.
 import { type Chain, sameHash } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { limits as wireLimits } from '@weft/proto/limits.ts';
 
+import type { PageBounds } from './catch-up-events.ts';
 import { Doubts } from './doubts.ts';
-import type { Entry } from './entry.ts';
+import { type Entry, entryFromWire } from './entry.ts';
 import type { HeadProofs } from './head-proofs.ts';
 import { holeIn } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
-import { isBroken, type Link, LogChain, linksOf, linksOfEach } from './log-chain.ts';
+import { isBroken, type Link, LogChain, linksOf } from './log-chain.ts';
 import type { LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import { PushOrder } from './push-order.ts';
@@ -89,24 +91,58 @@ export class Audit {
     if (ahead !== undefined && Number(ahead.seq) <= view.head) this.#compare(audited, ahead);
   }
 
-  /** A page that was read for the caller: it must be a chain, and the one that was shown. */
-  page(log: bigint, entries: readonly Entry[]): void {
+  /** A page that was read for the caller: it must be whole, a chain, and the one that was shown. */
+  page(log: bigint, entries: readonly Entry[], bounds: PageBounds): void {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
     const audited = this.#of(log);
     const hole = holeIn(entries, first.seq);
     if (hole !== undefined) return this.#miss(audited, hole, false);
+    this.#checkBounds(audited, { first: first.seq, last: last.seq }, bounds);
     const { chain } = this.#options;
     const links = linksOf(chain, entries);
     const known = ({ seq, epoch }: Link): Uint8Array | undefined => audited.chain.hashAt(seq) ?? signedAt(audited.signed, seq, epoch);
     const isOther = (link: Link): boolean => !sameHash(known(link) ?? link.hash, link.hash);
-    if (links === undefined ? isBroken(chain, entries) || audited.chain.denies(entries) : links.some(isOther))
-      return this.#doubts.add(audited, { from: first.seq, to: last.seq, shown: linksOfEach(chain, entries) });
+    const isUnproved = entries.some(({ prev }) => prev === undefined);
+    const below = audited.chain.hashAt(first.seq - 1);
+    const isApart = below !== undefined && first.prev !== undefined && !sameHash(below, first.prev);
+    if (isApart || (links === undefined ? isUnproved || isBroken(chain, entries) : links.some(isOther)))
+      return this.#doubts.add(audited, { from: isApart ? first.seq - 1 : first.seq, to: last.seq, shown: entries });
     if (links === undefined || first.prev === undefined) return;
     audited.chain.show(links, first.prev);
     const isEnd = last.seq > audited.confirmed && last.seq >= (this.#options.view(log)?.head ?? 0);
     if (isEnd && audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
+  }
+
+  /** A page may not stop short of what it was asked for, above or below. */
+  #checkBounds(
+    audited: Audited,
+    { first, last }: Record<'first' | 'last', number>,
+    { from, before, head, visibleFrom, end }: PageBounds,
+  ): void {
+    const to = from > 0 ? last : before > 0 ? Math.min(before - 1, head) : head;
+    if (last < to) this.#askFor(audited, { from: last + 1, to });
+    const begin = from > 0 ? Math.max(from, visibleFrom) : end ? visibleFrom : first;
+    if (begin < first) this.#askFor(audited, { from: begin, to: first - 1 });
+  }
+
+  /** Once more, so that it is told whether it was left out once or is gone, and only if it was not given up meanwhile. */
+  #askFor(audited: Audited, { from, to }: { readonly from: number; readonly to: number }): void {
+    const { clock, requests, view } = this.#options;
+    const { log } = audited;
+    const value = { log, from: BigInt(from), before: 0n, limit: Math.min(to - from + 1, wireLimits.pageEntriesMax) };
+    clock.timer(limits.lossToldMs, () => {
+      requests.ask({ $case: 'readHistory', value }, 'page').then(
+        ({ entries }) => {
+          const isThere = entries.length === value.limit && Number(entries[0]?.seq) === from;
+          if (isThere) this.page(log, entries.map(entryFromWire), { from, before: 0, head: to, visibleFrom: from, end: false });
+          if (Math.max(view(log)?.head ?? 0, view(log)?.known ?? 0) >= to) this.#miss(audited, { from, to }, isThere);
+        },
+        // Who reads again finds it again.
+        () => undefined,
+      );
+    });
   }
 
   truncated(log: bigint, base: number): void {

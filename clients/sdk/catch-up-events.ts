@@ -2,6 +2,17 @@
 import type { Entry } from './entry.ts';
 import type { LogView } from './log-view.ts';
 
+/** What a page was asked for, and how it says it ends; from and before as in ReadHistory. */
+export interface PageBounds {
+  readonly from: number;
+  readonly before: number;
+  /** The newest seq that the cell had told of before it was asked. */
+  readonly head: number;
+  readonly visibleFrom: number;
+  /** Nothing lies beyond it, in the direction it was asked for. */
+  readonly end: boolean;
+}
+
 export interface CatchUpEvents {
   /** These entries continue the log, in this order. */
   taken(view: LogView, entries: readonly Entry[]): void;
@@ -14,7 +25,7 @@ export interface CatchUpEvents {
   /** The cell names a head, and its pages do not lead there. */
   stuck(view: LogView, to: number): void;
   /** A page was read for the caller. */
-  read(log: bigint, entries: readonly Entry[]): void;
+  read(log: bigint, entries: readonly Entry[], bounds: PageBounds): void;
   /** Nothing is known to be missing. */
   whole(): void;
 }

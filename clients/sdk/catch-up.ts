@@ -5,7 +5,7 @@ import type { Head, Heads, Page, Truncated, Welcome, Entry as WireEntry } from '
 import { bucketOf } from '@weft/proto/heads-digest.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
-import type { CatchUpEvents } from './catch-up-events.ts';
+import type { CatchUpEvents, PageBounds } from './catch-up-events.ts';
 import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
@@ -126,9 +126,9 @@ export class CatchUp {
   }
 
   /** A page read for the caller tells as much as one read for a gap. */
-  notePage(page: Page): readonly Entry[] {
+  notePage(page: Page, asked: Pick<PageBounds, 'from' | 'before' | 'head'>): readonly Entry[] {
     const entries = page.entries.map(entryFromWire);
-    this.#events.read(page.log, entries);
+    this.#events.read(page.log, entries, { ...asked, visibleFrom: Number(page.visibleFrom), end: page.end });
     const view = this.#holdings.view(page.log);
     if (view === undefined || view.left || !view.anchored) return entries;
     this.#learnEpochs(view, page);

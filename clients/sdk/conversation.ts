@@ -281,9 +281,12 @@ export class Conversation {
 
   async #read(range: { from?: number; before?: number; limit: number }): Promise<History> {
     if (this.#log === undefined) return { entries: [], visibleFrom: 1, end: true, pending: [] };
-    const value = { log: this.#log, from: BigInt(range.from ?? 0), before: BigInt(range.before ?? 0), limit: range.limit };
+    const { from = 0, before = 0, limit } = range;
+    const view = this.#view();
+    const head = Math.max(view?.head ?? 0, view?.known ?? 0);
+    const value = { log: this.#log, from: BigInt(from), before: BigInt(before), limit };
     const page: Page = await this.#ground.requests.ask({ $case: 'readHistory', value }, 'page');
-    const entries = this.#ground.catchUp.notePage(page);
+    const entries = this.#ground.catchUp.notePage(page, { from, before, head });
     return { entries, visibleFrom: Number(page.visibleFrom), end: page.end, pending: page.pending.map(entryFromWire) };
   }
 

@@ -1,11 +1,12 @@
 // What looks wrong in a log is looked into (inquiry.ts): a few logs at once, each doubt until somebody answers, and told.
-import { sameHash } from '@weft/proto/chain.ts';
+import type { Chain } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 
+import type { Entry } from './entry.ts';
 import { type InquiryParts, inquire } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
-import type { Link, LogChain } from './log-chain.ts';
+import { isSame, type LogChain } from './log-chain.ts';
 import type { LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 
@@ -18,7 +19,7 @@ export interface Doubt {
   /** A second version of an entry came. */
   readonly isSecond?: boolean;
   /** A page showed this. */
-  readonly shown?: readonly Link[];
+  readonly shown?: readonly Entry[];
 }
 
 /** A log and what is known of it. */
@@ -116,7 +117,8 @@ export class Doubts {
     chain.replace(found.links);
     for (const entry of found.entries) view(log)?.replace(entry);
     const corrected = found.report?.repaired === false ? [] : chain.correct(found.home);
-    const wrong = boundsOf([...otherThan(shown ?? [], found.home), ...corrected]);
+    const { chain: hashing } = this.#options;
+    const wrong = boundsOf([...otherThan(hashing, shown ?? [], found.page), ...corrected]);
     if (found.report !== undefined) tell(found.report);
     // Two versions came: whichever is right, one was not.
     else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
@@ -128,10 +130,10 @@ export class Doubts {
 const isLasting = ({ earlier, isSecond, shown }: Doubt): boolean => earlier === undefined && isSecond !== true && shown === undefined;
 
 /** Where the page shows something else now. An entry of another epoch was given up, which is no fault. */
-const otherThan = (shown: readonly Link[], home: readonly Link[]): Link[] =>
-  shown.filter(({ seq, epoch, hash }) => home.some((link) => link.seq === seq && link.epoch === epoch && !sameHash(link.hash, hash)));
+const otherThan = (chain: Chain, shown: readonly Entry[], page: readonly Entry[]): Entry[] =>
+  shown.filter((entry) => page.some((other) => other.seq === entry.seq && other.epoch === entry.epoch && !isSame(chain, entry, other)));
 
-function boundsOf(links: readonly Link[]): { readonly from: number; readonly to: number } | undefined {
+function boundsOf(links: readonly { readonly seq: number }[]): { readonly from: number; readonly to: number } | undefined {
   const seqs = links.map(({ seq }) => seq);
   return seqs.length === 0 ? undefined : { from: Math.min(...seqs), to: Math.max(...seqs) };
 }

@@ -129,7 +129,7 @@ export class Engine {
         },
         lost: (view, to) => this.audit.lost(view, to),
         stuck: (view, to) => this.audit.stuck(view, to),
-        read: (log, entries) => this.audit.page(log, entries),
+        read: (log, entries, bounds) => this.audit.page(log, entries, bounds),
         anchored: (view) => {
           this.audit.anchored(view.log, view.head);
           this.table.anchored(view.log);

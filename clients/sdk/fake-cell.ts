@@ -42,6 +42,8 @@ export class FakeCell {
   /** What becomes of a push on its way, and what the cell reads from its store for a page. */
   pushes: (entry: Entry) => readonly Entry[] = (entry) => [entry];
   reads: (log: FakeLog) => readonly Entry[] = ({ entries }) => entries;
+  /** What becomes of a page on its way. */
+  pages: (entries: readonly Entry[]) => Entry[] = (entries) => [...entries];
   /** False: neither owner nor witness can be asked. */
   answersHeads = true;
   /** True: a page is not to be had now. */
@@ -261,7 +263,7 @@ export class FakeCell {
     const older = before === 0n ? all : all.filter((entry) => entry.seq < before);
     const entries = from > 0n ? all.filter((entry) => entry.seq >= from).slice(0, limit) : older.slice(-limit);
     const end = from > 0n ? entries.at(-1)?.seq === all.at(-1)?.seq || entries.length === 0 : entries.length === older.length;
-    return { log, head: this.#head(of), entries, visibleFrom: of?.visibleFrom ?? 1n, end, pending: [], epochs: [] };
+    return { log, head: this.#head(of), entries: this.pages(entries), visibleFrom: of?.visibleFrom ?? 1n, end, pending: [], epochs: [] };
   }
 
   #welcome(user: Account | undefined): Reply {

@@ -18,7 +18,8 @@ export interface Inquired {
   /** What stands there, where the home cell has it right. */
   readonly entries: readonly Entry[];
   readonly links: readonly Link[];
-  /** The home cell's page, as far as it is a chain. */
+  /** The home cell's page and its chain, where it is one. */
+  readonly page: readonly Entry[];
   readonly home: readonly Link[];
 }
 
@@ -49,6 +50,10 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   const from = Math.max(1, suspicion.from, end - wireLimits.pageEntriesMax + 1);
   const { read, entries, hole } = await readFrom(requests, log, from);
   if (hole !== undefined) return missing(log, hole, owner === undefined ? 'nowhere' : 'owner');
+  const lastSeq = entries.at(-1)?.seq ?? from - 1;
+  // It stops short of what is held here; unless a new epoch gave that up, of which this client hears then.
+  if (lastSeq < to && suspicion.chain.hashAt(to) !== undefined)
+    return { ...missing(log, { from: lastSeq + 1, to }, owner === undefined ? 'nowhere' : 'owner'), isOpen: true };
   const home = linksOf(chain, entries);
   const signed = suspicion.signed.map(headAt);
   const words = [witness, ...signed].filter((each) => each !== undefined);
@@ -63,7 +68,7 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   const heads = [...words, owner].filter((each) => each !== undefined);
   const isOpen = report?.repaired === false && heads.some((head) => isUnlisted(head, epochs) && (owner?.epoch ?? 0n) <= head.epoch);
   const [taken, links] = report?.repaired === true ? [entries, home ?? []] : [[], []];
-  return { report, isOpen, entries: taken, links, home: home ?? [] };
+  return { report, isOpen, entries: taken, links, ...soundOf(entries, home) };
 }
 
 /**
@@ -91,7 +96,7 @@ async function inquireBelow(
   // Who signed in an older epoch than the home cell lists may not have heard yet what was given up.
   const isLater = ({ epoch }: Begin): boolean => signed.every((head) => head.epoch < epoch);
   const isOpen = report !== undefined && !isOwners && (!isCovered || epochsOf(read).some(isLater));
-  return { report, isOpen, entries: [], links: [], home: home ?? [] };
+  return { report, isOpen, entries: [], links: [], ...soundOf(entries, home) };
 }
 
 async function readFrom(requests: Requests, log: bigint, from: number, limit: number = wireLimits.pageEntriesMax) {
@@ -107,8 +112,11 @@ const missing = (log: bigint, hole: Hole, agreed: Hop): Inquired => ({
   report: { kind: 'missing', log, ...hole, agreed, repaired: false },
   entries: [],
   links: [],
-  home: [],
+  ...soundOf([], undefined),
 });
+
+const soundOf = (page: readonly Entry[], home: readonly Link[] | undefined) =>
+  home === undefined ? { page: [], home: [] } : { page, home };
 
 /** A log whose only epoch is the one of its head has no list. */
 const epochsOf = (page: Page): Begin[] =>

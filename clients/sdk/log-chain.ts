@@ -1,5 +1,5 @@
 // The hash chain of one log as this client computes it over what it was shown, for the newest entries.
-import { type Chain, sameHash } from '@weft/proto/chain.ts';
+import { type Chain, chainStart, sameHash } from '@weft/proto/chain.ts';
 
 import { chainedOf } from './chained.ts';
 import type { Entry } from './entry.ts';
@@ -79,15 +79,6 @@ export class LogChain {
     if (!this.#links.has(first.seq - 1)) this.#shown.add(first.seq - 1, { hash: prev, by });
   }
 
-  /** Whether an entry of a page that comes without `prev`, so that it proves nothing, is another one than stands at its place. */
-  denies(page: readonly Entry[]): boolean {
-    return page.some((entry) => {
-      const [before, own, chained] = [this.hashAt(entry.seq - 1), this.hashAt(entry.seq), chainedOf(entry)];
-      if (entry.prev !== undefined || before === undefined || own === undefined || chained === undefined) return false;
-      return !sameHash(this.#chain.next(chained, before), own);
-    });
-  }
-
   /** The owner signed what is known of this place. */
   signed(seq: number): void {
     this.#shown.cover(seq, seq);
@@ -153,8 +144,11 @@ export function linksOf(chain: Chain, page: readonly Entry[]): Link[] | undefine
   return links;
 }
 
-/** The same entry by entry, whether they continue each other or not. */
-export const linksOfEach = (chain: Chain, page: readonly Entry[]): Link[] => page.flatMap((entry) => linksOf(chain, [entry]) ?? []);
+/** Whether both say the same, whatever comes before them. */
+export function isSame(chain: Chain, a: Entry, b: Entry): boolean {
+  const [ours, theirs] = [chainedOf(a), chainedOf(b)];
+  return ours === undefined || theirs === undefined || sameHash(chain.next(ours, chainStart), chain.next(theirs, chainStart));
+}
 
 /** Whether an entry of a page says another hash of the one before it than that one has. */
 export const isBroken = (chain: Chain, page: readonly Entry[]): boolean =>

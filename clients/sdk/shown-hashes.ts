@@ -21,8 +21,10 @@ export class ShownHashes {
   /** The first word on a place stays: a later one that differs is looked into. */
   add(seq: number, shown: ShownHash): void {
     if (seq < 1 || this.#hashes.has(seq)) return;
-    this.#hashes.set(seq, shown);
-    if (this.#hashes.size > limits.shownHashesMax) this.#hashes.delete(this.#hashes.keys().next().value as number);
+    // Straight to the uppermost, so that what lies between can be forgotten.
+    const by = shown.by === undefined ? undefined : (this.#hashes.get(shown.by)?.by ?? shown.by);
+    this.#hashes.set(seq, { ...shown, by });
+    if (this.#hashes.size > limits.shownHashesMax) this.#forgetOne(seq);
   }
 
   /** What covers the place is covered itself: by what is held, or by what was signed. */
@@ -49,6 +51,15 @@ export class ShownHashes {
       at = by;
     }
     return false;
+  }
+
+  /** The oldest that nothing else rests on, as long as the others are not too many. */
+  #forgetOne(newest: number): void {
+    const seqs = [...this.#hashes.keys()];
+    const uppermost = seqs.filter((seq) => this.#hashes.get(seq)?.by === undefined);
+    const others = seqs.filter((seq) => this.#hashes.get(seq)?.by !== undefined && seq !== newest);
+    const list = uppermost.length > limits.shownHashesMax / 2 || others.length === 0 ? uppermost : others;
+    this.#hashes.delete(list[0] as number);
   }
 
   truncate(base: number): void {

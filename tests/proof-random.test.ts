@@ -1,0 +1,122 @@
+// A home cell that lies once, or always, about one entry, in every way it can on a page or a push, while somebody reads back over
+// the log in pages of any size: whatever was shown otherwise than it was written is reported.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeSha256 } from '@weft/client/sha256-node.ts';
+import type { Entry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { seededRandom } from '@weft/runtime/random.ts';
+import { ProofScene, provedFrom } from './proof-scene.ts';
+
+const scenarios = 400;
+const lied = 'words that nobody said';
+
+const textOf = (entry: Entry): string => (entry.body?.$case === 'text' ? entry.body.value : '');
+const withText = (entry: Entry, value: string): Entry => ({ ...entry, body: { $case: 'text', value } });
+const unproved = ({ prev: _, ...entry }: Entry): Entry => entry;
+
+/** What becomes of a page in which the entry at this index is met. */
+const lies: Readonly<Record<string, (page: readonly Entry[], at: number) => readonly Entry[]>> = {
+  words: (page, at) => page.with(at, withText(page[at] as Entry, lied)),
+  'words, proved anew': (page, at) => provedFrom(page.with(at, withText(page[at] as Entry, lied)), at),
+  'words, no hashes': (page, at) => page.with(at, withText(page[at] as Entry, lied)).map(unproved),
+  'words under the hash of the right ones': (page, at) => {
+    const entry = page[at] as Entry;
+    return page.with(at, { ...withText(entry, lied), bodyHash: nodeSha256(Buffer.from(textOf(entry))) });
+  },
+  'no words': (page, at) => page.with(at, { ...withText(page[at] as Entry, ''), flags: 2 }),
+  author: (page, at) => provedFrom(page.with(at, { ...(page[at] as Entry), author: 77n }), at),
+  time: (page, at) => provedFrom(page.with(at, { ...(page[at] as Entry), ts: (page[at] as Entry).ts + 1n }), at),
+  id: (page, at) => page.with(at, { ...(page[at] as Entry), clientEntryId: 78n }),
+  'left out': (page, at) => page.toSpliced(at, 1),
+  'left out, the rest moved': (page, at) => {
+    const moved = page.toSpliced(at, 1).map((entry, i) => (i < at ? entry : { ...entry, seq: entry.seq - 1n }));
+    const [next, gone] = [moved[at], page[at] as Entry];
+    return next === undefined ? moved : provedFrom(moved.with(at, { ...next, prev: gone.prev }), at);
+  },
+  'changed places': (page, at) => {
+    const [a, b] = [page[at], page[at + 1]];
+    if (a === undefined || b === undefined) return page.with(at, withText(page[at] as Entry, lied));
+    return provedFrom(page.toSpliced(at, 2, { ...b, seq: a.seq, ord: a.ord }, { ...a, seq: b.seq, ord: b.ord }), at);
+  },
+};
+
+interface Told {
+  /** Somebody was shown what was not written, or not shown what was. */
+  readonly isLiedTo: boolean;
+  readonly about: string;
+  readonly isReported: boolean;
+}
+
+/** One lie on a page, in a scene drawn from the seed. `honest`: none. */
+async function readBack(seed: number, honest: boolean): Promise<Told> {
+  const random = seededRandom(seed);
+  const pick = <T>(list: readonly T[]): T => list[random.int(list.length)] as T;
+  const scene = await ProofScene.open();
+  const size = pick([3, 10, 40, 150, 240, 700]) + random.int(20);
+  while (scene.log.entries.length < size) {
+    scene.say(`number ${scene.log.entries.length + 1}`);
+    if (scene.log.entries.length % 50 === 0) await scene.clock.advance(5);
+  }
+  await scene.clock.advance(5);
+  if (random.next() < 0.7) scene.beat();
+  await scene.clock.advance(5);
+  const isNew = random.next() < 0.5;
+  if (isNew) await scene.changeDevice();
+  const met = 1 + random.int(size);
+  const [lie, how] = pick(Object.entries(lies));
+  const isOnce = random.next() < 0.5;
+  let times = 0;
+  scene.cell.pages = (page) => {
+    const at = page.findIndex(({ seq }) => seq === BigInt(met));
+    if (honest || at < 0 || (isOnce && times > 0)) return [...page];
+    times += 1;
+    return [...how(page, at)];
+  };
+  const limit = pick([5, 20, 50, 200]);
+  const shown = new Map<number, string>();
+  for (let before = size + 1; before > met; ) {
+    const page = scene.conversation.history({ before, limit });
+    if (random.next() < 0.3) scene.say('meanwhile');
+    await scene.clock.advance(5);
+    const { entries } = await page;
+    for (const { seq, text, author, ts, id } of entries) shown.set(seq, `${text} ${author} ${ts} ${id}`);
+    before = Math.min(entries[0]?.seq ?? 0, before - 1);
+  }
+  const isLiedTo = scene.log.entries.slice(met - 1, size).some((entry) => {
+    const { seq, author, ts, clientEntryId } = entry;
+    return shown.get(Number(seq)) !== `${textOf(entry)} ${author} ${ts} ${clientEntryId}`;
+  });
+  for (let waited = 0; waited < 15_000 && scene.reports.length === 0; waited += 2_500) {
+    await scene.clock.advance(2_500);
+    scene.beat();
+  }
+  const isReported = scene.reports.length > 0;
+  await scene.close();
+  const device = isNew ? 'a new device' : 'a device that saw it before';
+  return {
+    isLiedTo,
+    isReported,
+    about: `seed ${seed}: ${lie} at ${met} of ${size}, ${isOnce ? 'once' : 'always'}, to ${device}, pages of ${limit}`,
+  };
+}
+
+test(`lies on pages are reported, whoever reads: ${scenarios} draws`, async () => {
+  const missed: string[] = [];
+  let met = 0;
+  for (let seed = 1; seed <= scenarios; seed++) {
+    const { isLiedTo, isReported, about } = await readBack(seed, false);
+    if (isLiedTo && !isReported) missed.push(about);
+    if (isLiedTo) met += 1;
+  }
+  assert.ok(met > scenarios * 0.8);
+  assert.deepEqual(missed, []);
+});
+
+test('where nobody lies nothing is reported', async () => {
+  const told: string[] = [];
+  for (let seed = 1; seed <= scenarios / 4; seed++) {
+    const { isReported, about } = await readBack(seed, true);
+    if (isReported) told.push(about);
+  }
+  assert.deepEqual(told, []);
+});

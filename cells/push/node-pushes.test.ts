@@ -11,17 +11,19 @@ function stage() {
   const hearing: ((bytes: Uint8Array) => void)[] = [];
   const marks: unknown[] = [];
   const holes: number[] = [];
+  const broker = { isAway: false };
   const bus = {
-    publishPush: (_: number, bytes: Uint8Array) => told.push(bytes) > 0,
+    publishPush: (_: number, bytes: Uint8Array) => told.push(bytes) > 0 && !broker.isAway,
     subscribePush: (on: (bytes: Uint8Array, p: number) => void) => {
       hearing.push((bytes) => on(bytes, 0));
       return { [Symbol.dispose]: () => undefined };
     },
   };
+  const clock = new ManualClock(0);
   const ignored = (): void => undefined;
   const pushes = new NodePushes({
     bus,
-    clock: new ManualClock(0),
+    clock,
     node: 0,
     start,
     onRuns: ignored,
@@ -32,7 +34,7 @@ function stage() {
     onSessionsOpened: ignored,
     onHole: () => holes.push(1),
   });
-  return { pushes, told, marks, holes, hear: (bytes: Uint8Array) => hearing[0]?.(bytes) };
+  return { pushes, told, marks, holes, clock, broker, hear: (bytes: Uint8Array) => hearing[0]?.(bytes) };
 }
 
 const nothing = NodePush.fromPartial({});
@@ -71,4 +73,19 @@ test('a counter that was passed over is a hole', () => {
   assert.equal(holes.length, 2);
   hear(pushOf({ counter: 9n, beat: true }));
   assert.equal(holes.length, 3);
+});
+
+test('while the broker is away, what others commit is looked for twice a second, and not after that', () => {
+  const { holes, clock, broker, pushes } = stage();
+  clock.advance(3_000);
+  assert.equal(holes.length, 0);
+  broker.isAway = true;
+  clock.advance(3_000);
+  assert.ok(holes.length >= 5 && holes.length <= 6, `${holes.length} looks in 3 s`);
+  broker.isAway = false;
+  clock.advance(1_000);
+  const before = holes.length;
+  clock.advance(3_000);
+  assert.equal(holes.length, before);
+  pushes[Symbol.dispose]();
 });

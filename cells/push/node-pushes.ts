@@ -53,6 +53,8 @@ export class NodePushes implements Disposable {
   #counter = 0;
   readonly #opened: SessionOpened[] = [];
   #gathering: Disposable | undefined;
+  /** Between two beats, while the broker is away. */
+  #looking: Disposable | undefined;
 
   constructor(options: NodePushesOptions) {
     this.#options = options;
@@ -108,6 +110,7 @@ export class NodePushes implements Disposable {
 
   [Symbol.dispose](): void {
     this.#gathering?.[Symbol.dispose]();
+    this.#looking?.[Symbol.dispose]();
     this.#owned.dispose();
   }
 
@@ -128,15 +131,19 @@ export class NodePushes implements Disposable {
   }
 
   #beat(): void {
-    const isAway = !this.#options.bus.publishPush(0, this.#front(true));
+    const { bus, clock, onHole } = this.#options;
+    const isAway = !bus.publishPush(0, this.#front(true));
     // Nobody can tell, so what the others commit is looked for; our own pushes are missed by them the same way.
-    if (isAway) this.#options.onHole();
-    const now = this.#options.clock.monotonic();
+    if (isAway) {
+      onHole();
+      this.#looking = clock.timer(beatMs / 2, onHole);
+    }
+    const now = clock.monotonic();
     for (const [node, peer] of this.#peers) {
       if (now - peer.heardMs <= vanishedMs) continue;
       // What it committed last may never have been told.
       this.#peers.delete(node);
-      this.#options.onHole();
+      onHole();
     }
   }
 

@@ -115,6 +115,22 @@ describe('the outbox', () => {
     assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
   });
 
+  it('sets a timer it can wait for, though the pause ends between two looks at the clock', (t) => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    write(outbox, 'a');
+    owner.decide('later');
+    const nowMs = clock.monotonic();
+    let looks = 0;
+    t.mock.method(clock, 'monotonic', () => (looks++ === 0 ? nowMs : nowMs + 60_000));
+    const timer = t.mock.method(clock, 'timer');
+    write(outbox, 'b');
+    assert.deepEqual(
+      timer.mock.calls.map(({ arguments: [ms] }) => ms),
+      [1],
+    );
+  });
+
   it('lets other conversations go on while one stands still', () => {
     const { outbox, owner, connect } = open();
     connect();

@@ -316,7 +316,8 @@ export class Outbox {
     if (this.#stopped) return;
     const nowMs = this.#ports.clock.monotonic();
     const pauses = [...this.#lanes.values()].filter((lane) => lane.faulted && lane.heldUntilMs > nowMs).map((lane) => lane.heldUntilMs);
-    const due = Math.min(...pauses);
+    // None is left where the pause ended between two looks at the clock.
+    const due = pauses.length === 0 ? nowMs : Math.min(...pauses);
     this.#cancelTimer?.();
     this.#cancelTimer = this.#ports.clock.timer(Math.max(1, Math.ceil(due - nowMs)), () => {
       this.#cancelTimer = undefined;

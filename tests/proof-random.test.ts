@@ -1,7 +1,8 @@
-// A home cell that lies once, or always, about one entry, in every way it can on a page or a push, while somebody reads back over
-// the log in pages of any size: whatever was shown otherwise than it was written is reported.
+// A home cell that lies once, or always, about one entry, on a push or on a page, while somebody listens or reads back over the log
+// in pages of any size: whatever was shown otherwise than it was written is reported.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { hashOf } from '@weft/client/fake-log.ts';
 import { nodeSha256 } from '@weft/client/sha256-node.ts';
 import type { Entry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
@@ -119,4 +120,74 @@ test('where nobody lies nothing is reported', async () => {
     if (isReported) told.push(about);
   }
   assert.deepEqual(told, []);
+});
+
+/** What becomes of one push. */
+const pushLies: Readonly<Record<string, (entry: Entry) => readonly Entry[]>> = {
+  words: (entry) => [withText(entry, lied)],
+  'words, no hash': (entry) => [unproved(withText(entry, lied))],
+  'words under the hash of the right ones': (entry) => [{ ...withText(entry, lied), bodyHash: nodeSha256(Buffer.from(textOf(entry))) }],
+  'no words': (entry) => [{ ...withText(entry, ''), flags: 2 }],
+  author: (entry) => [{ ...entry, author: 77n }],
+  time: (entry) => [{ ...entry, ts: entry.ts + 1n }],
+  id: (entry) => [{ ...entry, clientEntryId: 78n }],
+  count: (entry) => [{ ...entry, ord: entry.ord + 3n }],
+  place: (entry) => [{ ...entry, seq: entry.seq + 1n }],
+  epoch: (entry) => [{ ...entry, epoch: entry.epoch + 1n }],
+  'hash of the one before': (entry) => [{ ...entry, prev: new Uint8Array(32).fill(9) }],
+  'left out': () => [],
+  twice: (entry) => [entry, entry],
+  'right, then wrong': (entry) => [entry, withText(entry, lied)],
+  'wrong, then right': (entry) => [withText(entry, lied), entry],
+};
+
+/** One lie on a push, with what follows proved anew over it or not. */
+async function hear(seed: number): Promise<Told> {
+  const random = seededRandom(seed);
+  const pick = <T>(list: readonly T[]): T => list[random.int(list.length)] as T;
+  const scene = await ProofScene.open();
+  for (let n = random.int(30); n > 0; n--) scene.say(`${n} before`);
+  await scene.clock.advance(5);
+  if (random.next() < 0.5) scene.beat();
+  await scene.clock.advance(5);
+  const [lie, how] = pick(Object.entries(pushLies));
+  // A device that holds nothing of the log yet has nothing to compare a push with that comes without a hash.
+  const isNew = lie !== 'words, no hash' && random.next() < 0.5;
+  if (isNew) await scene.changeDevice();
+  const isProvedAnew = random.next() < 0.3;
+  const { id, entries } = scene.log;
+  const met = BigInt(entries.length + 1);
+  let last: Entry | undefined;
+  scene.cell.pushes = (entry) => {
+    if (entry.log !== id || entry.seq < met) return [entry];
+    const told = entry.seq === met ? how(entry) : isProvedAnew && last?.prev !== undefined ? [{ ...entry, prev: hashOf(last) }] : [entry];
+    last = told.at(-1);
+    return told;
+  };
+  const after = random.int(4);
+  for (let n = 0; n <= after; n++) {
+    scene.say(`${n} after`);
+    if (random.next() < 0.5) await scene.clock.advance(20);
+  }
+  for (let waited = 0; waited < 15_000 && scene.reports.length === 0; waited += 2_500) {
+    await scene.clock.advance(2_500);
+    scene.beat();
+  }
+  const isReported = scene.reports.length > 0;
+  await scene.close();
+  const device = isNew ? 'a new device' : 'a device that saw the log before';
+  return {
+    isLiedTo: true,
+    isReported,
+    about: `seed ${seed}: ${lie}, ${after} after it${isProvedAnew ? ', proved anew' : ''}, to ${device}`,
+  };
+}
+
+test(`lies on pushes are reported: ${scenarios} draws`, async () => {
+  const missed: string[] = [];
+  for (let seed = 1; seed <= scenarios; seed++) {
+    const { isReported, about } = await hear(seed);
+    if (!isReported) missed.push(about);
+  }
+  assert.deepEqual(missed, []);
 });

@@ -134,6 +134,15 @@ test('a page that leaves out its hashes proves nothing, and is reported for that
   await scene.close();
 });
 
+test('a page that is empty where entries are is asked for again, and they are told as missing', async () => {
+  const scene = await longTalk();
+  scene.cell.pages = () => [];
+  await readAt(scene, 60);
+  await scene.clock.advance(5_000);
+  assert.deepEqual(told(scene), [['missing', 1, 60, 'owner', false]]);
+  await scene.close();
+});
+
 test('what is found while the log is being looked into waits for its turn', async () => {
   const scene = await longTalk();
   scene.rewrite(1_250);

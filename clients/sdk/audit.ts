@@ -95,8 +95,8 @@ export class Audit {
   page(log: bigint, entries: readonly Entry[], bounds: PageBounds): void {
     const first = entries[0];
     const last = entries.at(-1);
-    if (first === undefined || last === undefined) return;
     const audited = this.#of(log);
+    if (first === undefined || last === undefined) return this.#checkEmpty(audited, bounds);
     const hole = holeIn(entries, first.seq);
     if (hole !== undefined) return this.#miss(audited, hole, false);
     this.#checkBounds(audited, { first: first.seq, last: last.seq }, bounds);
@@ -113,6 +113,11 @@ export class Audit {
     audited.chain.show(links, first.prev);
     const isEnd = last.seq > audited.confirmed && last.seq >= (this.#options.view(log)?.head ?? 0);
     if (isEnd && audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
+  }
+
+  #checkEmpty(audited: Audited, { from, before, head, visibleFrom }: PageBounds): void {
+    const range = { from: Math.max(from, visibleFrom), to: before > 0 ? Math.min(before - 1, head) : head };
+    if (range.from <= range.to) this.#askFor(audited, range);
   }
 
   /** A page may not stop short of what it was asked for, above or below. */

@@ -102,6 +102,12 @@ test('a device that has seen nothing reports as repaired what the newest page sh
   scene.cell.beat();
   await scene.clock.advance(2_000);
   assert.deepEqual(told(scene), [['rewritten', entries, entries, 'home', true]]);
+  const kept = scene.conversation.last(10);
+  await scene.clock.advance(5);
+  assert.ok(
+    (await kept).every(({ seq, text }) => text === `number ${seq}`),
+    'and kept as it was written',
+  );
   await scene.close();
 });
 

@@ -114,24 +114,33 @@ export class Doubts {
     const signed = [earlier, each.suspect.signed].filter((head) => head !== undefined);
     const found = await inquire(this.#options, { log, from, to, chain, signed, confirmed, isPage: shown !== undefined });
     if (found.isOpen === true && each.tries < limits.inquiryTriesMax) return this.#again(each, limits.openInquiryAgainMs);
+    if (found.report?.repaired === false) return tell(found.report);
     chain.replace(found.links);
-    for (const entry of found.entries) view(log)?.replace(entry);
-    const corrected = found.report?.repaired === false ? [] : chain.correct(found.home);
-    const { chain: hashing } = this.#options;
-    const wrong = boundsOf([...otherThan(hashing, shown ?? [], found.page), ...corrected]);
-    if (found.report !== undefined) tell(found.report);
-    // Two versions came: whichever is right, one was not.
-    else if (isSecond === true) tell({ kind: 'rewritten', log, from, to, agreed: 'home', repaired: true });
-    else if (wrong !== undefined) tell({ kind: 'rewritten', log, ...wrong, agreed: 'home', repaired: true });
+    const corrected = chain.correct(found.home);
+    const wrong = boundsOf([...otherThan(this.#options.chain, shown ?? [], found.page), ...corrected]);
+    const report = found.report ?? reportOf({ log, range: isSecond === true ? { from, to } : wrong });
+    if (report === undefined) return;
+    // What was shown otherwise may be kept as it was shown.
+    for (const entry of found.page) view(log)?.replace(entry);
+    tell(report);
   }
 }
+
+/** It was shown otherwise once, and the home cell has it right: two versions came, or a page that is another one now. */
+const reportOf = ({ log, range }: { log: bigint; range: Pick<ProofReport, 'from' | 'to'> | undefined }): ProofReport | undefined =>
+  range && { kind: 'rewritten', log, ...range, agreed: 'home', repaired: true };
 
 /** What breaks the chain, or differs from a signed head, does so again with the next entry and the next head. */
 const isLasting = ({ earlier, isSecond, shown }: Doubt): boolean => earlier === undefined && isSecond !== true && shown === undefined;
 
-/** Where the page shows something else now. An entry of another epoch was given up, which is no fault. */
-const otherThan = (chain: Chain, shown: readonly Entry[], page: readonly Entry[]): Entry[] =>
-  shown.filter((entry) => page.some((other) => other.seq === entry.seq && other.epoch === entry.epoch && !isSame(chain, entry, other)));
+/** Entries of the page that were shown otherwise. One of another epoch was given up, which is no fault. */
+function otherThan(chain: Chain, shown: readonly Entry[], page: readonly Entry[]): Entry[] {
+  const before = new Map(shown.map((entry) => [entry.seq, entry]));
+  return page.filter((entry) => {
+    const was = before.get(entry.seq);
+    return was !== undefined && was.epoch === entry.epoch && !isSame(chain, was, entry);
+  });
+}
 
 function boundsOf(links: readonly { readonly seq: number }[]): { readonly from: number; readonly to: number } | undefined {
   const seqs = links.map(({ seq }) => seq);

@@ -15,8 +15,7 @@ export interface Inquired {
   readonly report: ProofReport | undefined;
   /** It rests on an epoch that the home cell's page does not list, and nobody signed in a later one: owners may be changing. */
   readonly isOpen?: boolean;
-  /** What stands there, where the home cell has it right. */
-  readonly entries: readonly Entry[];
+  /** Where the home cell has it right and something else is held. */
   readonly links: readonly Link[];
   /** The home cell's page and its chain, where it is one. */
   readonly page: readonly Entry[];
@@ -67,8 +66,7 @@ export async function inquire({ chain, requests, proofs }: InquiryParts, suspici
   // The owner's own too: it may have said it before the home cell heard of a newer epoch.
   const heads = [...words, owner].filter((each) => each !== undefined);
   const isOpen = report?.repaired === false && heads.some((head) => isUnlisted(head, epochs) && (owner?.epoch ?? 0n) <= head.epoch);
-  const [taken, links] = report?.repaired === true ? [entries, home ?? []] : [[], []];
-  return { report, isOpen, entries: taken, links, ...soundOf(entries, home) };
+  return { report, isOpen, links: report?.repaired === true ? (home ?? []) : [], ...soundOf(entries, home) };
 }
 
 /**
@@ -96,7 +94,7 @@ async function inquireBelow(
   // Who signed in an older epoch than the home cell lists may not have heard yet what was given up.
   const isLater = ({ epoch }: Begin): boolean => signed.every((head) => head.epoch < epoch);
   const isOpen = report !== undefined && !isOwners && (!isCovered || epochsOf(read).some(isLater));
-  return { report, isOpen, entries: [], links: [], ...soundOf(entries, home) };
+  return { report, isOpen, links: [], ...soundOf(entries, home) };
 }
 
 async function readFrom(requests: Requests, log: bigint, from: number, limit: number = wireLimits.pageEntriesMax) {
@@ -110,7 +108,6 @@ type Hole = NonNullable<ReturnType<typeof holeIn>>;
 
 const missing = (log: bigint, hole: Hole, agreed: Hop): Inquired => ({
   report: { kind: 'missing', log, ...hole, agreed, repaired: false },
-  entries: [],
   links: [],
   ...soundOf([], undefined),
 });

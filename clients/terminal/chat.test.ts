@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 
 import { FakeCell } from '@weft/client/fake-cell.ts';
+import { fakeVerify } from '@weft/client/fake-log.ts';
 import { ManualClock } from '@weft/client/manual-clock.ts';
 import { Weft } from '@weft/client/weft.ts';
 
@@ -20,7 +21,7 @@ interface Person {
 }
 
 async function sitDown(cell: FakeCell, clock: ManualClock, handle: string, by: 'signUp' | 'logIn' = 'signUp'): Promise<Person> {
-  const ports = { clock, http: cell.http, socket: cell.socket };
+  const ports = { clock, http: cell.http, socket: cell.socket, verify: fakeVerify };
   const weft = await Weft[by]({ router: 'http://router', handle, password: 'correct horse', device: `${handle} ${by}`, ports });
   await clock.advance(10);
   const input = new PassThrough();
@@ -153,6 +154,27 @@ describe('the terminal', () => {
     await sees(laptop, clock, '· ana took these words back, or changed them');
     assert.equal(laptop.lines().includes('ana> noon'), false);
     await sees(bo, clock, 'ana> noon');
+    await laptop.close();
+    await close();
+  });
+
+  it('says which words are not those that were written, and who has them wrong', async () => {
+    const { clock, cell, ana, bo, close } = await anaAndBo();
+    ana.type('/open bo');
+    ana.type('noon');
+    await sees(bo, clock, 'ana> noon');
+    cell.reads = ({ entries }) =>
+      entries.map((entry) => (entry.body?.$case === 'text' ? { ...entry, body: { $case: 'text', value: 'midnight' } } : entry));
+    const laptop = await sitDown(cell, clock, 'bo', 'logIn');
+    laptop.type('/open ana');
+    await sees(laptop, clock, 'ana> midnight');
+    await clock.advance(5_000);
+    cell.beat();
+    await sees(
+      laptop,
+      clock,
+      '! with ana, entries 1 to 2 are not what was written: your cell has them wrong, the cell that keeps the order signed others',
+    );
     await laptop.close();
     await close();
   });

@@ -2,6 +2,7 @@
 
 import type { Conversation } from '@weft/client/conversation.ts';
 import type { Entry } from '@weft/client/entry.ts';
+import type { ProofReport } from '@weft/client/judge.ts';
 import type { MarkInfo, WeftState } from '@weft/client/options.ts';
 import type { Sent } from '@weft/client/sent.ts';
 import type { Weft } from '@weft/client/weft.ts';
@@ -9,6 +10,7 @@ import { WeftError } from '@weft/proto/faults.ts';
 
 import { terminalLimits as limits } from './limits.ts';
 import { harmless, type Paint } from './paint.ts';
+import { proofLine } from './proof-line.ts';
 import type { Screen } from './screen.ts';
 
 interface Own {
@@ -54,6 +56,7 @@ export class Chat {
     );
     this.#weft.on('mark', (mark) => this.#marked(mark));
     this.#weft.on('conversation', (conversation, change) => this.#changed(conversation, change));
+    this.#weft.on('proof', (report) => this.#suspected(report));
     this.#weft.on('trouble', (error) => this.#say(this.#paint.bad(`! the outbox could not be written: ${String(error)}`)));
     this.#showState();
   }
@@ -246,6 +249,13 @@ export class Chat {
   #changed(conversation: Conversation, change: 'joined' | 'left'): void {
     this.#then(async () => {
       this.#screen.print(this.#paint.dim(`${change}: ${await this.#nameOf(conversation)}`));
+    });
+  }
+
+  #suspected(report: ProofReport): void {
+    this.#then(async () => {
+      const line = proofLine(report, await this.#nameOf(this.#weft.conversation(report.log)));
+      if (line !== undefined) this.#screen.print(this.#paint.bad(line));
     });
   }
 

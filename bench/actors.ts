@@ -6,11 +6,11 @@ import { socketsFrom } from '@weft/client/ports.ts';
 import type { Session as ClientSession } from '@weft/client/session-store.ts';
 import { Weft } from '@weft/client/weft.ts';
 import type { FabricFile } from '@weft/local/fabric-file.ts';
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { WebSocket } from 'ws';
 import type { Person } from './cast.ts';
 import { Departures } from './departures.ts';
 import { benchLimits } from './limits.ts';
-import { inParallel } from './load-client.ts';
 import { post, type Session } from './rest.ts';
 import { handleOf } from './users.ts';
 

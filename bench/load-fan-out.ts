@@ -1,9 +1,10 @@
 // A group whose members are all online: a few of them send, everyone else must get every message. A sender's next message
 // goes when an earlier one has reached every member, so nothing piles up out of sight.
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
-import { EntryIds, inParallel, LoadClient, SendTimes } from './load-client.ts';
+import { EntryIds, LoadClient, SendTimes } from './load-client.ts';
 import type { FanOutJob, LoadResult, Marks } from './load-job.ts';
 import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';

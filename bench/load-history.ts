@@ -1,8 +1,9 @@
 // Reading backwards: a group's long log, each reader walks from the head to the beginning page by page while messages arrive.
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
-import { EntryIds, inParallel, LoadClient } from './load-client.ts';
+import { EntryIds, LoadClient } from './load-client.ts';
 import type { HistoryJob, LoadResult, Marks } from './load-job.ts';
 import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';

@@ -1,8 +1,9 @@
 // Authenticated connections that do nothing: the bench looks at the servers' memory between begin and end.
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
-import { inParallel, LoadClient, type LoadUser } from './load-client.ts';
+import { LoadClient, type LoadUser } from './load-client.ts';
 import type { IdleJob, LoadResult, Marks } from './load-job.ts';
 import { pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';

@@ -1,8 +1,9 @@
 // Durable direct messages between pairs: closed loop (a window per sender) or open loop (a rate over all of them).
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
-import { EntryIds, inParallel, LoadClient, SendTimes } from './load-client.ts';
+import { EntryIds, LoadClient, SendTimes } from './load-client.ts';
 import type { FillJob, LoadResult, Marks, Pair, PairsJob } from './load-job.ts';
 import { paced, pause } from './pace.ts';
 import { Stopwatch } from './stopwatch.ts';

@@ -1,10 +1,11 @@
 // The resume storm: everyone is cut at once, one message for each arrives meanwhile, everyone comes back at once with
 // cursor and digest, asks for what changed, and holds the missed message. The time counts until the last one has it.
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { type Digest, digestValue, moveHead } from '@weft/proto/heads-digest.ts';
 import { Latency } from './latency.ts';
 import { benchLimits } from './limits.ts';
-import { EntryIds, inParallel, LoadClient, type LoadUser, type ResumePoint } from './load-client.ts';
+import { EntryIds, LoadClient, type LoadUser, type ResumePoint } from './load-client.ts';
 import type { LoadResult, Marks, ResumeJob } from './load-job.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { whole } from './wire.ts';

@@ -1,11 +1,12 @@
 // Reads every conversation back from the cells of both members, not from what the clients hold: sockets and pages of its own.
 
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 import type { Actor, Troupe } from './actors.ts';
 import { type Comparison, compare } from './comparison.ts';
 import type { Line } from './data-set.ts';
 import { replayLimits } from './limits.ts';
-import { inParallel, LoadClient } from './load-client.ts';
+import { LoadClient } from './load-client.ts';
 import type { Played } from './play.ts';
 
 export interface Verdict {

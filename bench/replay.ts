@@ -1,6 +1,7 @@
 // `npm run replay`: 7,168 real conversations through the running fabric, then every one read back from both members' cells.
 
 import { type FabricOptions, runningFabric, withFabricOptions } from '@weft/local/fabric-options.ts';
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { limits } from '@weft/proto/limits.ts';
 import { Command } from 'commander';
 import { type Actor, Troupe } from './actors.ts';
@@ -9,7 +10,6 @@ import { Chaos } from './chaos.ts';
 import { fetchDataSet, readDataSet } from './data-set.ts';
 import { Latency } from './latency.ts';
 import { replayLimits } from './limits.ts';
-import { inParallel } from './load-client.ts';
 import { type Played, play, type Score } from './play.ts';
 import { readBack, type Verdict } from './read-back.ts';
 

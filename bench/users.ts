@@ -3,9 +3,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inParallel } from '@weft/local/in-parallel.ts';
 import type { BenchCell } from './fabric.ts';
 import { benchLimits } from './limits.ts';
-import { inParallel, type LoadUser } from './load-client.ts';
+import type { LoadUser } from './load-client.ts';
 import { post, RestProblem, type Session } from './rest.ts';
 
 interface KeptUser {

@@ -48,6 +48,16 @@ interface Told {
   readonly isReported: boolean;
 }
 
+/** Whether anything is told within 15 s, with a word of the owner and a heartbeat now and then. The scene is over. */
+async function reports(scene: ProofScene): Promise<boolean> {
+  for (let waited = 0; waited < 15_000 && scene.reports.length === 0; waited += 2_500) {
+    await scene.clock.advance(2_500);
+    scene.beat();
+  }
+  await scene.close();
+  return scene.reports.length > 0;
+}
+
 /** One lie on a page, in a scene drawn from the seed. `honest`: none. */
 async function readBack(seed: number, honest: boolean): Promise<Told> {
   const random = seededRandom(seed);
@@ -87,12 +97,7 @@ async function readBack(seed: number, honest: boolean): Promise<Told> {
     const { seq, author, ts, clientEntryId } = entry;
     return shown.get(Number(seq)) !== `${textOf(entry)} ${author} ${ts} ${clientEntryId}`;
   });
-  for (let waited = 0; waited < 15_000 && scene.reports.length === 0; waited += 2_500) {
-    await scene.clock.advance(2_500);
-    scene.beat();
-  }
-  const isReported = scene.reports.length > 0;
-  await scene.close();
+  const isReported = await reports(scene);
   const device = isNew ? 'a new device' : 'a device that saw it before';
   return {
     isLiedTo,
@@ -169,12 +174,7 @@ async function hear(seed: number): Promise<Told> {
     scene.say(`${n} after`);
     if (random.next() < 0.5) await scene.clock.advance(20);
   }
-  for (let waited = 0; waited < 15_000 && scene.reports.length === 0; waited += 2_500) {
-    await scene.clock.advance(2_500);
-    scene.beat();
-  }
-  const isReported = scene.reports.length > 0;
-  await scene.close();
+  const isReported = await reports(scene);
   const device = isNew ? 'a new device' : 'a device that saw the log before';
   return {
     isLiedTo: true,

@@ -1,40 +1,24 @@
 // Checks all that is shown, as it comes: the order of pushes on this connection, the hash chain of each log, and the heads
 // that owners sign. What looks wrong is looked into (doubts.ts) and told with the hop up to which it was right.
-import { type Chain, sameHash } from '@weft/proto/chain.ts';
+import { sameHash } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
 import type { PageBounds } from './catch-up-events.ts';
-import { Doubts } from './doubts.ts';
+import { Doubts, type DoubtsOptions, type Suspect } from './doubts.ts';
 import { type Entry, entryFromWire } from './entry.ts';
-import type { HeadProofs } from './head-proofs.ts';
 import { holeIn } from './inquiry.ts';
 import type { ProofReport } from './judge.ts';
 import { clientLimits as limits } from './limits.ts';
 import { isBroken, type Link, LogChain, linksOf } from './log-chain.ts';
 import type { LogView } from './log-view.ts';
-import type { Clock } from './ports.ts';
 import { PushOrder } from './push-order.ts';
-import type { Requests } from './requests.ts';
 
-export interface AuditOptions {
-  readonly chain: Chain;
-  readonly clock: Clock;
-  readonly requests: Requests;
-  readonly proofs: HeadProofs;
-  readonly view: (log: bigint) => LogView | undefined;
-  readonly tell: (report: ProofReport) => void;
-}
-
-interface Audited {
-  readonly log: bigint;
-  readonly chain: LogChain;
+interface Audited extends Suspect {
   order: PushOrder;
-  /** Newest head whose signature was checked. */
   signed: SignedHead | undefined;
   /** A checked head beyond what is held. */
   ahead: SignedHead | undefined;
-  /** Up to here the owner's signature covers what was shown. */
   confirmed: number;
   /** Where the page or the pushes were found wanting; told once. */
   told: number;
@@ -43,13 +27,13 @@ interface Audited {
 }
 
 export class Audit {
-  readonly #options: AuditOptions;
+  readonly #options: DoubtsOptions;
   readonly #doubts: Doubts;
   readonly #logs = new Map<bigint, Audited>();
   /** The cell told all heads at the start of this connection: what a first push passes over was lost. */
   #isComplete = false;
 
-  constructor(options: AuditOptions) {
+  constructor(options: DoubtsOptions) {
     this.#options = options;
     this.#doubts = new Doubts(options);
   }

@@ -1,9 +1,10 @@
 // The process behind comers.ts.
+
+import { inParallel } from '@weft/local/in-parallel.ts';
 import { RawSocket } from '@weft/local/raw-socket.ts';
 import { ClientFrame, ServerFrame, type Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { systemClock } from '@weft/runtime/clock.ts';
 import type { Came, ComersAnswer, ComersTask } from './comers.ts';
-import { inParallel } from './in-parallel.ts';
 
 /** Milliseconds after which a connection that was not even taken is tried again. */
 const refusedMs = 100;

@@ -6,6 +6,7 @@ import { dataDirDefault, portBaseDefault } from './defaults.ts';
 import { postgresUrl, type Wiring } from './environments.ts';
 import { credentialsPath, describeFabric, type FabricFile, fabricFilePath } from './fabric-file.ts';
 import { fetchServers, type Servers } from './fetch-servers.ts';
+import { type KnownCellsOptions, untilCellsAreKnown } from './known-cells.ts';
 import { Launcher } from './launcher.ts';
 import { type NatsCredentials, natsCredentials } from './nats-credentials.ts';
 import { type FabricPlan, type Place, type PlannedProcess, type ProcessKind, planFabric, plannedProcesses } from './plan.ts';
@@ -153,6 +154,7 @@ export class Fabric implements AsyncDisposable {
     signal?.addEventListener('abort', stop, { once: true });
     try {
       await Promise.all(ready.values());
+      await untilCellsAreKnown({ ...this.#parts(), signal });
       signal?.throwIfAborted();
     } catch (error) {
       await this[Symbol.asyncDispose]();
@@ -161,6 +163,13 @@ export class Fabric implements AsyncDisposable {
       signal?.removeEventListener('abort', stop);
     }
     this.#write();
+  }
+
+  /** Routers that run, and cells of which a node does. */
+  #parts(): Omit<KnownCellsOptions, 'signal'> {
+    const names = this.#processes.map(({ name }) => name);
+    const routers = this.#processes.filter(({ kind }) => kind === 'router').map(({ name }) => ({ name, url: this.url(name) }));
+    return { routers, cells: this.plan.cells.map(({ name }) => name).filter((cell) => names.includes(`node-${cell}-a`)) };
   }
 
   /** Hears every event until disposed. */

@@ -29,7 +29,9 @@ async function person(handle: string, region: string): Promise<Person> {
   const reports: ProofReport[] = [];
   weft.on('proof', (report) => reports.push(report));
   weft.on('entry', () => undefined);
-  return { weft, cell: `${region}-1`, reports };
+  const cell = `${region}-1`;
+  assert.equal(weft.state.cell, cell);
+  return { weft, cell, reports };
 }
 
 before(async () => {

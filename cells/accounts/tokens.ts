@@ -1,10 +1,11 @@
 // Access tokens: signed JWTs (RFC 7519, RFC 8037, RFC 9068) that every cell verifies offline with the keys the directory publishes.
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, hash as digest, type KeyObject } from 'node:crypto';
 import { WeftError } from '@weft/proto/faults.ts';
 import { KeyUse } from '@weft/proto/gen/weft/directory/v1/directory.ts';
 import { idTimeMs, type SessionId, session as sessionId, type UserId, user as userId } from '@weft/proto/ids.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';
+import { LruMap } from 'toad-cache';
 import { accountLimits as limits } from './account-limits.ts';
 import type { CellKeys } from './cell-keys.ts';
 import { type Homes, type OwnCell, WrongHome } from './homes.ts';
@@ -36,8 +37,8 @@ const publicFront = Buffer.from('302a300506032b6570032100', 'hex');
 
 export class AccessTokens {
   readonly #options: AccessTokensOptions;
-  /** By hash of the token, in order of use: a storm of reconnects verifies each token once. */
-  readonly #verified = new Map<string, Access>();
+  /** By hash of the token: a storm of reconnects verifies each token once. */
+  readonly #verified = new LruMap<Access>(limits.accessCacheMax);
   /** By kid and raw key. At most a few for each cell. */
   readonly #publicKeys = new Map<string, KeyObject>();
 
@@ -74,11 +75,12 @@ export class AccessTokens {
    */
   async verifyAccess(token: string): Promise<Access> {
     if (token.length > limits.tokenCharsMax) throw new WeftError('token_invalid');
-    const hash = createHash('sha256').update(token).digest('base64');
-    const access = this.#recall(hash) ?? (await this.#verify(token));
+    const hash = digest('sha256', token, 'base64');
+    const known = this.#verified.get(hash);
+    const access = known ?? (await this.#verify(token));
     if (access.endsMs <= this.#options.clock.now()) throw new WeftError('token_expired');
     this.#requireHome(access);
-    this.#remember(hash, access);
+    if (known === undefined) this.#verified.set(hash, access);
     return access;
   }
 
@@ -137,18 +139,6 @@ export class AccessTokens {
     if (homes.cell(access.issuer)?.number !== home && access.issuer !== own.name)
       throw new WeftError('token_invalid', 'its issuer is not the home of its user');
     throw new WrongHome(homes.cell(home));
-  }
-
-  #recall(hash: string): Access | undefined {
-    const access = this.#verified.get(hash);
-    if (access !== undefined) this.#verified.delete(hash);
-    return access;
-  }
-
-  #remember(hash: string, access: Access): void {
-    const oldest = this.#verified.size >= limits.accessCacheMax ? this.#verified.keys().next().value : undefined;
-    if (oldest !== undefined) this.#verified.delete(oldest);
-    this.#verified.set(hash, access);
   }
 }
 

@@ -39,8 +39,8 @@ export const benchLimits = {
   collectMsMax: 8_000,
   /** What is measured holds still so long for memory to be read. Above collectMsMax. */
   holdMs: 10_000,
-  /** Rounds of chain-cost, each two runs with hashing and two without: a run alone differs by some per cent from the next. */
-  hashingRounds: 4,
+  /** Rounds of chain-cost, each two runs of every side: a run alone differs by some per cent from the next. */
+  hashingRounds: 3,
   /** Messages in one insert of the yardstick, as many as a transaction of a cell takes. */
   bareBatchMax: 256,
   /** Connections opened and closed before memory is first read, so that compiled code is not counted to those that stay. */

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { barePath } from './bare-path.ts';
 import { chainCost } from './chain-cost.ts';
 import { attach, type BenchFabric, startPrivate } from './fabric.ts';
-import { hashingShare } from './hashing-share.ts';
+import { hashingShares } from './hashing-share.ts';
 import { benchLimits } from './limits.ts';
 import { type Bench, gather, measure } from './measure.ts';
 import { describeProfiles } from './profile.ts';
@@ -49,7 +49,7 @@ function command(): Command {
 const costs = { seal: sealReport, chain: chainReport } as const;
 type Cost = keyof typeof costs;
 const isCost = (name: string): name is Cost => name in costs;
-/** Two fabrics in turns. */
+/** Three fabrics in turns. */
 const share = 'chain-cost';
 /** On the database of the first cell. */
 const yardstick = 'bare';
@@ -88,7 +88,7 @@ async function run(asked: readonly string[], options: Options): Promise<number> 
     ? { warmUpMs: 200, measuredMs: 400, scale: 0.01 }
     : { warmUpMs: benchLimits.warmUpMs, measuredMs: options.seconds * 1_000, scale: 1 };
   const reports: ScenarioReport[] = measured.map((name) => costs[name](options.smoke));
-  if (asked.includes(share)) reports.push(await hashingShare({ start: (nodeOptions) => openOwn(options, nodeOptions), sizes, say }));
+  if (asked.includes(share)) reports.push(...(await hashingShares({ start: (nodeOptions) => openOwn(options, nodeOptions), sizes, say })));
   for (const line of reports.flatMap(table)) say(line);
   const isYardstickWanted = asked.length === 0 || asked.includes(yardstick);
   if (loads.length > 0 || isYardstickWanted) {

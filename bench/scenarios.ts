@@ -154,6 +154,24 @@ const group: Scenario = {
   figures: (m) => [...rate(m, { unit: 'deliveries/s', must: 200_000, cpuMust: 6 }), ...latency(m.result, {})],
 };
 
+const writers = 20;
+
+const resume = (clients: number, { name, must }: { readonly name: string; readonly must: number }): Scenario => ({
+  name,
+  title: `${clients.toLocaleString('en')} clients cut at once, one missed message each`,
+  users: (sizes) => [scaled(clients, sizes, 20) + writers, 0],
+  job: (crowd, sizes) => ({
+    kind: 'resume',
+    writers: crowd.here.slice(0, writers),
+    users: crowd.here.slice(writers, writers + scaled(clients, sizes, 20)),
+  }),
+  figures: (m) => [
+    ...rate(m, { unit: 'resumed clients/s', must }),
+    { name: 'missing', value: m.result.missing, unit: 'clients', must: 0, better: 'less' },
+    ...latency(m.result, {}),
+  ],
+});
+
 const connections: Scenario[] = [
   {
     name: 'idle',
@@ -171,23 +189,9 @@ const connections: Scenario[] = [
       { name: 'connect p95', value: result.latency.p95, unit: 'ms', better: 'less' },
     ],
   },
-  {
-    name: 'resume',
-    title: '3,000 clients cut at once, one missed message each',
-    users: (sizes) => [scaled(3_000, sizes, 20) + writers, 0],
-    job: (crowd, sizes) => ({
-      kind: 'resume',
-      writers: crowd.here.slice(0, writers),
-      users: crowd.here.slice(writers, writers + scaled(3_000, sizes, 20)),
-    }),
-    figures: (m) => [
-      ...rate(m, { unit: 'resumed clients/s', must: 4_000 }),
-      { name: 'missing', value: m.result.missing, unit: 'clients', must: 0, better: 'less' },
-      ...latency(m.result, {}),
-    ],
-  },
+  resume(3_000, { name: 'resume', must: 4_000 }),
+  resume(5_000, { name: 'resume-5000', must: 2_000 }),
 ];
-const writers = 20;
 
 const stored: Scenario[] = [
   {

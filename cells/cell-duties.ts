@@ -82,7 +82,7 @@ export function openCellDuties(options: CellDutiesOptions): Duties {
     everyMs: limits.pullEveryMs,
     run: async () => {
       if (delivery.waiting > limits.pullsShedAbove) return;
-      for (const { log: behind, src } of await store.behind(limits.earlyMax)) delivery.puller.want(behind, src);
+      for (const row of await store.behind(limits.earlyMax)) delivery.puller.want(row.log, row.src, row);
     },
   });
   duties.add({

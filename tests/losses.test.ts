@@ -137,7 +137,7 @@ test('a log that is not a cell’s to have is asked for once and forgotten', asy
   const [ana, ben] = [await fabric.client('own-ana', 'eu-1'), await fabric.client('own-ben', 'eu-1')];
   const log = await ana.createGroup([ben.user]);
   const refusedBefore = await fabric.metric('node-eu-1-a', 'cells_rejected_total');
-  await fabric.sql('us-1', 'insert into behind (log_id, known_seq, src) values ($1, 5, 1)', [log]);
+  await fabric.sql('us-1', 'insert into behind (log_id, epoch, known_seq, src) values ($1, 1, 5, 1)', [log]);
   await until('it is forgotten', async () => (await fabric.sql('us-1', 'select 1 from behind where log_id = $1', [log])).length === 0);
   assert.equal((await fabric.metric('node-eu-1-a', 'cells_rejected_total')) - refusedBefore, 1);
   assert.deepEqual(await fabric.sql('us-1', 'select 1 from logs where log_id = $1', [log]), []);

@@ -2,9 +2,13 @@
 // its own beside the code as well, where one fits.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { simulate } from './simulation/world.ts';
+import { handoversAndTakeovers } from './simulation/owner-changes.ts';
+import { simulate, type WorldOptions } from './simulation/world.ts';
 
-const found: readonly (readonly [seed: number, what: string])[] = [
+const restores = { restores: true };
+const owners = { owners: handoversAndTakeovers };
+
+const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOptions, 'seed'>])[] = [
   [165, 'a shared transaction whose answer was lost is told to the sockets all the same'],
   [187, 'a commit whose answer was lost is told to the sockets all the same'],
   [202, 'so it is when the database was away meanwhile'],
@@ -17,11 +21,14 @@ const found: readonly (readonly [seed: number, what: string])[] = [
   [1004, 'a mark that is stored at home waits for the other cells as well, whatever fails'],
   [1007, 'an append that was refused while it had to come again does not hold up those behind it'],
   [31371, 'what was pending when its user was out of the log is asked for, also where that is heard behind what came after'],
+  [805927, 'what a restored owner gave up ends, in a cell that had left by then, where its people left'],
+  [804145, 'a cell that holds only what a restored owner gave up reads the log from its first entry', restores],
+  [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 
-for (const [seed, what] of found) {
+for (const [seed, what, more] of found) {
   test(`seed ${seed}: ${what}`, async () => {
-    const { wrong } = await simulate({ seed });
+    const { wrong } = await simulate({ seed, ...more });
     assert.deepEqual(wrong, [], wrong.join('\n'));
   });
 }

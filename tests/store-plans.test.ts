@@ -180,7 +180,7 @@ async function laneStatements(count: number): Promise<Statement[]> {
   await readAllDecided(query, streams);
   await clearBehind(
     query,
-    ids.map((log) => ({ log, head: 1 })),
+    ids.map((log) => ({ log, epoch: 1n, head: 1 })),
   );
   await updateStarts(
     query,
@@ -217,7 +217,7 @@ async function readStatements(): Promise<Statement[]> {
   await countUserLogs(query, 1n);
   await readMarks(query, 1n);
   await readBehind(query, 100);
-  await upsertBehind(query, [{ log: 1n, known: 1, src: 2 }]);
+  await upsertBehind(query, [{ log: 1n, epoch: 1n, known: 1, src: 2 }]);
   await readUnsettled(query, 100);
   return sent;
 }

@@ -58,10 +58,10 @@ test('the first entry opens the replica and lists the log for the members here',
 test('what lies beyond the head is noted, not stored', () => {
   write(2n, 3n, 4n);
   assert.deepEqual(cell.decide(run(3)), [{ type: 'applied', head: 1, behind: true }]);
-  assert.deepEqual(cell.writes?.behind, [{ log, known: 4, src: 1 }]);
+  assert.deepEqual(cell.writes?.behind, [{ log, epoch: owner.rows.get(log)?.epoch, known: 4, src: 1 }]);
   assert.equal(cell.logEntries(log).length, 1);
   assert.deepEqual(cell.decide(run(2)), [{ type: 'applied', head: 4, behind: false }]);
-  assert.deepEqual(cell.writes?.caughtUp, [{ log, head: 4 }]);
+  assert.deepEqual(cell.writes?.caughtUp, [{ log, epoch: owner.rows.get(log)?.epoch, head: 4 }]);
 });
 
 test('the same again changes nothing', () => {

@@ -11,19 +11,18 @@ import { epochAt } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import { unreadable } from './poison.ts';
-import type { LogRow } from './ports.ts';
+import type { BehindRow, LogRow } from './ports.ts';
 import type { WorkingSet } from './working-set.ts';
 
 export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome {
   const operation = inOrder(arrived);
-  const highest = operation.entries.at(-1)?.seq ?? 0;
+  const highest = operation.entries.at(-1);
   let row = work.row(operation.log);
-  let epochBefore = row?.epoch;
+  const epochBefore = row?.epoch;
   if (!row || row.status === 'opening') {
     const opened = openReplica(operation, work);
     if (opened) return opened;
     row = work.row(operation.log);
-    epochBefore = firstEpoch(row);
   } else {
     const refused = adoptEpochs(operation, row, work);
     if (refused) return refused;
@@ -40,17 +39,16 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
     if (wrong) return wrong;
     if (entry.seq <= row.head) closeIntake(entry, work);
   }
-  const missing = highest > row.head;
-  if (missing) work.behind.push({ log: operation.log, known: highest, src: operation.src });
+  const { log, head } = row;
+  const isBehind = highest !== undefined && highest.seq > head;
+  if (isBehind) work.behind.push(behindOf(highest, operation.src));
   // A page without entries says that there is no more.
-  // How far an epoch went that is over says nothing of the one in force.
-  else if (row.epoch !== epochBefore) work.caughtUp(operation.log, Number.MAX_SAFE_INTEGER);
-  else if (row.head > headBefore || operation.snapshot || highest === 0) work.caughtUp(operation.log, row.head);
-  return { type: 'applied', head: row.head, behind: missing };
+  else if (row.epoch !== epochBefore || head > headBefore || operation.snapshot || !highest)
+    work.caughtUp({ log, epoch: epochAt((work.state(log) as LogState).epochs, head + 1), head });
+  return { type: 'applied', head, behind: isBehind };
 }
 
-/** What was heard of a log before it was here may be of an epoch that is over, unless it has had only one. */
-const firstEpoch = (row: LogRow | undefined): bigint | undefined => (row && epochParts(row.epoch).count === 1 ? row.epoch : undefined);
+const behindOf = ({ log, epoch, seq }: Entry, src: number): BehindRow => ({ log, epoch, known: seq, src });
 
 function whyNot(may: 'newer' | 'stale' | 'no', operation: ApplyOperation, work: WorkingSet, state: LogState): Outcome {
   if (may === 'no') return { type: 'rejected', why: 'not-owner' };
@@ -61,8 +59,8 @@ function whyNot(may: 'newer' | 'stale' | 'no', operation: ApplyOperation, work: 
 
 /** An epoch nobody told this cell of: its list is pulled first (R24). */
 function laterEpoch(operation: ApplyOperation, work: WorkingSet): Outcome {
-  const known = operation.entries.reduce((most, { seq }) => Math.max(most, seq), 0);
-  work.behind.push({ log: operation.log, known, src: operation.src });
+  const newest = operation.entries.reduce((most, entry) => (entry.epoch >= most.epoch ? entry : most));
+  work.behind.push(behindOf(newest, operation.src));
   return { type: 'applied', head: work.row(operation.log)?.head ?? 0, behind: true };
 }
 
@@ -93,7 +91,7 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
     return undefined;
   }
   if (first?.seq !== 1) {
-    if (first) work.behind.push({ log: operation.log, known: operation.entries.at(-1)?.seq ?? first.seq, src: operation.src });
+    if (first) work.behind.push(behindOf(operation.entries.at(-1) ?? first, operation.src));
     return { type: 'applied', head: 0, behind: true };
   }
   return openFromFirst(first, operation, work);

@@ -122,6 +122,23 @@ test('a frame of an epoch nobody told of is not stored: its list is pulled first
   assert.equal(f.cell(3).rows.get(f.log)?.head, 2);
 });
 
+test('what is known of the new owner’s epoch stays known while what the one before gave comes in', () => {
+  const f = new OwnedLog();
+  f.handOver(1, 2);
+  f.follow(1, 2);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  const [late] = f.cell(2).logEntries(f.log).slice(-1);
+  assert.ok(late);
+  const { log, epoch, seq } = late;
+  const other = f.cell(3);
+  other.decide({ type: 'apply', src: 2, log, entries: [late] });
+  assert.deepEqual(other.writes?.behind, [{ log, epoch, known: seq, src: 2 }]);
+  f.follow(1, 3);
+  assert.equal(other.rows.get(log)?.epoch, epoch);
+  assert.deepEqual(other.writes?.caughtUp, [{ log, epoch, head: seq - 1 }]);
+});
+
 test('a takeover without the directory’s signature is believed by nobody', () => {
   const f = new OwnedLog();
   f.takeOver(2);

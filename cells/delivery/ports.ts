@@ -165,9 +165,9 @@ export interface Writes {
   readonly closed: readonly ClosedIntake[];
   readonly decided: readonly { readonly key: DecidedKey; readonly n: number }[];
   readonly outbox: readonly OutboxRow[];
-  readonly behind: readonly { readonly log: bigint; readonly known: number; readonly src: number }[];
-  /** Logs whose run reached what was known to be missing. */
-  readonly caughtUp: readonly { readonly log: bigint; readonly head: number }[];
+  readonly behind: readonly BehindRow[];
+  /** Logs whose run may have reached what was known to be missing. */
+  readonly caughtUp: readonly CaughtUp[];
 }
 
 /** One frame to send: ranges of logs (never bodies), or envelopes. */
@@ -233,12 +233,27 @@ export interface LogStore {
   /** Open intake for a destination, oldest first. */
   openIntake(dst: number, beforeMs: number, limit: number): Promise<OpenIntake[]>;
   /** Logs that are behind what is known to exist. */
-  behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]>;
-  noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void>;
+  behind(limit: number): Promise<BehindRow[]>;
+  noteBehind(rows: readonly BehindRow[]): Promise<void>;
   /** Logs owned here that give no seq yet, or not to everybody. */
   unsettled(limit: number): Promise<{ log: bigint; status: LogStatus }[]>;
-  /** The owner says that there is nothing to be had for this cell. */
-  forgetBehind(log: bigint): Promise<void>;
+  /** The owner says that there is nothing to be had for this cell. What was noted since the row was read stays. */
+  forgetBehind(row: BehindRow): Promise<void>;
+}
+
+/** A log of which `src` told the entry at `known` of `epoch`, and which is not held up to there; 0 and 0 where only the source is known. */
+export interface BehindRow {
+  readonly log: bigint;
+  readonly epoch: bigint;
+  readonly known: number;
+  readonly src: number;
+}
+
+/** All that epochs before this one gave is held, and of this one what it gave up to `head`. */
+export interface CaughtUp {
+  readonly log: bigint;
+  readonly epoch: bigint;
+  readonly head: number;
 }
 
 export type PublishResult = 'stored' | 'duplicate' | 'no-responders' | 'refused' | 'timeout';

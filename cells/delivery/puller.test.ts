@@ -6,7 +6,7 @@ import { ManualClock } from '@weft/runtime/manual-clock.ts';
 import type { Entry } from './entry.ts';
 import { stateAfterCreation } from './log-state.ts';
 import type { ApplyOperation } from './operations.ts';
-import type { Link, LogStore } from './ports.ts';
+import type { BehindRow, Link, LogStore } from './ports.ts';
 import { Puller } from './puller.ts';
 import { encodeSnapshot } from './snapshot.ts';
 import { groupOf, userOf } from './staged-cell.ts';
@@ -104,8 +104,11 @@ test('no more entries a second are pulled than the lanes have room for', async (
   assert.equal(asked.length, 5);
 });
 
-/** Cell 1 was out of the log for a while: its run begins anew after 12. A restored owner went on after 5; what is held of 1..5 is told. */
-async function partedAt5(held: readonly number[]) {
+/**
+ * Cell 1 was out of the log for a while, from `left` on: its run begins anew after 12. A restored owner went on after 5; what is held of
+ * 1..5 is told.
+ */
+async function partedAt5(held: readonly number[], left?: number) {
   const old = makeEpoch({ count: 1, cell: 2, generation: 1 });
   const epochs = [
     { epoch: old, base: 0 },
@@ -113,8 +116,9 @@ async function partedAt5(held: readonly number[]) {
   ];
   const { author, body, kind } = groupOf(userOf(2, 1), [userOf(1, 1)]);
   const made = { log: 7n, epoch: old, seq: 1, ts: 1, author, clientEntryId: 1n, ord: 0, kind, flags: 0, body };
-  const state = stateAfterCreation(made);
-  assert.ok(state);
+  const created = stateAfterCreation(made);
+  assert.ok(created);
+  const state = left === undefined ? created : { ...created, cells: new Map(created.cells).set(1, { from: 1, until: left }) };
   const store = {
     readRow: async () => ({ row: { head: 20, epoch: old }, state: { epochs: epochs.slice(0, 1), members: new Map() }, start: 12 }),
     readRange: async (_: bigint, from: number, to: number, limit: number) =>
@@ -124,7 +128,10 @@ async function partedAt5(held: readonly number[]) {
     const { from, snapshot } = PullRequest.decode(bytes);
     const before = { ...made, seq: Number(from) - 1 };
     const wire = epochs.map(({ epoch, base }) => ({ epoch, base: BigInt(base) }));
-    const page = { entries: [], epochs: wire, ...(snapshot && { snapshot: encodeSnapshot(state, before, new Uint8Array(32)) }) };
+    const page =
+      from === 1n
+        ? { entries: [{ seq: 1n }], epochs: wire }
+        : { entries: [], epochs: wire, ...(snapshot && { snapshot: encodeSnapshot(state, before, new Uint8Array(32)) }) };
     return PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'page', value: page } })).finish();
   };
   const applied: ApplyOperation[] = [];
@@ -139,7 +146,7 @@ async function partedAt5(held: readonly number[]) {
       applied.push(operation);
       return { type: 'applied', head: 5 } as never;
     },
-    fromWire: () => assert.fail(),
+    fromWire: () => made,
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
@@ -151,5 +158,38 @@ async function partedAt5(held: readonly number[]) {
 test('a run that began above what a newer epoch leaves goes back to the one before, as far as that is here', async () => {
   assert.deepEqual(await partedAt5([1, 2, 3, 4, 5, 13]), [5, 0, 5]);
   assert.deepEqual(await partedAt5([1, 2, 3, 5, 13]), [3, 0, 3]);
-  assert.deepEqual(await partedAt5([5, 13]), [5, undefined, 5]);
+});
+
+test('where nothing of the one before is here, and it began with the log, the log is read from its first entry', async () => {
+  assert.deepEqual(await partedAt5([5, 13]), [0, 0, 0]);
+});
+
+test('of a time in which nobody here was in the log nothing is held, so the run before ends where they left', async () => {
+  assert.deepEqual(await partedAt5([1, 2, 3, 13], 3), [3, 0, 3]);
+});
+
+test('the owner’s word that there is nothing to be had makes forget what was noted before it was asked, and nothing else', async () => {
+  const forgotten: BehindRow[] = [];
+  const fault = { code: 'not_allowed', text: '', retry: 'RETRY_NEVER' as const, afterMs: 0 };
+  const puller = new Puller({
+    cell: 1,
+    store: { readRow: async () => undefined, forgetBehind: async (row: BehindRow) => void forgotten.push(row) } as unknown as LogStore,
+    link: {
+      request: async () => PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'fault', value: fault } })).finish(),
+    } as never,
+    clock: new ManualClock(1_800_000_000_000),
+    takeover: () => undefined,
+    limits,
+    apply: () => assert.fail(),
+    fromWire: () => assert.fail(),
+    pulled: () => undefined,
+    failed: (error) => assert.fail(String(error)),
+  });
+  puller.want(7n, 2);
+  await settled();
+  assert.deepEqual(forgotten, []);
+  const noted = { log: 7n, epoch: 9n, known: 12, src: 2 };
+  puller.want(7n, 2, noted);
+  await settled();
+  assert.deepEqual(forgotten, [noted]);
 });

@@ -2,6 +2,7 @@
 // the run held here, page by page, until it is as long as is known. Logs take turns by pages, so that a long one holds up
 // nobody, and all together so many entries a second: fewer of logs that one page does not bring to their head.
 
+import { chainStart } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer, type PullPage, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
@@ -9,9 +10,9 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
 import { agreedUpTo } from './epochs.ts';
-import type { LogState } from './log-state.ts';
-import type { ApplyOperation, Outcome } from './operations.ts';
-import type { Link, LogStore } from './ports.ts';
+import { type LogState, stateAfterCreation } from './log-state.ts';
+import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
+import type { BehindRow, Link, LogStore } from './ports.ts';
 import { decodeSnapshot, epochsFromWire } from './snapshot.ts';
 import type { DecideContext } from './working-set.ts';
 
@@ -43,15 +44,22 @@ interface RunCut {
   readonly begins?: number;
 }
 
+interface Wanted {
+  readonly src: number;
+  readonly noted: BehindRow | undefined;
+}
+
 interface Parted {
   readonly page: PullPage;
+  /** The state at the cut, where the page does not bring it. */
+  readonly snapshot?: Snapshot;
   readonly at: RunCut;
 }
 
 export class Puller {
   readonly #options: PullerOptions;
-  /** Logs to pull, and the cell that told of them; shortest wait first. */
-  readonly #waiting = new Map<bigint, number>();
+  /** Logs to pull; shortest wait first. */
+  readonly #waiting = new Map<bigint, Wanted>();
   readonly #running = new Set<bigint>();
   /** No page is asked for before this (monotonic). */
   #notBeforeMs = 0;
@@ -61,10 +69,13 @@ export class Puller {
     this.#options = options;
   }
 
-  /** Asks for a log soon. What does not fit is found again by the table of logs that are behind. */
-  want(log: bigint, src: number): void {
+  /**
+   * Asks for a log, of which `src` told, soon. What does not fit is found again by the table of logs that are behind: its row is
+   * `noted`, and goes where there is nothing to be had.
+   */
+  want(log: bigint, src: number, noted?: BehindRow): void {
     if (this.#running.has(log) || this.#waiting.has(log) || this.#waiting.size >= this.#options.limits.earlyMax) return;
-    this.#waiting.set(log, src);
+    this.#waiting.set(log, { src, noted });
     this.#next();
   }
 
@@ -72,16 +83,16 @@ export class Puller {
     while (this.#running.size < this.#options.limits.pullsAtOnceMax && !this.#pausing) {
       const [first] = this.#waiting;
       if (!first || this.#pauses()) return;
-      const [log, src] = first;
+      const [log, wanted] = first;
       this.#waiting.delete(log);
       this.#running.add(log);
-      void this.#pullPage(log, src)
+      void this.#pullPage(log, wanted)
         // A peer that is away is no news: the log stays behind and is wanted again.
         .catch((error: unknown) => void (error instanceof WeftError || this.#options.failed(error)))
         .then((hasMore) => {
           this.#running.delete(log);
           // Behind all others, whose turn comes first.
-          if (hasMore) this.#waiting.set(log, src);
+          if (hasMore) this.#waiting.set(log, wanted);
           this.#next();
         });
     }
@@ -107,23 +118,23 @@ export class Puller {
   }
 
   /** Whether there is more to ask for. */
-  async #pullPage(log: bigint, src: number): Promise<boolean> {
+  async #pullPage(log: bigint, { src, noted }: Wanted): Promise<boolean> {
     const { store, apply, cell } = this.#options;
     const local = await store.readRow(log);
     const owner = local ? speakerOf(local.row.epoch, this.#options.takeover(log)) : src;
     if (owner === cell) {
-      await store.forgetBehind(log);
+      if (noted) await store.forgetBehind(noted);
       return false;
     }
     const head = local?.row.head ?? 0;
     const epoch = local?.row.epoch ?? 0n;
     const request = { log, from: BigInt(head + 1), to: 0n, snapshot: local === undefined, epoch };
-    const first = await this.#ask(owner, request);
+    const first = await this.#ask(owner, request, noted);
     const agreed = local && first && first.epochs.length > 0 ? agreedUpTo(local.state.epochs, epochsFromWire(first.epochs)) : head;
     const parted = local && agreed < head ? await this.#part(owner, request, { agreed, start: local.start }) : undefined;
     const page = agreed < head ? parted?.page : first;
     if (!page) return false;
-    const operation = this.#operationOf(page, { log, owner, state: local?.state, ...parted?.at });
+    const operation = this.#operationOf(page, { log, owner, state: local?.state, snapshot: parted?.snapshot, ...parted?.at });
     if (operation.entries.length === 0 && !operation.snapshot && !local) return false;
     const outcome = await apply(operation);
     this.#options.pulled(owner, operation.entries.length);
@@ -144,9 +155,19 @@ export class Puller {
     const due = kept.until === 0 ? agreed : Math.min(kept.until, agreed);
     const cut = await this.#heldUpTo(request.log, kept.from, due);
     const begins = kept.from - 1;
-    if (cut === due || cut === 0) return { page, at: { cut: agreed, ...(cut === due && { begins }) } };
+    if (cut === agreed) return { page, at: { cut, begins } };
+    if (cut === 0) return this.#fromTheFirst(owner, request);
     const lower = await stateAt(cut);
     return lower && { page: lower, at: { cut, begins } };
+  }
+
+  /** It began with the log, and nothing of it is held here: as where the log is new. */
+  async #fromTheFirst(owner: number, request: PullRequest): Promise<Parted | undefined> {
+    const page = await this.#ask(owner, { ...request, from: 1n });
+    const first = page?.entries[0] && this.#options.fromWire(page.entries[0]);
+    const state = first && stateAfterCreation(first);
+    if (!page || !state || first.seq !== 1) return undefined;
+    return { page, snapshot: { state, start: 0, ts: 0, ord: 0, hash: chainStart, floor: 0 }, at: { cut: 0, begins: 0 } };
   }
 
   /** The last of the entries from..to that follow each other without a hole here. */
@@ -161,9 +182,12 @@ export class Puller {
     return to;
   }
 
-  #operationOf(page: PullPage, of: { log: bigint; owner: number; state: LogState | undefined } & RunCut): ApplyOperation {
+  #operationOf(
+    page: PullPage,
+    of: { log: bigint; owner: number; state: LogState | undefined; snapshot: Snapshot | undefined } & RunCut,
+  ): ApplyOperation {
     const entries = page.entries.map((entry) => this.#options.fromWire(entry));
-    const snapshot = page.snapshot && decodeSnapshot(page.snapshot);
+    const snapshot = of.snapshot ?? (page.snapshot && decodeSnapshot(page.snapshot));
     const leaving = of.state ? ownMembers(of.state, this.#options.cell) : [];
     return {
       type: 'apply',
@@ -179,19 +203,19 @@ export class Puller {
   }
 
   /** The page, if that is what the owner has to say. */
-  async #ask(owner: number, request: PullRequest): Promise<PullPage | undefined> {
+  async #ask(owner: number, request: PullRequest, noted?: BehindRow): Promise<PullPage | undefined> {
     const { link } = this.#options;
     const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
     if (answer.result?.$case === 'page') return answer.result.value;
-    await this.#withoutPage(request.log, answer.result);
+    await this.#withoutPage(request.log, answer.result, noted);
     return undefined;
   }
 
   /** Another cell owns it now, or this one has no part in it: else it would be asked for every second, for ever. */
-  async #withoutPage(log: bigint, result: PullAnswer['result']): Promise<void> {
+  async #withoutPage(log: bigint, result: PullAnswer['result'], noted: BehindRow | undefined): Promise<void> {
     const { store } = this.#options;
-    if (result?.$case === 'moved') await store.noteBehind([{ log, known: 0, src: result.value.cell }]);
-    else if (result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(log);
+    if (result?.$case === 'moved') await store.noteBehind([{ log, epoch: 0n, known: 0, src: result.value.cell }]);
+    else if (noted && result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(noted);
   }
 }
 

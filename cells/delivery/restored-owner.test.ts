@@ -128,7 +128,7 @@ test('what a cell heard of before the log was there, and a restore took, does no
   const body = MembersAdded.encode({ members: [{ user: bo, home: 2, from: 0n }] }).finish();
   const [first] = owner.logEntries(log) as [Entry];
   cell.decide({ type: 'apply', src: 1, log, entries: [{ ...first, seq: 12, kind: kinds.membersAdded, body }] });
-  assert.deepEqual(cell.writes?.behind, [{ log, known: 12, src: 1 }]);
+  assert.deepEqual(cell.writes?.behind, [{ log, epoch: first.epoch, known: 12, src: 1 }]);
   owner.generation = 2;
   Object.assign(owner.rows.get(log) as object, { status: 'stopped' });
   owner.decide({ type: 'begin', log });
@@ -138,7 +138,9 @@ test('what a cell heard of before the log was there, and a restore took, does no
   const { epochs } = at.state;
   cell.decide({ type: 'apply', src: 1, log, entries: owner.logEntries(log).slice(2), snapshot: at, epochs });
   assert.equal(cell.rows.get(log)?.head, 3);
-  assert.deepEqual(cell.writes?.caughtUp, [{ log, head: Number.MAX_SAFE_INTEGER }]);
+  const epoch = owner.rows.get(log)?.epoch ?? 0n;
+  assert.ok(epoch > first.epoch);
+  assert.deepEqual(cell.writes?.caughtUp, [{ log, epoch, head: 3 }]);
 });
 
 test('where a new epoch begins, who keeps the log and has nobody in it any more is told so', () => {

@@ -3,14 +3,15 @@
 import { checkPointEvery } from './chain-of.ts';
 import type { DecideContext } from './decide-context.ts';
 import { emptied } from './emptying.ts';
-import type { Entry } from './entry.ts';
-import { kinds } from './entry.ts';
+import { type Entry, kinds } from './entry.ts';
 import { changedEpochs, type EpochStart } from './epochs.ts';
 import { framesOf } from './frames-of.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import { movedNotice, staleNotice } from './notices.ts';
 import {
   type AppendKey,
+  type BehindRow,
+  type CaughtUp,
   type CheckPoint,
   type ClosedIntake,
   type DecidedKey,
@@ -37,7 +38,7 @@ export class WorkingSet {
   readonly context: DecideContext;
   readonly entries: Entry[] = [];
   readonly envelopes: { dst: number; payload: Uint8Array }[] = [];
-  readonly behind: { log: bigint; known: number; src: number }[] = [];
+  readonly behind: BehindRow[] = [];
   /** Answers to send again: entries stored before. */
   readonly resend: { dst: number; log: bigint; seq: number }[] = [];
   readonly #rows = new Map<bigint, LogRow>();
@@ -53,7 +54,7 @@ export class WorkingSet {
   readonly #decided = new Map<string, { key: DecidedKey; n: number }>();
   readonly #closed: ClosedIntake[] = [];
   readonly #reopened: { log: bigint; start: number }[] = [];
-  readonly #caughtUp = new Map<bigint, number>();
+  readonly #caughtUp = new Map<bigint, CaughtUp>();
   readonly #truncated = new Map<bigint, { base: number; before: readonly EpochStart[]; epochs: readonly EpochStart[] }>();
   readonly #readdressed: Writes['readdressed'][number][] = [];
   readonly #noticed = new Set<string>();
@@ -291,9 +292,7 @@ export class WorkingSet {
     this.#closed.push(closed);
   }
 
-  caughtUp(log: bigint, head: number): void {
-    this.#caughtUp.set(log, head);
-  }
+  caughtUp = (upTo: CaughtUp): void => void this.#caughtUp.set(upTo.log, upTo);
 
   /** All that was collected, with one outbox row per destination and frame. */
   writes(lane: number): Writes {
@@ -321,7 +320,7 @@ export class WorkingSet {
       decided: [...this.#decided.values()],
       outbox: framesOf(this, lane),
       behind: this.behind,
-      caughtUp: [...this.#caughtUp].map(([log, head]) => ({ log, head })),
+      caughtUp: [...this.#caughtUp.values()],
     };
   }
 

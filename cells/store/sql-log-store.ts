@@ -7,6 +7,7 @@ import type { Entry } from '../delivery/entry.ts';
 import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
+  type BehindRow,
   type Facts,
   type LogRange,
   type LogRow,
@@ -19,7 +20,7 @@ import {
   type Writes,
 } from '../delivery/ports.ts';
 import type { Gathering } from './ask-together.ts';
-import { type BehindRow, clearBehind, readBehind, upsertBehind } from './behind-table.ts';
+import { clearBehind, readBehind, upsertBehind } from './behind-table.ts';
 import { queryOn, runTogether } from './corked-query.ts';
 import type { Query } from './entries-table.ts';
 import { readCurrentEpoch } from './epochs-table.ts';
@@ -245,8 +246,8 @@ export class SqlLogStore implements LogStore {
     return this.#read((query) => readUnsettled(query, limit));
   }
 
-  async forgetBehind(log: bigint): Promise<void> {
-    await this.#read((query) => clearBehind(query, [{ log, head: Number.MAX_SAFE_INTEGER }]));
+  async forgetBehind({ log, epoch, known }: BehindRow): Promise<void> {
+    await this.#read((query) => clearBehind(query, [{ log, epoch, head: known }]));
   }
 
   #read<T>(run: (query: Query) => Promise<T>): Promise<T> {

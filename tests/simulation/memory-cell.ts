@@ -3,7 +3,8 @@
 import { type Entry, isState } from '@weft/cells/delivery/entry.ts';
 import { type LogState, membershipChange, pairKey, streamKey } from '@weft/cells/delivery/log-state.ts';
 import type { Mark } from '@weft/cells/delivery/marks.ts';
-import type { DecidedKey, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import type { BehindRow, CaughtUp, DecidedKey, IntakeRow, LogRow, OutboxRow, UserLogRow, Writes } from '@weft/cells/delivery/ports.ts';
+import { isBefore } from '@weft/cells/store/behind-table.ts';
 import { chainStart } from '@weft/proto/chain.ts';
 import type { SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
@@ -51,7 +52,7 @@ export class MemoryCell {
   /** Cells that have given back what a restore lost. */
   readonly regained = new Map<number, boolean>();
   readonly outbox = new Map<number, Map<bigint, OutboxRow>>();
-  readonly behind = new Map<bigint, { log: bigint; known: number; src: number }>();
+  readonly behind = new Map<bigint, BehindRow>();
   readonly marks = new Map<string, Mark>();
   readonly marksOut = new Map<string, { readonly dst: number; readonly mark: Mark }>();
   readonly leases = new Map<string, { readonly holder: string; readonly term: bigint; readonly expiresMs: number }>();
@@ -158,8 +159,7 @@ export class MemoryCell {
     for (const { id, dst, class: cls, lane, ranges, envelopes } of writes.outbox)
       this.outboxOf(dst).set(id, { id, dst, class: cls, lane, ranges, envelopes });
     for (const row of writes.behind) this.noteBehind(row);
-    for (const { log, head } of writes.caughtUp)
-      if ((this.behind.get(log)?.known ?? Number.POSITIVE_INFINITY) <= head) this.behind.delete(log);
+    for (const upTo of writes.caughtUp) this.forgetBehind(upTo);
   }
 
   #create(stored: StoredLog): void {
@@ -242,8 +242,15 @@ export class MemoryCell {
     this.logsOf(user).set(user, { user, log: user, from: 1, until: 0 });
   }
 
-  noteBehind(row: { log: bigint; known: number; src: number }): void {
-    this.behind.set(row.log, { ...row, known: Math.max(row.known, this.behind.get(row.log)?.known ?? 0) });
+  noteBehind(row: BehindRow): void {
+    const { src } = row;
+    const noted = this.behind.get(row.log);
+    this.behind.set(row.log, noted && isBefore(row, noted) ? { ...noted, src } : row);
+  }
+
+  forgetBehind({ log, epoch, head }: CaughtUp): void {
+    const noted = this.behind.get(log);
+    if (noted && !isBefore({ ...noted, epoch, known: head }, noted)) this.behind.delete(log);
   }
 
   /** Entries from <= seq <= to, ascending. */

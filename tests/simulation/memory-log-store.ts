@@ -2,6 +2,7 @@
 import type { Entry } from '@weft/cells/delivery/entry.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import {
+  type BehindRow,
   type Facts,
   KeyTaken,
   type LogRange,
@@ -155,12 +156,12 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     return due.slice(0, limit);
   }
 
-  behind(limit: number): Promise<{ log: bigint; known: number; src: number }[]> {
+  behind(limit: number): Promise<BehindRow[]> {
     const { behind } = this.#options.cell;
     return this.#ask(behind.size, () => [...behind.values()].sort((a, b) => compare(a.log, b.log)).slice(0, limit));
   }
 
-  async noteBehind(rows: readonly { log: bigint; known: number; src: number }[]): Promise<void> {
+  async noteBehind(rows: readonly BehindRow[]): Promise<void> {
     await this.reach();
     for (const row of rows) this.#options.cell.noteBehind(row);
   }
@@ -171,9 +172,9 @@ export class MemoryLogStore extends MemoryReads implements CellStore {
     return found.map(({ row }) => ({ log: row.log, status: row.status })).slice(0, limit);
   }
 
-  async forgetBehind(log: bigint): Promise<void> {
+  async forgetBehind({ log, epoch, known }: BehindRow): Promise<void> {
     await this.reach();
-    this.#options.cell.behind.delete(log);
+    this.#options.cell.forgetBehind({ log, epoch, head: known });
   }
 
   async #facts(transaction: Transaction, keys: WriteKeys): Promise<MemoryFacts> {

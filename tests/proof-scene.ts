@@ -68,6 +68,11 @@ export class ProofScene {
     return this.#conversation;
   }
 
+  /** Bo's proof of the log up to this seq. */
+  proofOf(seq: number): ReturnType<Weft['proofOf']> {
+    return this.#bo?.proofOf(this.log.id, seq);
+  }
+
   /** One more entry, pushed as it is. */
   say(text: string): Entry {
     return this.cell.add(this.log.id, this.#author, { $case: 'text', value: text });

@@ -2,15 +2,17 @@
 // log, the range and the hop up to which the history was right, and of what is right nothing is.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { hashOf } from '@weft/client/fake-log.ts';
 import type { Hop, ProofKind } from '@weft/client/judge.ts';
 import { nodeSha256 } from '@weft/client/sha256-node.ts';
+import type { Entry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { sayClean } from './proof-clean.ts';
 import { type ClientHop, type Corruption, corruptions, heartbeatMs, hops, ProofScene, type SceneOptions } from './proof-scene.ts';
 
-const eventsPerHop = 10_000;
+const eventsPerHop = 500;
 const eventsPerScene = 500;
 /** A million by `node tests/proof-long.ts`. */
-const cleanEvents = 50_000;
+const cleanEvents = 500;
 
 /** What each corruption is called, and who still had it right. */
 const expected: Readonly<Record<ClientHop, Readonly<Record<Corruption, readonly [ProofKind, Hop]>>>> = {
@@ -131,6 +133,53 @@ test('other words under the hash of the right ones are reported as any others', 
   assert.deepEqual(
     scene.reports.map(({ kind, from, agreed, repaired }) => [kind, from, agreed, repaired]),
     [['rewritten', Number(seq), 'home', true]],
+  );
+  await scene.close();
+});
+
+/** A device that holds nothing of the log is told words without a hash, and writes some itself. */
+async function openEnd(): Promise<{ readonly scene: ProofScene; readonly pagesAsked: () => number }> {
+  const scene = await ProofScene.open();
+  for (const text of ['one', 'two', 'three']) scene.say(text);
+  await scene.clock.advance(5);
+  await scene.changeDevice();
+  scene.cell.pushes = (entry) => [{ ...entry, prev: undefined }];
+  scene.say('four');
+  const { accepted } = scene.conversation.send('five, by himself');
+  await scene.clock.advance(20);
+  await accepted;
+  let asked = 0;
+  scene.cell.refuses = () => {
+    asked += 1;
+    return false;
+  };
+  return { scene, pagesAsked: () => asked };
+}
+
+test('words without a hash, told to a device that holds nothing, are compared once, and nothing is told where they are right', async () => {
+  const { scene, pagesAsked } = await openEnd();
+  for (let n = 0; n < 3; n++) {
+    scene.beat();
+    await scene.clock.advance(heartbeatMs);
+  }
+  assert.equal(pagesAsked(), 1);
+  assert.deepEqual(scene.reports, []);
+  assert.notEqual(scene.proofOf(scene.log.entries.length), undefined);
+  await scene.close();
+});
+
+test('own words that the cell keeps otherwise than they were written are reported, also by a device that holds nothing else', async () => {
+  const { scene } = await openEnd();
+  const own = scene.log.entries.pop();
+  assert.ok(own);
+  const kept: Entry = { ...own, body: { $case: 'text', value: 'five, by somebody' } };
+  scene.log.entries.push(kept);
+  scene.log.hash = hashOf(kept);
+  scene.beat();
+  await scene.clock.advance(heartbeatMs);
+  assert.deepEqual(
+    scene.reports.map(({ kind, from, to }) => [kind, from, to]),
+    [['rewritten', Number(own.seq), Number(own.seq)]],
   );
   await scene.close();
 });

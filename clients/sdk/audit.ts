@@ -70,6 +70,7 @@ export class Audit {
         this.#tell({ kind: 'doubled', log: view.log, from: shown.seq, to: shown.seq, agreed: 'nowhere', repaired: false });
       else if (shown !== undefined) this.#doubts.add(audited, { from: Math.max(1, entry.seq - 1), to: entry.seq });
     }
+    if (audited.chain.openEntries >= wireLimits.pageEntriesMax) this.#lookAtOpen(audited, view.head);
     if (audited.openSinceMs === 0) audited.openSinceMs = this.#options.clock.monotonic();
     const { ahead } = audited;
     if (ahead !== undefined && Number(ahead.seq) <= view.head) this.#compare(audited, ahead);
@@ -201,7 +202,7 @@ export class Audit {
 
   /** The chain at this place, for comparing with another member. */
   hashAt(log: bigint, seq: number): Uint8Array | undefined {
-    return this.#logs.get(log)?.chain.at(seq)?.hash;
+    return this.#logs.get(log)?.chain.hashAt(seq);
   }
 
   #pushedOne(entry: Entry): void {
@@ -239,12 +240,24 @@ export class Audit {
   #compare(audited: Audited, head: SignedHead): void {
     const seq = Number(head.seq);
     audited.ahead = undefined;
+    this.#lookAtOpen(audited, seq);
     const ours = audited.chain.hashAt(seq);
     if (ours === undefined) return;
     if (!sameHash(ours, head.hash)) return this.#doubts.add(audited, { from: audited.confirmed + 1, to: seq });
     audited.chain.signed(seq);
     audited.confirmed = Math.max(audited.confirmed, seq);
     if (seq >= (this.#options.view(audited.log)?.head ?? 0)) audited.openSinceMs = 0;
+  }
+
+  /** What came without a hash has to be what pages show, and these what the owner signs. */
+  #lookAtOpen(audited: Audited, upTo: number): void {
+    let rest = audited.chain.takeOpen(upTo);
+    while (rest[0] !== undefined) {
+      const from = rest[0].seq;
+      const shown = rest.filter(({ seq }) => seq < from + wireLimits.pageEntriesMax);
+      rest = rest.slice(shown.length);
+      this.#doubts.add(audited, { from, to: shown.at(-1)?.seq ?? from, shown });
+    }
   }
 
   #tell(report: ProofReport): void {

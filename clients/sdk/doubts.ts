@@ -117,6 +117,7 @@ export class Doubts {
     if (found.report?.repaired === false) return tell(found.report);
     chain.replace(found.links);
     const corrected = chain.correct(found.home);
+    chain.learn(found.home, found.page[0]?.prev);
     const wrong = boundsOf([...otherThan(this.#options.chain, shown ?? [], found.page), ...corrected]);
     const report = found.report ?? reportOf({ log, range: isSecond === true ? { from, to } : wrong });
     if (report === undefined) return;
@@ -133,12 +134,12 @@ const reportOf = ({ log, range }: { log: bigint; range: Pick<ProofReport, 'from'
 /** What breaks the chain, or differs from a signed head, does so again with the next entry and the next head. */
 const isLasting = ({ earlier, isSecond, shown }: Doubt): boolean => earlier === undefined && isSecond !== true && shown === undefined;
 
-/** Entries of the page that were shown otherwise. One of another epoch was given up, which is no fault. */
+/** Entries of the page that were shown otherwise. What a later epoch gave up is no fault. */
 function otherThan(chain: Chain, shown: readonly Entry[], page: readonly Entry[]): Entry[] {
   const before = new Map(shown.map((entry) => [entry.seq, entry]));
   return page.filter((entry) => {
     const was = before.get(entry.seq);
-    return was !== undefined && was.epoch === entry.epoch && !isSame(chain, was, entry);
+    return was !== undefined && was.epoch >= entry.epoch && !isSame(chain, was, entry);
   });
 }
 

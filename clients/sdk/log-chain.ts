@@ -33,6 +33,8 @@ export class LogChain {
   /** The newest link that there was no more room for. */
   #border: Link | undefined;
   readonly #shown = new ShownHashes();
+  /** What came without the hash of the one before, where that is not known: its own cannot be made. */
+  readonly #unproved = new Map<number, Entry>();
 
   constructor(chain: Chain) {
     this.#chain = chain;
@@ -45,7 +47,8 @@ export class LogChain {
     const isLinked = before === undefined || said === undefined || sameHash(before, said);
     const chained = chainedOf(entry);
     // What cannot be hashed is taken on trust: the next entry says what it was.
-    if (chained === undefined || said === undefined) this.#forget(entry.seq);
+    if (chained === undefined) this.#forget(entry.seq);
+    else if (said === undefined) this.#leaveOpen(entry);
     else this.#keep({ seq: entry.seq, epoch: entry.epoch, hash: this.#chain.next(chained, said), key: keyOf(entry), linked: isLinked });
     if (entry.prev !== undefined && isLinked) this.#heldAbove(entry.seq - 1, entry.prev);
     if (!isLinked) return { what: 'unlinked', seq: entry.seq };
@@ -61,6 +64,7 @@ export class LogChain {
 
   /** Also where it is known from a neighbour only. */
   hashAt(seq: number): Uint8Array | undefined {
+    if (seq === 0) return chainStart;
     return this.#links.get(seq)?.hash ?? (this.#border?.seq === seq ? this.#border.hash : this.#shown.hashAt(seq));
   }
 
@@ -89,6 +93,24 @@ export class LogChain {
     return page.filter(({ seq, epoch, hash }) => this.#shown.correct(seq, epoch, hash));
   }
 
+  /** A page that was right, read for something else. */
+  learn(page: readonly Link[], prev: Uint8Array | undefined): void {
+    const below = this.hashAt((page[0]?.seq ?? 0) - 1);
+    if (prev !== undefined && sameHash(below ?? prev, prev)) this.show(page, prev);
+  }
+
+  /** Entries whose hash could not be made. */
+  get openEntries(): number {
+    return this.#unproved.size;
+  }
+
+  /** Those up to this seq, ascending: from now on they are somebody else's to look into. */
+  takeOpen(upTo: number): Entry[] {
+    const open = [...this.#unproved.values()].filter(({ seq }) => seq <= upTo).sort((a, b) => a.seq - b.seq);
+    for (const { seq } of open) this.#unproved.delete(seq);
+    return open;
+  }
+
   /** Entries from here on were wrong, or given up: these stand there. */
   replace(links: readonly Link[]): void {
     for (const link of links) {
@@ -101,6 +123,7 @@ export class LogChain {
   truncate(base: number): boolean {
     const above = [...this.#links.keys()].filter((seq) => seq > base);
     for (const seq of above) this.#forget(seq);
+    for (const seq of this.#unproved.keys()) if (seq > base) this.#unproved.delete(seq);
     if (this.#border !== undefined && this.#border.seq > base) this.#border = undefined;
     this.#shown.truncate(base);
     return above.length > 0;
@@ -113,9 +136,15 @@ export class LogChain {
     this.#shown.cover(seq, seq);
   }
 
+  #leaveOpen(entry: Entry): void {
+    this.#forget(entry.seq);
+    this.#unproved.set(entry.seq, entry);
+  }
+
   /** What stood at this place stands there no more. */
   #keep(link: Link): void {
     this.#forget(link.seq);
+    this.#unproved.delete(link.seq);
     this.#links.set(link.seq, link);
     if (this.#links.size <= limits.linksMax) return;
     const oldest = this.#links.keys().next().value as number;

@@ -36,6 +36,12 @@ const ownersPerTerm = 65_536;
 export const countByOwner = (count: number): number => count + 1;
 export const countByDirectory = (count: number): number => (Math.floor(count / ownersPerTerm) + 1) * ownersPerTerm;
 
+/**
+ * The count with which an owner goes on after `lives` restores of its store. In each life that was lost it may have begun an ownership
+ * and handed the log over, of which nobody but its own people's devices heard: what goes on comes after both.
+ */
+export const countByRestored = (count: number, lives: number): number => count + 2 * Math.max(lives, 1);
+
 /** Whether the directory named the later of two ownerships, or one between them. */
 export const isByDirectory = (earlier: number, later: number): boolean => later >= countByDirectory(earlier);
 

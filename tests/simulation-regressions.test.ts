@@ -23,6 +23,7 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [31371, 'what was pending when its user was out of the log is asked for, also where that is heard behind what came after'],
   [805927, 'what a restored owner gave up ends, in a cell that had left by then, where its people left'],
   [804145, 'a cell that holds only what a restored owner gave up reads the log from its first entry', restores],
+  [1_000_018, 'what a restored owner begins comes after what it had given to a cell that never heard of it', { ...restores, ...owners }],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 

@@ -6,7 +6,7 @@ import { makeEpoch } from '@weft/proto/positions.ts';
 import { beginEpoch, givesSeqs } from './decide-owner.ts';
 import { canonicalEmptying, targetFor } from './emptying.ts';
 import { causedBy, causedEntryId, type Entry, isContent, isEmptying, isState, kinds } from './entry.ts';
-import { nextEpoch } from './epochs.ts';
+import { nextOwnEpoch } from './epochs.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -249,8 +249,7 @@ export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: num
   if (!row) return; // Nobody of that id lives here.
   const state = work.state(user);
   // A self log is nobody else's: after a restore it goes on where it is found, in an epoch of its own.
-  if (state && !givesSeqs(row, work.context))
-    beginEpoch(work, row, state, nextEpoch(row.epoch, work.context.cell, work.context.generation));
+  if (state && !givesSeqs(row, work.context)) beginEpoch(work, row, state, nextOwnEpoch(row.epoch, work.context.generation));
   work.push({
     log: user,
     epoch: row.epoch,

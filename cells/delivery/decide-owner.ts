@@ -2,7 +2,7 @@
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { causedEntryId, type Entry, isContent, kinds } from './entry.ts';
-import { nextEpoch } from './epochs.ts';
+import { nextEpoch, nextOwnEpoch } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, streamOf } from './log-state.ts';
 import type { BeginOperation, HandoverOperation, Outcome, OwnerOperation, SettleOperation, StopOperation } from './operations.ts';
 import type { LogRow } from './ports.ts';
@@ -63,7 +63,7 @@ function decideBegin(operation: BeginOperation, work: WorkingSet, row: LogRow, s
     // Signed for a store that was restored since: it has to be signed anew.
     if (epochParts(signed.epoch).generation !== generation) return { type: 'fault', code: 'stale_epoch' };
     beginEpoch(work, row, state, signed.epoch);
-  } else if (ownerOf(state) === cell && row.status === 'stopped') beginEpoch(work, row, state, nextEpoch(row.epoch, cell, generation));
+  } else if (ownerOf(state) === cell && row.status === 'stopped') beginEpoch(work, row, state, nextOwnEpoch(row.epoch, generation));
   else return { type: 'settled' };
   const after = work.state(operation.log) as LogState;
   for (const keeper of operation.keepers ?? []) if (after.cells.get(keeper)?.until !== 0) work.tellStale(keeper, after);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
-import { nextEpoch, wasHandedOver } from './epochs.ts';
+import { nextEpoch, nextOwnEpoch, wasHandedOver } from './epochs.ts';
 
 const first = makeEpoch({ count: 1, cell: 1, generation: 1 });
 const signed = makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 });
@@ -19,9 +19,16 @@ test('an epoch that its owner gave away ended where the list says', () => {
 });
 
 test('one that a restore or a takeover ended may go on elsewhere', () => {
-  assert.equal(endsWith(nextEpoch(first, 1, 2)), false, 'the same cell, restored');
+  assert.equal(endsWith(nextOwnEpoch(first, 2)), false, 'the same cell, restored');
   assert.equal(endsWith(signed), false, 'the directory');
   assert.equal(endsWith(nextEpoch(signed, 3, 1)), false, 'the directory, and then that owner at once');
+});
+
+test('what a restored owner begins comes after what it gave away in what was lost, however often it was restored', () => {
+  const [second, third] = [nextOwnEpoch(first, 2), nextOwnEpoch(first, 3)];
+  for (const given of [first, second]) assert.ok(third > nextEpoch(given, 4_095, 1_000));
+  assert.ok(second > nextEpoch(first, 4_095, 1_000));
+  assert.ok(nextOwnEpoch(first, 1) > nextEpoch(first, 4_095, 1_000), 'a store that lost its end, and was not found out');
 });
 
 test('so may one that is in no list, and one that is in force', () => {

@@ -1,5 +1,5 @@
 // The list of a log's epochs (R2): which ownership gave which seqs. An epoch that gave none is in no list.
-import { countByOwner, epochParts, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
+import { countByOwner, countByRestored, epochParts, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 
 export interface EpochStart {
   readonly epoch: bigint;
@@ -55,13 +55,19 @@ export function wasHandedOver(epochs: readonly EpochStart[], epoch: bigint): boo
   return before.cell !== after.cell && !isByDirectory(before.count, after.count);
 }
 
-/** The next ownership of a log, as its owner names it. */
+/** The ownership that an owner gives to a cell. */
 export const nextEpoch = (epoch: bigint, cell: number, generation: number): bigint =>
   makeEpoch({ count: countByOwner(epochParts(epoch).count), cell, generation });
 
 /** A position of an epoch that ended is clamped to where the next one begins (R22). */
 export function clampedSeq(epochs: readonly EpochStart[], { epoch, seq }: { readonly epoch: bigint; readonly seq: number }): number {
   return epochs.reduce((most, start) => (start.epoch > epoch ? Math.min(most, start.base) : most), seq);
+}
+
+/** The ownership with which an owner goes on with its log in another life of its store. */
+export function nextOwnEpoch(epoch: bigint, generation: number): bigint {
+  const { count, cell, generation: before } = epochParts(epoch);
+  return makeEpoch({ count: countByRestored(count, generation - before), cell, generation });
 }
 
 interface Listed {

@@ -1,7 +1,7 @@
 // A cell that is restored from a backup: its people and nodes go on, its store is again what it was (R25). What that may
 // cost is noted at the moment it happens, entry by entry; nothing else may be missing in the end.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { type LogState, ownerOf, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { type LogState, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import { refusalId } from '@weft/cells/delivery/self-entries.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import type { HistoryEvent } from '../history.ts';
@@ -65,10 +65,9 @@ export class Restores {
     });
   }
 
-  /** What the cell accepted after the backup, and nobody can give back. */
+  /** What the cell accepted after the backup, and nobody can give back: it may have handed the log over since. */
   #noteLost(cell: MemoryCell, { backup, cells }: Loss): void {
     for (const stored of cell.logs.values()) {
-      if (ownerOf(stored.state) !== cell.number) continue;
       const { keys, isWhole } = lostOf(stored, { cell, backup, cells });
       for (const key of keys) this.lost.add(key);
       if (isWhole) for (const key of keys) this.ended.add(key);

@@ -31,6 +31,11 @@ test('what is behind is asked for, and what is equal is not', async () => {
   assert.deepEqual(await compared([head(1n, 4)], [head(1n, 4)]), { wanted: [], behind: [] });
 });
 
+test('what goes on in an epoch that is over here is not what is missing here', async () => {
+  const [theirs, ours] = [head(1n, 9), { ...head(1n, 4), epoch: 2n }];
+  assert.deepEqual(await compared([theirs], [ours]), { wanted: [], behind: [] });
+});
+
 test('a log that its owner does not name any more is asked for, unless the answer may have been cut short', async () => {
   assert.deepEqual(await compared([head(1n, 4)], [head(1n, 4), head(2n, 3)]), { wanted: [2n], behind: [] });
   const [most, all] = [[1n, 2n, 3n].map((log) => head(log, 4)), [1n, 2n, 3n, 4n].map((log) => head(log, 4))];

@@ -57,11 +57,12 @@ export class AntiEntropy {
     for (let at = 0; at < unequal.length; at += limits.bucketsPerRequest) {
       const buckets = new Set(unequal.slice(at, at + limits.bucketsPerRequest));
       const answer = await this.#ask(owner, [...buckets]);
-      const known = new Map<bigint, number>();
-      await this.#each(kept, buckets, (row) => void known.set(row.log, row.head));
+      const known = new Map<bigint, SharedHead>();
+      await this.#each(kept, buckets, (row) => void known.set(row.log, row));
       for (const head of answer.heads) {
-        const held = known.get(head.log) ?? 0;
-        if (Number(head.seq) <= held) continue;
+        const { head: held, epoch } = known.get(head.log) ?? { head: 0, epoch: 0n };
+        // What an older epoch went on to give, where a newer one is known here, was given up.
+        if (Number(head.seq) <= held || head.epoch < epoch) continue;
         behind.push({ log: head.log, head: Number(head.seq), held });
         this.#options.want(head.log, owner);
       }

@@ -4,7 +4,7 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
-import { adoptEpochs, heldEpochs, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
+import { adoptEpochs, heldEpochs, leadsHere, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { epochAt } from './epochs.ts';
@@ -99,16 +99,17 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
 
 function openFromFirst(first: Entry, operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
   const made = stateAfterCreation(first);
-  const teller = operation.tail ? work.context.cell : operation.src;
   const born = epochParts(first.epoch);
   // Whoever is to own it learns so from the entries, as it gets them.
   const newest = operation.epochs?.at(-1);
   const isListed = newest !== undefined && ownerOf(newest) !== work.context.cell;
-  const isTold = isListed ? ownerOf(newest) === operation.src : born.cell === teller;
+  const { cell } = work.context;
+  const isOwn = operation.tail && (born.cell === cell || leadsHere(first.epoch, operation, work));
+  const isTold = isListed ? ownerOf(newest) === operation.src : operation.tail ? isOwn : born.cell === operation.src;
   const isBorn = born.count !== 1 || birthCell(operation.log) === born.cell;
   if (!made || !isTold || !isBorn) return { type: 'rejected', why: 'not-owner' };
   const state = isListed ? withEpochs(made, operation) : made;
-  const status = operation.tail ? 'stopped' : 'open';
+  const status = operation.tail && born.cell === cell ? 'stopped' : 'open';
   work.create({ log: operation.log, epoch: state.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status }, state, 0);
   opened(state, work);
   return undefined;

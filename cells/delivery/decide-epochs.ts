@@ -6,7 +6,7 @@ import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isContent, isEmptying, kinds } from './entry.ts';
-import { agreedUpTo, type EpochStart, ownedUpTo } from './epochs.ts';
+import { agreedUpTo, type EpochStart, isBySigned, ownedUpTo } from './epochs.ts';
 import { type LogState, ownerOf, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
 import type { IntakeRow, LogRow } from './ports.ts';
@@ -21,7 +21,7 @@ export function speakerOf(epoch: bigint, signed: { readonly epoch: bigint; reado
 function isProven({ src, log, epochs }: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
   const signed = work.context.takeover(log);
   if (speakerOf(row.epoch, signed) !== src) return false;
-  return ownerOf(row) === src || (epochs?.some(({ epoch }) => epoch === signed?.epoch) ?? false);
+  return ownerOf(row) === src || (signed !== undefined && (epochs?.some(({ epoch }) => isBySigned(epoch, signed.epoch)) ?? false));
 }
 
 /** Whether the sender may tell entries of this log, and if not, why. Each entry's epoch is looked at by itself. */
@@ -43,10 +43,8 @@ export function maySend(operation: ApplyOperation, row: LogRow, work: WorkingSet
 }
 
 /** A tail pulled back: by the owner that lost it, or by who is to own the log. */
-function mayGiveBack({ log }: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
-  const { cell, takeover } = work.context;
-  const signed = takeover(log);
-  return (ownerOf(row) === cell && row.status === 'stopped') || (signed?.owner === cell && signed.epoch > row.epoch);
+function mayGiveBack(operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean {
+  return (ownerOf(row) === work.context.cell && row.status === 'stopped') || leadsHere(row.epoch + 1n, operation, work);
 }
 
 const begins = (operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean =>
@@ -58,12 +56,31 @@ export function mayTakeOver(entry: Entry, operation: ApplyOperation, row: LogRow
   if (Takeover.decode(entry.body).after !== row.epoch) return false;
   const owner = epochParts(entry.epoch).cell;
   // A tail may go on in an epoch that this cell itself began after an earlier restore, and has forgotten.
-  const isOwn = owner === ownerOf(row) && owner === (operation.tail ? work.context.cell : operation.src);
-  return isOwn || work.context.takeover(operation.log)?.epoch === entry.epoch || isListed(entry, operation, row, work);
+  const teller = operation.tail ? work.context.cell : operation.src;
+  const isOwn = owner === ownerOf(row) && owner === teller;
+  const signed = work.context.takeover(operation.log);
+  const isSigned = owner === teller && signed !== undefined && isBySigned(entry.epoch, signed.epoch);
+  return (
+    isOwn ||
+    isSigned ||
+    isListed(entry, operation, row, work) ||
+    (leadsHere(entry.epoch, operation, work) && begunBy(entry, operation.told))
+  );
 }
 
+/** A tail may go on through epochs of others, which this cell has forgotten, to one of its own: at `from`, or later. */
+export function leadsHere(from: bigint, { log, tail, told }: ApplyOperation, work: WorkingSet): boolean {
+  const { cell, takeover } = work.context;
+  const signed = takeover(log);
+  if (!tail || !told) return false;
+  return told.some(({ epoch }) => epoch >= from && ownerOf({ epoch }) === cell) || (signed?.owner === cell && signed.epoch >= from);
+}
+
+const begunBy = (entry: Entry, epochs: readonly EpochStart[] | undefined): boolean =>
+  epochs?.some(({ epoch, base }) => epoch === entry.epoch && base === entry.seq - 1) ?? false;
+
 const isListed = (entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean =>
-  isProven(operation, row, work) && (operation.epochs?.some(({ epoch, base }) => epoch === entry.epoch && base === entry.seq - 1) ?? false);
+  isProven(operation, row, work) && begunBy(entry, operation.epochs);
 
 /** Takes a newer list. Where entries are held that it gives up, the state at that point must have come with it. */
 export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Handover, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import type { Entry } from './entry.ts';
-import { kinds } from './entry.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { type Entry, kinds } from './entry.ts';
 import { nextEpoch } from './epochs.ts';
 import { ownerOf } from './log-state.ts';
 import { ana, bo, cy, OwnedLog } from './owned-log.ts';
@@ -137,6 +137,29 @@ test('what is known of the new owner’s epoch stays known while what the one be
   f.follow(1, 3);
   assert.equal(other.rows.get(log)?.epoch, epoch);
   assert.deepEqual(other.writes?.caughtUp, [{ log, epoch, head: seq - 1 }]);
+});
+
+test('a cell that was restored after the directory signed goes on in an epoch of its present life, and is believed', () => {
+  const f = new OwnedLog();
+  f.cell(2).generation = 2;
+  const signed = { epoch: makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 }), owner: 2 };
+  for (const cell of [1, 2, 3]) f.cell(cell).takeovers.set(f.log, signed);
+  assert.equal(f.cell(2).decide({ type: 'begin', log: f.log })[0]?.type, 'applied');
+  const { epoch } = f.cell(2).rows.get(f.log) as { epoch: bigint };
+  assert.deepEqual(epochParts(epoch), { count: countByDirectory(1) + 2, cell: 2, generation: 2 });
+  f.follow(2, 1, 3);
+  for (const cell of [1, 3]) assert.equal(f.cell(cell).rows.get(f.log)?.epoch, epoch);
+});
+
+test('one that the directory signed is believed of whom it was signed for, and of nobody else', () => {
+  const f = new OwnedLog();
+  f.takeOver(2, 1, 3);
+  const entries = f.cell(2).logEntries(f.log).slice(-1);
+  const tell = (src: number) => f.cell(1).decide({ type: 'apply', src, log: f.log, entries })[0]?.type;
+  assert.equal(tell(3), 'rejected');
+  assert.equal(f.cell(1).rows.get(f.log)?.head, 2);
+  assert.equal(tell(2), 'applied');
+  assert.equal(f.cell(1).rows.get(f.log)?.head, 3);
 });
 
 test('a takeover without the directory’s signature is believed by nobody', () => {

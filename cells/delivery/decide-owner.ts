@@ -60,9 +60,9 @@ function decideBegin(operation: BeginOperation, work: WorkingSet, row: LogRow, s
   const signed = takeover(operation.log);
   if (signed && signed.epoch > row.epoch) {
     if (signed.owner !== cell) return { type: 'fault', code: 'stale_epoch' };
-    // Signed for a store that was restored since: it has to be signed anew.
-    if (epochParts(signed.epoch).generation !== generation) return { type: 'fault', code: 'stale_epoch' };
-    beginEpoch(work, row, state, signed.epoch);
+    // Of an epoch signed for a life of the store that was lost nobody holds anything: else it would be here by now.
+    const isThisLife = epochParts(signed.epoch).generation === generation;
+    beginEpoch(work, row, state, isThisLife ? signed.epoch : nextOwnEpoch(signed.epoch, generation));
   } else if (ownerOf(state) === cell && row.status === 'stopped') beginEpoch(work, row, state, nextOwnEpoch(row.epoch, generation));
   else return { type: 'settled' };
   const after = work.state(operation.log) as LogState;

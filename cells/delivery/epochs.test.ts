@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
-import { nextEpoch, nextOwnEpoch, wasHandedOver } from './epochs.ts';
+import { isBySigned, nextEpoch, nextOwnEpoch, wasHandedOver } from './epochs.ts';
 
 const first = makeEpoch({ count: 1, cell: 1, generation: 1 });
 const signed = makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 });
@@ -29,6 +29,12 @@ test('what a restored owner begins comes after what it gave away in what was los
   for (const given of [first, second]) assert.ok(third > nextEpoch(given, 4_095, 1_000));
   assert.ok(second > nextEpoch(first, 4_095, 1_000));
   assert.ok(nextOwnEpoch(first, 1) > nextEpoch(first, 4_095, 1_000), 'a store that lost its end, and was not found out');
+});
+
+test('the directory’s word covers the epoch it names and how its owner goes on with that in a later life, and no other', () => {
+  const again = makeEpoch({ count: countByDirectory(countByDirectory(1)), cell: 2, generation: 2 });
+  for (const epoch of [signed, nextOwnEpoch(signed, 2)]) assert.equal(isBySigned(epoch, signed), true);
+  for (const epoch of [first, nextEpoch(signed, 3, 1), nextEpoch(signed, 2, 1), again]) assert.equal(isBySigned(epoch, signed), false);
 });
 
 test('so may one that is in no list, and one that is in force', () => {

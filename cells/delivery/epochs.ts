@@ -70,6 +70,13 @@ export function nextOwnEpoch(epoch: bigint, generation: number): bigint {
   return makeEpoch({ count: countByRestored(count, generation - before), cell, generation });
 }
 
+/** Whether the directory's word covers this epoch: it is the one that was signed, or how its owner goes on with it in a later life. */
+export function isBySigned(epoch: bigint, signed: bigint): boolean {
+  const [named, began] = [epochParts(signed), epochParts(epoch)];
+  const goesOn = epoch > signed && began.cell === named.cell && began.generation > named.generation;
+  return epoch === signed || (goesOn && !isByDirectory(named.count, began.count));
+}
+
 interface Listed {
   readonly log: bigint;
   readonly epochs: readonly EpochStart[];

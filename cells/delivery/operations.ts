@@ -68,6 +68,8 @@ export interface ApplyOperation {
   readonly begins?: number;
   /** From a replica to the owner that lost it, or to the owner-to-be (R23, R25). */
   readonly tail?: boolean;
+  /** The list of epochs of who gives a tail back. */
+  readonly told?: readonly EpochStart[];
   /** Own people who were members when the run broke off: the snapshot may show that they left. */
   readonly leaving?: readonly bigint[];
   /** One entry of a run that failed again and again. */

@@ -1,13 +1,16 @@
 // How a restored owner gets its logs back, over cells that answer as real ones do (R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { WeftError } from '@weft/proto/faults.ts';
 import { MembersAdded } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { KeptRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 import { fromWire, toWire } from '../wire/entry-codec.ts';
+import type { BehindLog } from './anti-entropy.ts';
 import { type Entry, kinds } from './entry.ts';
 import { ownerOf } from './log-state.ts';
-import { ana, bo, cy } from './owned-log.ts';
-import { Ownership } from './ownership.ts';
+import { ana, bo, cy, OwnedLog } from './owned-log.ts';
+import { Ownership, type OwnershipOptions } from './ownership.ts';
 import type { LogRow } from './ports.ts';
 import { groupOf, StagedCell, text } from './staged-cell.ts';
 import { TailServer } from './tail-server.ts';
@@ -31,7 +34,12 @@ const serverOf = (cell: StagedCell): TailServer =>
   });
 
 /** What a restored cell 1 asks of others, of which each is there; `back`: what another of its nodes has written down. */
-function ownershipOf(owner: StagedCell, others: readonly StagedCell[], back: Map<number, boolean>): Ownership {
+function ownershipOf(
+  owner: StagedCell,
+  others: readonly StagedCell[],
+  back: Map<number, boolean>,
+  more: Partial<OwnershipOptions> = {},
+): Ownership {
   return new Ownership({
     cell: owner.number,
     generation: owner.generation,
@@ -48,7 +56,7 @@ function ownershipOf(owner: StagedCell, others: readonly StagedCell[], back: Map
       },
     },
     others: () => others.map(({ number }) => number),
-    takeover: () => undefined,
+    takeover: (log) => owner.takeovers.get(log),
     regained: { read: async () => new Map(back), regained: async (cell) => void back.set(cell, false) },
     apply: async (operation) => owner.decide(operation)[0] as never,
     compare: async () => [],
@@ -57,6 +65,7 @@ function ownershipOf(owner: StagedCell, others: readonly StagedCell[], back: Map
     fromWire,
     limits: { unsettledMax: 10, tailPagesMax: 10 },
     failed: (error) => assert.fail(error as Error),
+    ...more,
   });
 }
 
@@ -118,4 +127,71 @@ test('a group that a replica stopped goes on in a store that was never restored,
   await ownership.run();
   assert.deepEqual(idsIn(owner, log).toSpliced(4, 1), [...all.map(({ clientEntryId }) => clientEntryId), 5n]);
   assert.equal(owner.rows.get(log)?.status, 'open');
+});
+
+/** Cell 1 gave a log to cell 2, which has said more since, and was restored to before that: it takes itself for the owner. */
+function givenAway(): { readonly f: OwnedLog; readonly restored: StagedCell } {
+  const f = new OwnedLog();
+  const restored = new StagedCell(1, [ana]);
+  restored.generation = 2;
+  restored.decide({ type: 'apply', src: 2, log: f.log, entries: f.cell(1).logEntries(f.log), tail: true });
+  f.handOver(1, 2);
+  f.follow(1, 2, 3);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  f.follow(2, 3);
+  return { f, restored };
+}
+
+/** What `of` holds more of than this cell, as the comparison of digests tells. */
+const behindOf = (restored: StagedCell, of: StagedCell, log: bigint): BehindLog[] => {
+  const [held, head] = [restored.rows.get(log)?.head ?? 0, of.rows.get(log)?.head ?? 0];
+  return held < head && ownerOf(of.rows.get(log) as LogRow) === of.number ? [{ log, held, head }] : [];
+};
+
+test('a restored cell that had given a log away learns it from the new owner, before it counts as having all back', async () => {
+  const { f, restored } = givenAway();
+  const back = new Map<number, boolean>();
+  const compare = async (cell: number) => behindOf(restored, f.cell(cell), f.log);
+  const ownership = ownershipOf(restored, [f.cell(2), f.cell(3)], back, { compare });
+  for (let n = 0; n < 3; n++) await ownership.run();
+  assert.deepEqual([...back.keys()].sort(), [2, 3]);
+  const { head, epoch, status } = restored.rows.get(f.log) as LogRow;
+  assert.deepEqual([head, epoch, status], [f.cell(2).rows.get(f.log)?.head, f.cell(2).rows.get(f.log)?.epoch, 'open']);
+});
+
+test('a restored cell takes no log over before it has back what others hold of it', async () => {
+  const { f, restored } = givenAway();
+  const signed = { epoch: makeEpoch({ count: countByDirectory(2), cell: 1, generation: 2 }), owner: 1 };
+  restored.takeovers.set(f.log, signed);
+  let isAway = true;
+  const compare = async (cell: number) => {
+    if (isAway) throw new WeftError('peer_away');
+    return behindOf(restored, f.cell(cell), f.log);
+  };
+  const ownership = ownershipOf(restored, [f.cell(2), f.cell(3)], new Map(), { compare });
+  ownership.given(f.log);
+  await ownership.run();
+  assert.notEqual(restored.rows.get(f.log)?.epoch, signed.epoch);
+  isAway = false;
+  for (let n = 0; n < 3; n++) await ownership.run();
+  const ids = idsIn(restored, f.log);
+  assert.deepEqual(ids.slice(0, -1), idsIn(f.cell(2), f.log));
+  assert.equal(restored.rows.get(f.log)?.epoch, signed.epoch);
+});
+
+test('the directory’s word that came before the log did is heard when the log comes', async () => {
+  const f = new OwnedLog();
+  f.handOver(1, 2);
+  const late = new StagedCell(2, [bo]);
+  late.takeovers.set(f.log, { epoch: makeEpoch({ count: countByDirectory(2), cell: 3, generation: 1 }), owner: 3 });
+  const wanted: bigint[] = [];
+  const ownership = ownershipOf(late, [f.cell(1), f.cell(3)], new Map(), { want: (log) => void wanted.push(log) });
+  ownership.given(f.log);
+  await ownership.run();
+  assert.deepEqual(wanted, []);
+  late.decide({ type: 'apply', src: 1, log: f.log, entries: f.cell(1).logEntries(f.log) });
+  assert.equal(late.rows.get(f.log)?.status, 'intake');
+  await ownership.run();
+  assert.deepEqual(wanted, [f.log]);
 });

@@ -9,17 +9,30 @@
 import { WeftError } from '@weft/proto/faults.ts';
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { KeptAnswer, KeptRequest, PullAnswer, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import type { BehindLog } from './anti-entropy.ts';
+import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
 import { ownerOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, OwnerOperation } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
+import { epochsFromWire } from './snapshot.ts';
 import type { DecideContext } from './working-set.ts';
 
 /** Cells that have given back what the store lost; true: declared lost. */
 export interface Regained {
   read(): Promise<ReadonlyMap<number, boolean>>;
   regained(cell: number): Promise<void>;
+}
+
+type Found = NonNullable<Awaited<ReturnType<LogStore['readRow']>>>;
+
+interface TailsOptions {
+  readonly back: ReadonlyMap<number, boolean>;
+  /** Whether it is still to be got. */
+  readonly isThere: (found: Found) => boolean;
+  /** False: those that can be reached are enough. */
+  readonly isEachNeeded: boolean;
 }
 
 export interface OwnershipOptions {
@@ -101,12 +114,14 @@ export class Ownership {
 
   /** One look at everything that is not settled. */
   async run(): Promise<void> {
-    const { store, generation, regained, limits } = this.#options;
+    const { store, generation, regained, takeover, limits } = this.#options;
     if (generation > 1) await this.#findLost(await regained.read());
     const back = await regained.read();
     this.#back = back;
-    for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
+    // The directory's word may have come before the log did.
+    for (const { log } of unsettled) if (takeover(log) !== undefined) this.#given.add(log);
+    for (const log of [...this.#given]) if (await this.#tried(() => this.#takeOver(log, back))) this.#given.delete(log);
     for (const { log, status } of unsettled) if (status === 'stopped') await this.#tried(() => this.#regain(log, back));
     if (unsettled.length === 0 && this.#areAllBack(back)) {
       this.#keepers.clear();
@@ -134,14 +149,23 @@ export class Ownership {
 
   /** Logs of ours that only others know. */
   async #findLost(back: ReadonlyMap<number, boolean>): Promise<void> {
-    for (const cell of this.#options.others())
-      if (!back.has(cell) && (await this.#tried(() => this.#findLostAt(cell))) && (await this.#tried(() => this.#hasCaughtUpWith(cell))))
-        await this.#options.regained.regained(cell);
+    for (const cell of this.#options.others()) {
+      if (back.has(cell) || !(await this.#tried(() => this.#findLostAt(cell)))) continue;
+      // What was that cell's at the first look, and is not any more, it may have handed over to this one.
+      const isAll = await this.#tried(async () => (await this.#hasCaughtUpWith(cell)) && (await this.#findLostAt(cell)));
+      if (isAll) await this.#options.regained.regained(cell);
+    }
   }
 
   /** What that cell's logs had at the first look is here, or is not for this cell any more. */
   async #hasCaughtUpWith(cell: number): Promise<boolean> {
-    const behind = new Map((await this.#options.compare(cell)).map((each) => [each.log, each]));
+    const { compare, store, takeover } = this.#options;
+    const behind = new Map((await compare(cell)).map((each) => [each.log, each]));
+    for (const log of behind.keys()) {
+      // One that this cell takes for its own, or is to take over, nobody is asked for: it comes as a tail.
+      const found = await store.readRow(log);
+      if (found && speakerOf(found.row.epoch, takeover(log)) === this.#options.cell) await this.#pullTail(log, cell);
+    }
     const first = this.#lagging.get(cell) ?? new Map([...behind].map(([log, { head }]) => [log, head]));
     const left = new Map([...first].filter(([log, head]) => (behind.get(log)?.held ?? head) < head));
     this.#lagging.set(cell, left);
@@ -170,26 +194,34 @@ export class Ownership {
   /** Every replica's tail, then the next epoch. */
   async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
     const { store, cell, apply } = this.#options;
-    const asked = new Set<number>();
-    for (let head = -1; ; ) {
-      const found = await store.readRow(log);
-      if (found?.row.status !== 'stopped' || ownerOf(found.row) !== cell) return true;
-      // Which cells keep a group is known once every cell has said what it keeps.
-      if (found.state.kind === 'group' && !(await this.#knowsKeepers(back))) return false;
-      // What came may be what the run of a cell that joined late continues: all are asked again.
-      if (found.row.head > head) asked.clear();
-      head = found.row.head;
-      asked.add(cell);
-      // A tail may tell of a cell nobody here knew of. And who joined in what was lost may hold what continues the others' tails.
-      const keepers = [...found.state.cells.keys(), ...(this.#keepers.get(log) ?? [])];
-      const next = keepers.find((each) => !asked.has(each) && back.get(each) !== true);
-      if (next === undefined) break;
-      asked.add(next);
-      await this.#pullTail(log, next);
-    }
+    const isThere = ({ row }: Found): boolean => row.status === 'stopped' && ownerOf(row) === cell;
+    const found = await store.readRow(log);
+    if (!found || !isThere(found)) return true;
+    // Which cells keep a group is known once every cell has said what it keeps.
+    if (found.state.kind === 'group' && !(await this.#knowsKeepers(back))) return false;
+    if (!(await this.#pullTails(log, { back, isThere, isEachNeeded: true }))) return false;
     const begun = (await apply({ type: 'begin', log, keepers: [...(this.#keepers.get(log) ?? [])] })).type === 'applied';
     if (begun) this.#keepers.delete(log);
     return begun;
+  }
+
+  /** The tails of all who keep the log. False when one that is needed cannot be had, or the log is not there to be taken any more. */
+  async #pullTails(log: bigint, { back, isThere, isEachNeeded }: TailsOptions): Promise<boolean> {
+    const asked = new Set<number>();
+    for (let head = -1; ; ) {
+      const found = await this.#options.store.readRow(log);
+      if (!found || !isThere(found)) return false;
+      // What came may be what the run of a cell that joined late continues: all are asked again.
+      if (found.row.head > head) asked.clear();
+      head = found.row.head;
+      asked.add(this.#options.cell);
+      // A tail may tell of a cell nobody here knew of. And who joined in what was lost may hold what continues the others' tails.
+      const keepers = [...found.state.cells.keys(), ...(this.#keepers.get(log) ?? [])];
+      const next = keepers.find((each) => !asked.has(each) && back.get(each) !== true);
+      if (next === undefined) return true;
+      asked.add(next);
+      if (!(await this.#tried(() => this.#pullTail(log, next))) && isEachNeeded) return false;
+    }
   }
 
   /** A store that was never restored has nothing to get back: a log of it that stands still was stopped by a replica that is ahead. */
@@ -208,6 +240,8 @@ export class Ownership {
     const { store, cell, apply, takeover } = this.#options;
     const found = await store.readRow(log);
     const signed = takeover(log);
+    // What a restore took of it others give back, and who begins without that gives it up.
+    if (!this.#areAllBack(back)) return false;
     if (!found || !signed || signed.epoch <= found.row.epoch) return true;
     if (signed.owner !== cell) {
       this.#options.want(log, signed.owner);
@@ -215,10 +249,11 @@ export class Ownership {
     }
     // Without its beginning nobody can own a log.
     if (found.start !== 0) throw new Error(`log ${log} is to be taken over, but what is kept here begins after ${found.start}`);
-    for (const each of found.state.cells.keys()) {
-      if (each === cell || back.get(each) === true) continue;
-      await this.#tried(() => this.#pullTail(log, each));
-    }
+    // Signed for a life of this store that was lost: then others may hold what was given in it, and all of that is wanted.
+    const isRestored = epochParts(signed.epoch).generation !== this.#options.generation;
+    if (isRestored && !(await this.#knowsKeepers(back))) return false;
+    const isPulled = await this.#pullTails(log, { back, isThere: ({ row }) => signed.epoch > row.epoch, isEachNeeded: isRestored });
+    if (!isPulled) return false;
     const outcome = await apply({ type: 'begin', log });
     return outcome.type === 'applied' || outcome.type === 'settled';
   }
@@ -230,9 +265,10 @@ export class Ownership {
       const after = BigInt((await store.readRow(log))?.row.head ?? 0);
       const answer = PullAnswer.decode(await link.request(cell, 'tail', TailRequest.encode({ log, after }).finish()));
       if (answer.result?.$case !== 'page') return true;
+      const { epochs } = answer.result.value;
       const entries = answer.result.value.entries.map(fromWire);
       if (entries.length === 0) return true;
-      const outcome = await apply({ type: 'apply', src: cell, log, entries, tail: true });
+      const outcome = await apply({ type: 'apply', src: cell, log, entries, tail: true, told: epochsFromWire(epochs) });
       if (outcome.type === 'fault') throw new WeftError('peer_away', 'the tail could not be stored', 1_000);
       if (outcome.type !== 'applied' || outcome.head <= Number(after)) return true;
     }

@@ -5,8 +5,9 @@ import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/cli
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
+import type { EpochStart } from './epochs.ts';
 import { groupPair, type LogState } from './log-state.ts';
-import { ana, bo, OwnedLog } from './owned-log.ts';
+import { ana, bo, cy, OwnedLog } from './owned-log.ts';
 import type { LogRow } from './ports.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cell.ts';
@@ -95,6 +96,29 @@ test('restored a second time, it takes back what it gave in the epoch that it be
   const ids = (cell: StagedCell): bigint[] => cell.logEntries(log).map(({ clientEntryId }) => clientEntryId);
   assert.deepEqual(ids(owner), ids(replica));
   assert.ok(ids(owner).includes(5n));
+});
+
+test('a tail leads through epochs of others to one of this cell’s own, which it has forgotten', () => {
+  const f = new OwnedLog();
+  f.handOver(1, 2);
+  f.follow(1, 2);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.say(2);
+  f.follow(1, 3);
+  f.follow(2, 3);
+  f.takeOver(3, 2);
+  f.follow(3, 2);
+  const all = f.cell(2).logEntries(f.log);
+  const told = f.cell(2).states.get(f.log)?.epochs as readonly EpochStart[];
+  // Restored to before it had the log, which was born in another cell: the list tells that it leads here.
+  const restored = new StagedCell(3, [cy]);
+  restored.generation = 2;
+  const tail = { type: 'apply', src: 2, log: f.log, entries: all, tail: true } as const;
+  assert.equal(restored.decide(tail)[0]?.type, 'rejected');
+  assert.equal(restored.decide({ ...tail, told })[0]?.type, 'applied');
+  const { head, status } = restored.rows.get(f.log) as LogRow;
+  assert.deepEqual([head, status], [all.length, 'stopped']);
+  assert.deepEqual(restored.states.get(f.log)?.epochs, told);
 });
 
 test('what waits at a replica is decided behind what it holds of the epoch that the restore ended', () => {

@@ -1,5 +1,6 @@
 // A cell says what it may not say: in another's name, about a log it does not own, for an owner it is not.
 import { kinds } from '@weft/cells/delivery/entry.ts';
+import { ownedUpTo } from '@weft/cells/delivery/epochs.ts';
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
 import type { IntakeRow } from '@weft/cells/delivery/ports.ts';
 import { encodeRuns, runsOf } from '@weft/cells/wire/frames.ts';
@@ -50,6 +51,8 @@ function lieAboutIntake(world: Breakable, of: { log: Shared; liar: number; owner
 }
 
 function lieAboutEntries({ copies, owner }: Shared, liar: number, say: Say): void {
+  // Of what it gave itself, at a cell that lacks it still, it is the owner: who lies there forks the log, and it is frozen (R16).
+  if (ownedUpTo(owner.state.epochs, liar) !== undefined) return;
   for (const { cell, stored } of copies) {
     if (cell.number === liar || !stored) continue;
     const place = { ...stored.row, seq: stored.row.head + 1, ord: stored.row.ord + 1 };

@@ -94,7 +94,8 @@ export class CellDelivery implements AsyncDisposable {
     this.#unlawful = this.#owned.use(new Seldom({ clock, write }));
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
     this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
-    this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
+    const chain = new Chain(sha256);
+    this.ownership = openOwnership({ ...options, ...this.#settlers(), chain, limits, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, read: (logs) => store.heads(logs), limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = this.#openRequests();

@@ -4,7 +4,7 @@ import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
-import { adoptEpochs, heldEpochs, leadsHere, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
+import { adopt, heldEpochs, leadsHere, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
 import { epochAt } from './epochs.ts';
@@ -24,7 +24,7 @@ export function decideApply(arrived: ApplyOperation, work: WorkingSet): Outcome 
     if (opened) return opened;
     row = work.row(operation.log);
   } else {
-    const refused = adoptEpochs(operation, row, work);
+    const refused = adopt(operation, row, work);
     if (refused) return refused;
     reopenReplica(operation, row, work);
   }

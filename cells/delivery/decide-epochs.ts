@@ -6,7 +6,7 @@ import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isContent, isEmptying, kinds } from './entry.ts';
-import { agreedUpTo, type EpochStart, isBySigned, ownedUpTo } from './epochs.ts';
+import { agreedUpTo, type EpochStart, isBySigned, ownedUpTo, partedAt } from './epochs.ts';
 import { type LogState, ownerOf, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
 import type { IntakeRow, LogRow } from './ports.ts';
@@ -82,8 +82,12 @@ const begunBy = (entry: Entry, epochs: readonly EpochStart[] | undefined): boole
 const isListed = (entry: Entry, operation: ApplyOperation, row: LogRow, work: WorkingSet): boolean =>
   isProven(operation, row, work) && begunBy(entry, operation.epochs);
 
-/** Takes a newer list. Where entries are held that it gives up, the state at that point must have come with it. */
-export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+/** Takes the list that came along, where it is a newer one. */
+export const adopt = (operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined =>
+  operation.tail ? adoptTold(operation, row, work) : adoptEpochs(operation, row, work);
+
+/** A newer list. Where entries are held that it gives up, the state at that point must have come with it. */
+function adoptEpochs(operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
   const { epochs, snapshot, log } = operation;
   const before = work.state(log);
   const newest = epochs?.at(-1);
@@ -99,12 +103,29 @@ export function adoptEpochs(operation: ApplyOperation, row: LogRow, work: Workin
   const cut = Math.min(operation.cut ?? agreed, agreed);
   const known = heldEpochs(epochs, { cell: work.context.cell, head: cut });
   if ((known.at(-1) as EpochStart).epoch <= row.epoch) return { type: 'applied', head: row.head, behind: true };
-  const held = [...before.members, ...(snapshot?.state.members ?? [])];
-  const isLocked = held.every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined);
-  if (operation.cut !== cut || !isLocked || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
+  const states = snapshot ? [before, snapshot.state] : [before];
+  if (operation.cut !== cut || !isLocked(states, work) || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
   giveUp({ before, snapshot: snapshot ?? withoutUs(before, cut, work), epochs: known, cut, begins: operation.begins }, row, work);
   return undefined;
 }
+
+/** Where a restored store holds what an earlier restore, or a takeover since, gave up, the tail begins below it. */
+function adoptTold(operation: ApplyOperation, row: LogRow, work: WorkingSet): Outcome | undefined {
+  const { told, cut, snapshot, log } = operation;
+  const before = work.state(log);
+  if (!told || cut === undefined || !snapshot || !before || row.status === 'frozen') return undefined;
+  const isAsTold = cut === partedAt({ epochs: before.epochs, head: row.head }, told) && leadsHere(row.epoch + 1n, operation, work);
+  if (!isAsTold || !isLocked([before, snapshot.state], work) || work.hasWritten(log))
+    return { type: 'applied', head: row.head, behind: true };
+  const epochs = before.epochs.filter(({ base }, at) => at === 0 || base < cut);
+  giveUp({ before, snapshot, epochs, cut, begins: undefined }, row, work);
+  if (ownerOf(row) === work.context.cell) row.status = 'stopped';
+  return undefined;
+}
+
+/** Whether all users of this cell whose membership may change are locked. */
+const isLocked = (states: readonly LogState[], work: WorkingSet): boolean =>
+  states.every(({ members }) => [...members].every(([user, { home }]) => home !== work.context.cell || work.row(user) !== undefined));
 
 /** The list without what makes this cell the owner before it holds all that was given before (R23): its entries will tell. */
 export function heldEpochs(epochs: readonly EpochStart[], { cell, head }: { cell: number; head: number }): readonly EpochStart[] {

@@ -35,6 +35,16 @@ export function agreedUpTo(mine: readonly EpochStart[], theirs: readonly EpochSt
   return Number.POSITIVE_INFINITY;
 }
 
+/** Below the head of `mine`, where a newer list parted from it; undefined where it did not. */
+export function partedAt(
+  mine: { readonly epochs: readonly EpochStart[]; readonly head: number },
+  theirs: readonly EpochStart[],
+): number | undefined {
+  const agreed = agreedUpTo(mine.epochs, theirs);
+  const [held, told] = [mine.epochs.at(-1), theirs.at(-1)];
+  return agreed > 0 && agreed < mine.head && held && told && told.epoch > held.epoch ? agreed : undefined;
+}
+
 /** Where the newest epoch ends that this cell gave; undefined if it never owned the log. Infinite for the owner. */
 export function ownedUpTo(epochs: readonly EpochStart[], cell: number): number | undefined {
   for (let at = epochs.length - 1; at >= 0; at--) {

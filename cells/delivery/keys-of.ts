@@ -61,7 +61,7 @@ function collect(operation: Operation, keys: Collected, isLocal: (user: bigint) 
 }
 
 function collectRun(operation: ApplyOperation, keys: Collected): void {
-  const { log, entries, epochs } = operation;
+  const { log, entries, epochs = operation.told } = operation;
   keys.logs.add(log);
   for (const { kind, body } of entries) addTarget(keys, log, kind, body);
   const seqs = entries.map(({ seq }) => seq);
@@ -109,7 +109,7 @@ function collectRefusal(
 function usersTouched(operation: Operation): bigint[] {
   if (operation.type === 'refused') return [];
   if (operation.type === 'apply') {
-    const inSnapshot = operation.epochs && operation.snapshot ? operation.snapshot.state.members.keys() : [];
+    const inSnapshot = (operation.epochs ?? operation.told) && operation.snapshot ? operation.snapshot.state.members.keys() : [];
     return [...operation.entries.flatMap((e) => usersIn(e.kind, e.body)), ...(operation.leaving ?? []), ...inSnapshot];
   }
   if (!('target' in operation)) return [];

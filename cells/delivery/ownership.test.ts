@@ -2,17 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WeftError } from '@weft/proto/faults.ts';
-import { MembersAdded } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { KeptRequest, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { KeptRequest, PullAnswer, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 import { fromWire, toWire } from '../wire/entry-codec.ts';
 import type { BehindLog } from './anti-entropy.ts';
+import { hashOf } from './chain-of.ts';
 import { type Entry, kinds } from './entry.ts';
 import { ownerOf } from './log-state.ts';
 import { ana, bo, cy, OwnedLog } from './owned-log.ts';
 import { Ownership, type OwnershipOptions } from './ownership.ts';
 import type { LogRow } from './ports.ts';
-import { groupOf, StagedCell, text } from './staged-cell.ts';
+import { foldState } from './snapshot.ts';
+import { chain, groupOf, StagedCell, text } from './staged-cell.ts';
 import { TailServer } from './tail-server.ts';
 
 const rowOf = (cell: StagedCell, log: bigint) => {
@@ -60,6 +62,11 @@ function ownershipOf(
     regained: { read: async () => new Map(back), regained: async (cell) => void back.set(cell, false) },
     apply: async (operation) => owner.decide(operation)[0] as never,
     compare: async () => [],
+    stateAt: async (log, seq) => {
+      const entries = owner.logEntries(log).filter((entry) => entry.seq <= seq);
+      const [state, last] = [foldState(entries), entries.at(-1)];
+      return state && last && { state, start: seq, ts: last.ts, ord: last.ord, hash: hashOf(chain, last) ?? assert.fail(), floor: 0 };
+    },
     want: () => undefined,
     takeOwn: () => undefined,
     fromWire,
@@ -194,4 +201,48 @@ test('the directory’s word that came before the log did is heard when the log 
   assert.equal(late.rows.get(f.log)?.status, 'intake');
   await ownership.run();
   assert.deepEqual(wanted, [f.log]);
+});
+
+test('a store restored to before an earlier restore gives up what that one took, and takes back what came after it', async () => {
+  const f = new OwnedLog();
+  const [first, second, third] = [f.cell(1), new StagedCell(1, [ana]), new StagedCell(1, [ana])];
+  const shared = first.logEntries(f.log);
+  const lost = f.say(1);
+  const backup = first.logEntries(f.log);
+  // The first restore took the last entry. It went on in another epoch, which both others know.
+  second.generation = 2;
+  second.decide({ type: 'apply', src: 2, log: f.log, entries: shared, tail: true });
+  second.decide({ type: 'begin', log: f.log });
+  second.decide({ type: 'settle', log: f.log });
+  second.decide(text({ log: f.log }, ana, 500n));
+  const since = second.logEntries(f.log).slice(shared.length);
+  for (const cell of [2, 3]) f.cell(cell).decide({ type: 'apply', src: 1, log: f.log, entries: since });
+  assert.equal(f.cell(2).rows.get(f.log)?.head, shared.length + since.length);
+  // The second one brings back that entry.
+  third.generation = 3;
+  third.decide({ type: 'apply', src: 2, log: f.log, entries: backup, tail: true });
+  assert.ok(idsIn(third, f.log).includes(lost));
+  const ownership = ownershipOf(third, [f.cell(2), f.cell(3)], new Map());
+  for (let n = 0; n < 3; n++) await ownership.run();
+  const held = idsIn(third, f.log);
+  assert.deepEqual(held.slice(0, shared.length + since.length), idsIn(f.cell(2), f.log));
+  assert.equal(third.rows.get(f.log)?.status, 'open');
+  // It is offered again, since nobody knows its id.
+  assert.equal(held.at(-1), lost);
+});
+
+test('a cell that had left a log is given the tail up to where it left', async () => {
+  const f = new OwnedLog();
+  f.handOver(1, 2);
+  f.follow(1, 2);
+  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.handOver(2, 1);
+  f.follow(2, 1);
+  f.cell(1).decide({ type: 'settle', log: f.log });
+  const body = MembersRemoved.encode({ users: [bo] }).finish();
+  f.cell(1).decide({ ...text({ log: f.log }, ana, 7n), kind: kinds.membersRemoved, body });
+  const until = f.cell(1).rows.get(f.log)?.head;
+  f.say(1);
+  const answer = PullAnswer.decode(await serverOf(f.cell(1)).tail(2, { log: f.log, after: 0n }));
+  assert.equal(Number(answer.result?.$case === 'page' && answer.result.value.entries.at(-1)?.seq), until);
 });

@@ -13,8 +13,9 @@ import { epochParts } from '@weft/proto/positions.ts';
 import type { BehindLog } from './anti-entropy.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
+import { partedAt } from './epochs.ts';
 import { ownerOf } from './log-state.ts';
-import type { ApplyOperation, Outcome, OwnerOperation } from './operations.ts';
+import type { ApplyOperation, Outcome, OwnerOperation, Snapshot } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
 import { epochsFromWire } from './snapshot.ts';
 import type { DecideContext } from './working-set.ts';
@@ -46,6 +47,8 @@ export interface OwnershipOptions {
   readonly regained: Regained;
   readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
   /** Asks another cell for what is kept here of its logs, and tells what it has more. */
+  /** Of a log that is kept from its first entry on: its state right after `seq`. */
+  readonly stateAt: (log: bigint, seq: number) => Promise<Snapshot | undefined>;
   readonly compare: (cell: number) => Promise<readonly BehindLog[]>;
   /** A log is pulled soon. */
   readonly want: (log: bigint, src: number) => void;
@@ -258,20 +261,38 @@ export class Ownership {
     return outcome.type === 'applied' || outcome.type === 'settled';
   }
 
-  /** What `cell` holds of the log beyond what is held here. */
+  /** What `cell` holds of the log beyond what is held here; where that was given up, from there on. */
   async #pullTail(log: bigint, cell: number): Promise<boolean> {
-    const { store, link, apply, fromWire, limits } = this.#options;
+    const { store, apply, limits } = this.#options;
     for (let pages = 0; pages < limits.tailPagesMax; pages++) {
-      const after = BigInt((await store.readRow(log))?.row.head ?? 0);
-      const answer = PullAnswer.decode(await link.request(cell, 'tail', TailRequest.encode({ log, after }).finish()));
-      if (answer.result?.$case !== 'page') return true;
-      const { epochs } = answer.result.value;
-      const entries = answer.result.value.entries.map(fromWire);
-      if (entries.length === 0) return true;
-      const outcome = await apply({ type: 'apply', src: cell, log, entries, tail: true, told: epochsFromWire(epochs) });
+      const found = await store.readRow(log);
+      let after = found?.row.head ?? 0;
+      let tail = await this.#askTail(cell, { log, after });
+      const cut = found && tail && partedAt({ epochs: found.state.epochs, head: after }, tail.told);
+      if (cut !== undefined) tail = await this.#askTail(cell, { log, after: cut });
+      const parted = cut !== undefined && found ? await this.#cutAt(found, cut) : {};
+      if (!tail || !parted || (tail.entries.length === 0 && cut === undefined)) return true;
+      after = cut ?? after;
+      const outcome = await apply({ type: 'apply', src: cell, log, ...tail, ...parted, tail: true });
       if (outcome.type === 'fault') throw new WeftError('peer_away', 'the tail could not be stored', 1_000);
-      if (outcome.type !== 'applied' || outcome.head <= Number(after)) return true;
+      if (outcome.type !== 'applied' || outcome.head <= after) return true;
     }
     return true;
+  }
+
+  async #askTail(cell: number, { log, after }: { readonly log: bigint; readonly after: number }) {
+    const request = TailRequest.encode({ log, after: BigInt(after) }).finish();
+    const { result } = PullAnswer.decode(await this.#options.link.request(cell, 'tail', request));
+    if (result?.$case !== 'page') return undefined;
+    return { entries: result.value.entries.map(this.#options.fromWire), told: epochsFromWire(result.value.epochs) };
+  }
+
+  async #cutAt(
+    { row: { log }, state, start }: Found,
+    cut: number,
+  ): Promise<Pick<ApplyOperation, 'cut' | 'snapshot' | 'leaving'> | undefined> {
+    const snapshot = start === 0 ? await this.#options.stateAt(log, cut) : undefined;
+    const own = [...state.members].filter(([, { home }]) => home === this.#options.cell);
+    return snapshot && { cut, snapshot, leaving: own.map(([user]) => user) };
   }
 }

@@ -1,20 +1,19 @@
 // Answers other cells' pulls (R17): only a cell that keeps the log, only its interval; from the owner, or from a former
 // owner as far as it owned (R24).
 
-import { type Chain, chainStart } from '@weft/proto/chain.ts';
+import type { Chain } from '@weft/proto/chain.ts';
 import { faults } from '@weft/proto/faults.ts';
 import type { Fault, Head, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer, type PullPage, type PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { hashOf } from './chain-of.ts';
 import type { Entry } from './entry.ts';
 import { clampedSeq, ownedUpTo } from './epochs.ts';
 import { type CellInterval, type LogState, ownerOf } from './log-state.ts';
 import type { LogRow, LogStore } from './ports.ts';
-import { encodeSnapshot, epochsToWire, foldState } from './snapshot.ts';
+import { encodeSnapshot, epochsToWire, type KeptWhole, snapshotAt } from './snapshot.ts';
 
 export interface PullServerOptions {
   readonly cell: number;
-  readonly store: LogStore & { readStateEntries(log: bigint, upTo: number): Promise<Entry[]> };
+  readonly store: LogStore & KeptWhole;
   readonly limits: { readonly pullEntriesMax: number; readonly pullBytesMax: number };
   readonly toWire: (entry: Entry) => WireEntry;
   readonly chain: Chain;
@@ -84,12 +83,9 @@ export class PullServer {
   }
 
   async #snapshot(log: bigint, before: number) {
-    const { store, chain } = this.#options;
-    const state = foldState(await store.readStateEntries(log, before));
-    const [last] = await store.readRange(log, before, before, 1);
-    const hash = last ? hashOf(chain, last) : chainStart;
     // Without a proved start the other cell could prove nothing it is given: it asks again.
-    return state && hash && encodeSnapshot(state, last, hash);
+    const snapshot = await snapshotAt(this.#options.store, this.#options.chain, { log, seq: before });
+    return snapshot && encodeSnapshot(snapshot);
   }
 }
 

@@ -126,12 +126,15 @@ async function partedAt5(held: readonly number[], left?: number) {
   } as unknown as LogStore;
   const request: Link['request'] = async (_dst, _method, bytes) => {
     const { from, snapshot } = PullRequest.decode(bytes);
-    const before = { ...made, seq: Number(from) - 1 };
     const wire = epochs.map(({ epoch, base }) => ({ epoch, base: BigInt(base) }));
     const page =
       from === 1n
         ? { entries: [{ seq: 1n }], epochs: wire }
-        : { entries: [], epochs: wire, ...(snapshot && { snapshot: encodeSnapshot(state, before, new Uint8Array(32)) }) };
+        : {
+            entries: [],
+            epochs: wire,
+            ...(snapshot && { snapshot: encodeSnapshot({ state, start: Number(from) - 1, ts: 1, ord: 0, hash: new Uint8Array(32) }) }),
+          };
     return PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'page', value: page } })).finish();
   };
   const applied: ApplyOperation[] = [];

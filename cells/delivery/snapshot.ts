@@ -1,11 +1,18 @@
 // The state of a log just before a seq, as it travels to a cell that begins to keep the log there (R18).
-import { hashBytes } from '@weft/proto/chain.ts';
+import { type Chain, chainStart, hashBytes } from '@weft/proto/chain.ts';
 import type { LogSnapshot } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { hashOf } from './chain-of.ts';
 import { type Entry, kinds } from './entry.ts';
 import type { EpochStart } from './epochs.ts';
 import { type LogKind, type LogState, stateAfter, stateAfterCreation } from './log-state.ts';
 import type { Snapshot } from './operations.ts';
+import type { LogStore } from './ports.ts';
 import { protoKindOf } from './self-entries.ts';
+
+/** Reads of a log that is kept from its first entry on. */
+export interface KeptWhole extends Pick<LogStore, 'readRange'> {
+  readStateEntries(log: bigint, upTo: number): Promise<Entry[]>;
+}
 
 /** Folds the state entries of a log, oldest first. */
 export function foldState(entries: readonly Entry[]): LogState | undefined {
@@ -17,24 +24,35 @@ export function foldState(entries: readonly Entry[]): LogState | undefined {
   return state;
 }
 
-/** `before` is the last entry before the snapshot's run, with its hash; undefined at the log's beginning. */
-export function encodeSnapshot(state: LogState, before: Entry | undefined, hashBefore: Uint8Array): LogSnapshot {
+/** What is kept of a log from its first entry on: its state right after `seq`, and what that entry proves. */
+export async function snapshotAt(
+  store: KeptWhole,
+  chain: Chain,
+  { log, seq }: { log: bigint; seq: number },
+): Promise<Snapshot | undefined> {
+  const state = foldState(await store.readStateEntries(log, seq));
+  const [last] = await store.readRange(log, seq, seq, 1);
+  const hash = last ? hashOf(chain, last) : chainStart;
+  return state && hash && { state, start: seq, ts: last?.ts ?? 0, ord: last?.ord ?? 0, hash, floor: 0 };
+}
+
+export function encodeSnapshot({ state, start, ts, ord, hash }: Omit<Snapshot, 'floor'>): LogSnapshot {
   return {
     log: state.log,
     kind: protoKindOf(state.kind),
     title: state.title,
     membersMax: state.membersMax,
-    start: BigInt(before?.seq ?? 0),
+    start: BigInt(start),
     floor: 0n,
     low: state.kind === 'group' ? state.creator : state.low,
     high: state.high,
     epochs: epochsToWire(state.epochs),
     members: [...state.members].map(([user, m]) => ({ user, home: m.home, from: BigInt(m.from) })),
-    ordBefore: BigInt(before?.ord ?? 0),
-    tsBefore: BigInt(before?.ts ?? 0),
+    ordBefore: BigInt(ord),
+    tsBefore: BigInt(ts),
     version: BigInt(state.version),
     cells: [...state.cells].map(([cell, { from, until }]) => ({ cell, from: BigInt(from), until: BigInt(until) })),
-    hashBefore,
+    hashBefore: hash,
   };
 }
 

@@ -32,14 +32,18 @@ export class TailServer {
     const found = await store.readRow(log);
     if (!found) return PullAnswer.encode({ result: emptyPage }).finish();
     const { row, state, start } = found;
-    const mayAsk = speakerOf(row.epoch, takeover(log)) === src || ownedUpTo(state.epochs, src) !== undefined;
-    if (!mayAsk || state.kind === 'self') {
+    const isOwner = speakerOf(row.epoch, takeover(log)) === src;
+    const owned = ownedUpTo(state.epochs, src);
+    if ((!isOwner && owned === undefined) || state.kind === 'self') {
       refused(src, log);
       return PullAnswer.encode({ result: notAllowed }).finish();
     }
     // A run that begins later continues nobody's.
     const from = Number(after) + 1;
-    const read = from > start ? await store.readRange(log, from, row.head, limits.pullEntriesMax) : [];
+    // Who was the owner once is given what it is to keep.
+    const { until } = state.cells.get(src) ?? { until: owned ?? 0 };
+    const to = isOwner || until === 0 ? row.head : Math.min(until, row.head);
+    const read = from > start && from <= to ? await store.readRange(log, from, to, limits.pullEntriesMax) : [];
     const entries = withinBytes(read, limits.pullBytesMax).map(toWire);
     const head = { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) };
     const value = { snapshot: undefined, entries, head, epochs: epochsToWire(state.epochs) };

@@ -1,9 +1,11 @@
 // What a node takes from other cells: their frames, what its replicas lack, and what the logs it owns have lost.
 
+import type { Chain } from '@weft/proto/chain.ts';
 import { Applier, type ApplierOptions } from '../delivery/applier.ts';
 import type { IntakeRelay } from '../delivery/intake-relay.ts';
 import { Ownership, type OwnershipOptions } from '../delivery/ownership.ts';
 import { Puller } from '../delivery/puller.ts';
+import { snapshotAt } from '../delivery/snapshot.ts';
 import type { CellDeliveryOptions } from '../delivery-options.ts';
 import type { DeliveryLimits } from '../limits.ts';
 import { fromWire } from '../wire/entry-codec.ts';
@@ -56,14 +58,16 @@ export function openPuller(options: PullingOptions): Puller {
 }
 
 export interface OwnershipParts extends PullingOptions, Pick<OwnershipOptions, 'compare'> {
+  readonly chain: Chain;
   readonly puller: Puller;
   readonly intakeRelay: IntakeRelay;
 }
 
 export function openOwnership(options: OwnershipParts): Ownership {
-  const { cell, store, link, peers, tables, limits, applier, puller, intakeRelay, failed, compare } = options;
+  const { cell, store, link, peers, tables, limits, applier, puller, intakeRelay, chain, failed, compare } = options;
   return new Ownership({
     compare,
+    stateAt: (log, seq) => snapshotAt(store, chain, { log, seq }),
     cell: cell.number,
     generation: cell.generation,
     store,

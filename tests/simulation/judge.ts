@@ -204,7 +204,8 @@ function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores
   return events.flatMap((event): HistoryEvent[] => {
     if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused' && event.what !== 'sent') return [event];
     const key = entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId);
-    if (event.what === 'sent') return [decidedAnew.has(key) ? { ...event, decidedAnew: true } : event];
+    // What a restore took, and another one finds again, comes after what was written since.
+    if (event.what === 'sent') return [decidedAnew.has(key) || lost.has(key) ? { ...event, decidedAnew: true } : event];
     const isOver = event.what === 'refused' ? ended.has(key) || decidedAnew.has(key) : lost.has(key);
     return isOver ? [] : [event];
   });

@@ -50,6 +50,7 @@ export class Restores {
     for (let node = 0; node < world.shape.nodes; node++)
       if (world.nodes.get(`${cell.number}.${node}`)?.alive) world.kill(cell.number, node);
     this.#noteLost(cell, { backup, cells: world.cells });
+    this.#noteLostOrphans(cell, { backup, cells: world.cells });
     this.#noteReopened(cell, backup);
     this.cells.add(cell.number);
     const held = new Map([...cell.logs].map(([log, { row }]) => [log, row.head]));
@@ -71,6 +72,15 @@ export class Restores {
       const { keys, isWhole } = lostOf(stored, { cell, backup, cells });
       for (const key of keys) this.lost.add(key);
       if (isWhole) for (const key of keys) this.ended.add(key);
+    }
+  }
+
+  /** What a newer epoch gave up, of its own people, and nobody else had got as intake yet: the backup may be of before that. */
+  #noteLostOrphans(cell: MemoryCell, { cells }: Loss): void {
+    for (const { log, author, clientEntryId } of cell.orphans) {
+      const key = entryKey(author, clientEntryId);
+      const isElsewhere = cells.some((each) => each !== cell && each.logs.get(log)?.byKey.has(key));
+      if (birthCell(author) === cell.number && !isElsewhere) this.lost.add(key);
     }
   }
 

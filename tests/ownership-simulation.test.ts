@@ -60,12 +60,14 @@ for (const [seed, what] of found)
   });
 
 for (const [name, owners] of Object.entries({ handovers, takeovers })) {
-  test(`${seeds} seeds of ${name}`, async () => {
-    const wrong: string[] = [];
-    for (let seed = 1; seed <= seeds; seed++) {
-      const verdict = await new World({ seed, owners }).run();
-      if (verdict.wrong.length > 0) wrong.push(`seed ${seed}:\n${verdict.wrong.join('\n')}`);
-    }
-    assert.deepEqual(wrong, [], wrong.join('\n\n'));
-  });
+  for (const restores of [undefined, true]) {
+    test(`${seeds} seeds of ${name}${restores ? ' and restores' : ''}`, async () => {
+      const wrong: string[] = [];
+      for (let seed = 1; seed <= seeds; seed++) {
+        const verdict = await new World({ seed, owners, restores }).run();
+        if (verdict.wrong.length > 0) wrong.push(`seed ${seed}:\n${verdict.wrong.join('\n')}`);
+      }
+      assert.deepEqual(wrong, [], wrong.join('\n\n'));
+    });
+  }
 }

@@ -24,6 +24,9 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [805927, 'what a restored owner gave up ends, in a cell that had left by then, where its people left'],
   [804145, 'a cell that holds only what a restored owner gave up reads the log from its first entry', restores],
   [1_000_018, 'what a restored owner begins comes after what it had given to a cell that never heard of it', { ...restores, ...owners }],
+  [2_100_308, 'what is handed to a restored cell that lacks it still is asked for again', { ...restores, ...owners }],
+  [2_410_006, 'a cell restored to before a takeover gives up what that one gave up, and no more', { ...restores, ...owners }],
+  [3_200_427, 'a cell restored to before an earlier restore gives up what that one took, and no more', restores],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 

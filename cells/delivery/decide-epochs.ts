@@ -2,6 +2,7 @@
 // before (its handover entry, or its list), the owner itself after a restore, or the directory's signature. What is held
 // above the point up to which two lists agree was given up: it becomes orphans, and those of this cell's own people are
 // offered to the new owner as intake, before anything that was sent after them.
+import { sameHash } from '@weft/proto/chain.ts';
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
@@ -114,14 +115,25 @@ function adoptTold(operation: ApplyOperation, row: LogRow, work: WorkingSet): Ou
   const { told, cut, snapshot, log } = operation;
   const before = work.state(log);
   if (!told || cut === undefined || !snapshot || !before || row.status === 'frozen') return undefined;
-  const isAsTold = cut === partedAt({ epochs: before.epochs, head: row.head }, told) && leadsHere(row.epoch + 1n, operation, work);
-  if (!isAsTold || !isLocked([before, snapshot.state], work) || work.hasWritten(log))
-    return { type: 'applied', head: row.head, behind: true };
   const epochs = before.epochs.filter(({ base }, at) => at === 0 || base < cut);
+  const isAsTold = cut === partedAt({ epochs: before.epochs, head: row.head }, told) && leadsHere(row.epoch + 1n, operation, work);
+  // The epoch of a log never falls: what is given up is given up for a newer one, which begins right there.
+  const first = operation.entries[0];
+  const goesOn = first !== undefined && first.epoch > row.epoch && continues(first, { epochs, at: snapshot }) && begunBy(first, told);
+  if (!isAsTold || !goesOn || !isLocked([before, snapshot.state], work) || work.hasWritten(log))
+    return { type: 'applied', head: row.head, behind: true };
   giveUp({ before, snapshot, epochs, cut, begins: undefined }, row, work);
   if (ownerOf(row) === work.context.cell) row.status = 'stopped';
   return undefined;
 }
+
+/** Whether this entry begins an epoch right after the last of these, at the snapshot's place. */
+const continues = (entry: Entry, { epochs, at }: { readonly epochs: readonly EpochStart[]; readonly at: Snapshot }): boolean =>
+  entry.kind === kinds.takeover &&
+  entry.seq === at.start + 1 &&
+  Takeover.decode(entry.body).after === epochs.at(-1)?.epoch &&
+  entry.prev !== undefined &&
+  sameHash(entry.prev, at.hash);
 
 /** Whether all users of this cell whose membership may change are locked. */
 const isLocked = (states: readonly LogState[], work: WorkingSet): boolean =>

@@ -203,13 +203,13 @@ test('the directory’s word that came before the log did is heard when the log 
   assert.deepEqual(wanted, [f.log]);
 });
 
-test('a store restored to before an earlier restore gives up what that one took, and takes back what came after it', async () => {
+/** A cell restored twice, the second time to before the first: it holds an entry which that one took, the others what came instead. */
+function restoredTwice() {
   const f = new OwnedLog();
   const [first, second, third] = [f.cell(1), new StagedCell(1, [ana]), new StagedCell(1, [ana])];
   const shared = first.logEntries(f.log);
   const lost = f.say(1);
   const backup = first.logEntries(f.log);
-  // The first restore took the last entry. It went on in another epoch, which both others know.
   second.generation = 2;
   second.decide({ type: 'apply', src: 2, log: f.log, entries: shared, tail: true });
   second.decide({ type: 'begin', log: f.log });
@@ -218,17 +218,39 @@ test('a store restored to before an earlier restore gives up what that one took,
   const since = second.logEntries(f.log).slice(shared.length);
   for (const cell of [2, 3]) f.cell(cell).decide({ type: 'apply', src: 1, log: f.log, entries: since });
   assert.equal(f.cell(2).rows.get(f.log)?.head, shared.length + since.length);
-  // The second one brings back that entry.
   third.generation = 3;
   third.decide({ type: 'apply', src: 2, log: f.log, entries: backup, tail: true });
   assert.ok(idsIn(third, f.log).includes(lost));
+  return { f, third, lost, since };
+}
+
+test('a store restored to before an earlier restore gives up what that one took, and takes back what came after it', async () => {
+  const { f, third, lost } = restoredTwice();
   const ownership = ownershipOf(third, [f.cell(2), f.cell(3)], new Map());
   for (let n = 0; n < 3; n++) await ownership.run();
   const held = idsIn(third, f.log);
-  assert.deepEqual(held.slice(0, shared.length + since.length), idsIn(f.cell(2), f.log));
+  const kept = idsIn(f.cell(2), f.log);
+  assert.deepEqual(held.slice(0, kept.length), kept);
   assert.equal(third.rows.get(f.log)?.status, 'open');
   // It is offered again, since nobody knows its id.
   assert.equal(held.at(-1), lost);
+});
+
+test('it gives nothing up for what does not begin right there: the epoch of a log never falls', async () => {
+  const { f, third, since } = restoredTwice();
+  const { head, epoch } = { ...(third.rows.get(f.log) as LogRow) };
+  const entries = third.logEntries(f.log).filter(({ seq }) => seq < head);
+  const [state, last] = [foldState(entries) ?? assert.fail(), entries.at(-1) ?? assert.fail()];
+  const snapshot = { state, start: last.seq, ts: last.ts, ord: last.ord, hash: hashOf(chain, last) ?? assert.fail(), floor: 0 };
+  const told = f.cell(2).states.get(f.log)?.epochs ?? [];
+  const tell = (given: readonly Entry[]) =>
+    third.decide({ type: 'apply', src: 2, log: f.log, entries: given, tail: true, told, cut: last.seq, snapshot });
+  for (const given of [[], since.slice(1), since.map((entry) => ({ ...entry, prev: new Uint8Array(32) }))]) {
+    tell(given);
+    assert.deepEqual([third.rows.get(f.log)?.head, third.rows.get(f.log)?.epoch], [head, epoch]);
+  }
+  tell(since);
+  assert.ok((third.rows.get(f.log)?.epoch ?? 0n) > epoch);
 });
 
 test('a cell that had left a log is given the tail up to where it left', async () => {

@@ -268,14 +268,16 @@ export class Ownership {
       const found = await store.readRow(log);
       let after = found?.row.head ?? 0;
       let tail = await this.#askTail(cell, { log, after });
-      const cut = found && tail && partedAt({ epochs: found.state.epochs, head: after }, tail.told);
+      // Only a restored store holds what this cell itself has given up.
+      const isRestored = this.#options.generation > 1;
+      const cut = isRestored && found && tail ? partedAt({ epochs: found.state.epochs, head: after }, tail.told) : undefined;
       if (cut !== undefined) tail = await this.#askTail(cell, { log, after: cut });
       const parted = cut !== undefined && found ? await this.#cutAt(found, cut) : {};
       if (!tail || !parted || (tail.entries.length === 0 && cut === undefined)) return true;
       after = cut ?? after;
       const outcome = await apply({ type: 'apply', src: cell, log, ...tail, ...parted, tail: true });
       if (outcome.type === 'fault') throw new WeftError('peer_away', 'the tail could not be stored', 1_000);
-      if (outcome.type !== 'applied' || outcome.head <= after) return true;
+      if (outcome.type !== 'applied' || outcome.behind || outcome.head <= after) return true;
     }
     return true;
   }

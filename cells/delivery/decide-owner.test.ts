@@ -72,9 +72,7 @@ test('what the new owner’s people sent before it owned comes before what they 
 test('what an owner refused stays refused where the log was born, also once it is back there', () => {
   const f = new OwnedLog();
   const home = f.cell(1);
-  f.handOver(1, 2);
-  f.follow(1, 2, 3);
-  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.give(1, 2, 3);
   const id = f.say(1);
   const refused = { type: 'refused', src: 2, target: { log: f.log }, stream: { a: f.log, b: 0n }, n: 1, author: ana } as const;
   home.decide({ ...refused, clientEntryId: id, code: 'not_allowed', text: '' });
@@ -112,9 +110,7 @@ test('only a cell that keeps the whole log may get it', () => {
 
 test('a frame of an epoch nobody told of is not stored: its list is pulled first', () => {
   const f = new OwnedLog();
-  f.handOver(1, 2);
-  f.follow(1, 2);
-  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.give(1, 2);
   f.say(2);
   const late = f.cell(2).logEntries(f.log).slice(-1);
   const [outcome] = f.cell(3).decide({ type: 'apply', src: 2, log: f.log, entries: late });
@@ -124,9 +120,7 @@ test('a frame of an epoch nobody told of is not stored: its list is pulled first
 
 test('what is known of the new owner’s epoch stays known while what the one before gave comes in', () => {
   const f = new OwnedLog();
-  f.handOver(1, 2);
-  f.follow(1, 2);
-  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.give(1, 2);
   f.say(2);
   const [late] = f.cell(2).logEntries(f.log).slice(-1);
   assert.ok(late);

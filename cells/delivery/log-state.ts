@@ -166,3 +166,7 @@ function decodeBody<T>(decode: () => T): T | undefined {
     return undefined;
   }
 }
+
+/** Members whose home is this cell. */
+export const ownMembers = (state: LogState, cell: number): bigint[] =>
+  [...state.members].filter(([, member]) => member.home === cell).map(([user]) => user);

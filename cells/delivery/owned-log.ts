@@ -70,6 +70,13 @@ export class OwnedLog {
     return this.cell(from).decide({ type: 'handover', log: this.log, to, toGeneration: this.cell(to).generation })[0];
   }
 
+  /** Hands the log over, tells these cells, and lets the new owner give seqs. */
+  give(from: number, to: number, ...told: number[]): void {
+    this.handOver(from, to);
+    this.follow(from, to, ...told);
+    this.cell(to).decide({ type: 'settle', log: this.log });
+  }
+
   /** Lets the directory sign, and the new owner begin. */
   takeOver(to: number, ...heard: number[]) {
     const count = countByDirectory(epochParts(this.cell(to).rows.get(this.log)?.epoch ?? 0n).count);

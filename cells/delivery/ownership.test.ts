@@ -142,9 +142,7 @@ function givenAway(): { readonly f: OwnedLog; readonly restored: StagedCell } {
   const restored = new StagedCell(1, [ana]);
   restored.generation = 2;
   restored.decide({ type: 'apply', src: 2, log: f.log, entries: f.cell(1).logEntries(f.log), tail: true });
-  f.handOver(1, 2);
-  f.follow(1, 2, 3);
-  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.give(1, 2, 3);
   f.say(2);
   f.follow(2, 3);
   return { f, restored };
@@ -255,12 +253,8 @@ test('it gives nothing up for what does not begin right there: the epoch of a lo
 
 test('a cell that had left a log is given the tail up to where it left', async () => {
   const f = new OwnedLog();
-  f.handOver(1, 2);
-  f.follow(1, 2);
-  f.cell(2).decide({ type: 'settle', log: f.log });
-  f.handOver(2, 1);
-  f.follow(2, 1);
-  f.cell(1).decide({ type: 'settle', log: f.log });
+  f.give(1, 2);
+  f.give(2, 1);
   const body = MembersRemoved.encode({ users: [bo] }).finish();
   f.cell(1).decide({ ...text({ log: f.log }, ana, 7n), kind: kinds.membersRemoved, body });
   const until = f.cell(1).rows.get(f.log)?.head;

@@ -14,7 +14,7 @@ import type { BehindLog } from './anti-entropy.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
 import { partedAt } from './epochs.ts';
-import { ownerOf } from './log-state.ts';
+import { ownerOf, ownMembers } from './log-state.ts';
 import type { ApplyOperation, Outcome, OwnerOperation, Snapshot } from './operations.ts';
 import type { Link, LogStore } from './ports.ts';
 import { epochsFromWire } from './snapshot.ts';
@@ -294,7 +294,6 @@ export class Ownership {
     cut: number,
   ): Promise<Pick<ApplyOperation, 'cut' | 'snapshot' | 'leaving'> | undefined> {
     const snapshot = start === 0 ? await this.#options.stateAt(log, cut) : undefined;
-    const own = [...state.members].filter(([, { home }]) => home === this.#options.cell);
-    return snapshot && { cut, snapshot, leaving: own.map(([user]) => user) };
+    return snapshot && { cut, snapshot, leaving: ownMembers(state, this.#options.cell) };
   }
 }

@@ -10,7 +10,7 @@ import type { Clock } from '@weft/runtime/clock.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
 import { agreedUpTo } from './epochs.ts';
-import { type LogState, stateAfterCreation } from './log-state.ts';
+import { type LogState, ownMembers, stateAfterCreation } from './log-state.ts';
 import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
 import type { BehindRow, Link, LogStore } from './ports.ts';
 import { decodeSnapshot, epochsFromWire } from './snapshot.ts';
@@ -218,6 +218,3 @@ export class Puller {
     else if (noted && result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(noted);
   }
 }
-
-const ownMembers = (state: LogState, cell: number): bigint[] =>
-  [...state.members].filter(([, member]) => member.home === cell).map(([user]) => user);

@@ -100,9 +100,7 @@ test('restored a second time, it takes back what it gave in the epoch that it be
 
 test('a tail leads through epochs of others to one of this cell’s own, which it has forgotten', () => {
   const f = new OwnedLog();
-  f.handOver(1, 2);
-  f.follow(1, 2);
-  f.cell(2).decide({ type: 'settle', log: f.log });
+  f.give(1, 2);
   f.say(2);
   f.follow(1, 3);
   f.follow(2, 3);

@@ -233,7 +233,7 @@ export class StoreNode implements AsyncDisposable {
   }
 
   append(append: NewAppend): Promise<Outcome> {
-    const operation: AppendOperation = { type: 'append', session: 1n, kind: kinds.text, body: new Uint8Array(), ...append };
+    const operation: AppendOperation = { type: 'append', connection: 1, kind: kinds.text, body: new Uint8Array(), ...append };
     return new Promise((resolve, reject) => {
       const taken = (this.lanes[laneOfTarget(operation.target)] as Lane).submit({ operation, settle: resolve });
       if (!taken) reject(new Error('the lane is full'));

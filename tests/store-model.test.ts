@@ -145,7 +145,7 @@ class Script {
     const logs = [...cell.logs.values()].filter(({ state }) => state.kind !== 'self').map(({ row }) => row.log);
     const log = this.#pick(logs);
     const id = BigInt(1 + this.#random.int(60));
-    const base = { type: 'append' as const, author, session: 1n, clientEntryId: id, body: Buffer.from(`text ${id}`) };
+    const base = { type: 'append' as const, author, connection: 1, clientEntryId: id, body: Buffer.from(`text ${id}`) };
     const dice = this.#random.next();
     if (dice < 0.12) {
       const members = [author, ...this.#users.filter(() => this.#random.next() < 0.5)].map((user) => ({

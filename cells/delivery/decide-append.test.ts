@@ -161,6 +161,14 @@ describe('away from the owner', () => {
     assert.deepEqual(outcomes.map(codeOf), ['pending', 'pending', 'pending', 'intake_full', 'earlier_faulted']);
   });
 
+  test('nobody waits for what another connection has to send again, nor for a request', () => {
+    const { cell, log } = replica();
+    cell.full.add(1);
+    const { connection: _, ...request } = text({ log }, bo, 1n);
+    const outcomes = cell.decide(request, text({ log }, bo, 2n), { ...text({ log }, bo, 2n), connection: 2 }, text({ log }, bo, 3n));
+    assert.deepEqual(outcomes.map(codeOf), ['intake_full', 'intake_full', 'intake_full', 'earlier_faulted']);
+  });
+
   test('a destination for which too much waits already is told to come later, and what waits goes on waiting', () => {
     const { cell, log } = replica();
     cell.decide(text({ log }, bo, 1n));

@@ -16,7 +16,8 @@ import type { WorkingSet } from './working-set.ts';
 export function decideAppend(operation: AppendOperation, work: WorkingSet, faulted: Set<string>): Outcome {
   if (faulted.size > 0 && faulted.has(orderKey(operation))) return { type: 'fault', code: 'earlier_faulted' };
   const outcome = chooseWay(operation, work);
-  if (outcome.type === 'fault' && comesAgain.has(outcome.code)) faulted.add(orderKey(operation));
+  const isOrdered = operation.connection !== undefined;
+  if (isOrdered && outcome.type === 'fault' && comesAgain.has(outcome.code)) faulted.add(orderKey(operation));
   return outcome;
 }
 
@@ -28,9 +29,9 @@ function notHere(code: 'unknown_log' | 'not_a_member', work: WorkingSet, row?: L
   return mayBeOld ? { type: 'fault', code: 'busy', afterMs: 1_000 } : { type: 'fault', code };
 }
 
-/** One session's appends to one log (R8). */
-function orderKey({ session, target }: AppendOperation): string {
-  return `${session}:${'log' in target ? target.log : pairKey(target.pair)}`;
+/** One connection's appends to one log (R8): what is left of an earlier one was sent again over this one. */
+function orderKey({ connection, target }: AppendOperation): string {
+  return `${connection}:${'log' in target ? target.log : pairKey(target.pair)}`;
 }
 
 function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {

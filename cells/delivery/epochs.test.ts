@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
-import { isBySigned, nextEpoch, nextOwnEpoch, wasHandedOver } from './epochs.ts';
+import { following, isBySigned, nextEpoch, nextOwnEpoch, wasHandedOver, withEpoch } from './epochs.ts';
 
 const first = makeEpoch({ count: 1, cell: 1, generation: 1 });
 const signed = makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 });
@@ -29,6 +29,30 @@ test('what a restored owner begins comes after what it gave away in what was los
   for (const given of [first, second]) assert.ok(third > nextEpoch(given, 4_095, 1_000));
   assert.ok(second > nextEpoch(first, 4_095, 1_000));
   assert.ok(nextOwnEpoch(first, 1) > nextEpoch(first, 4_095, 1_000), 'a store that lost its end, and was not found out');
+});
+
+test('an epoch that gave nothing is not taken for the newest where the one after it is known already', () => {
+  const handed = nextEpoch(first, 3, 1);
+  const epochs = [
+    { epoch: first, base: 0 },
+    { epoch: signed, base: 5 },
+  ];
+  assert.ok(signed > handed);
+  assert.equal(withEpoch(epochs, { epoch: handed, base: 5 }), epochs, 'it is in no list, and the log never goes back to it');
+  assert.equal(withEpoch(epochs.slice(0, 1), { epoch: handed, base: 5 }).at(-1)?.epoch, handed);
+});
+
+test('each epoch follows the one that gave the entry at its base', () => {
+  const third = nextEpoch(signed, 1, 1);
+  const list = [
+    { epoch: first, base: 0 },
+    { epoch: signed, base: 5 },
+    { epoch: third, base: 6 },
+  ];
+  assert.deepEqual(
+    following(list).map(({ after }) => after),
+    [first, first, signed],
+  );
 });
 
 test('the directory’s word covers the epoch it names and how its owner goes on with that in a later life, and no other', () => {

@@ -7,6 +7,15 @@ export interface EpochStart {
   readonly base: number;
 }
 
+/** A start, with the epoch that gave the entry at its base. */
+export interface FollowingEpoch extends EpochStart {
+  readonly after: bigint;
+}
+
+/** Each epoch of a list with the one it follows; the first follows itself. */
+export const following = (epochs: readonly EpochStart[]): FollowingEpoch[] =>
+  epochs.map((start) => ({ ...start, after: epochAt(epochs, start.base) }));
+
 /** The epoch that gave this seq. */
 export function epochAt(epochs: readonly EpochStart[], seq: number): bigint {
   for (let at = epochs.length - 1; at > 0; at--) {
@@ -16,9 +25,12 @@ export function epochAt(epochs: readonly EpochStart[], seq: number): bigint {
   return epochs[0]?.epoch ?? 0n;
 }
 
-/** The list with one more epoch at its end; a list that has it already stays as it is. */
+/**
+ * The list with one more epoch at its end. One that has it already, or a newer one, stays as it is: what an entry says of an
+ * ownership that gave nothing may come after it is known who owned next.
+ */
 export function withEpoch(epochs: readonly EpochStart[], start: EpochStart): readonly EpochStart[] {
-  if (epochs.some(({ epoch }) => epoch === start.epoch)) return epochs;
+  if (epochs.some(({ epoch }) => epoch >= start.epoch)) return epochs;
   return [...epochs.filter(({ base }) => base < start.base), start];
 }
 

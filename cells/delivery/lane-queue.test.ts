@@ -19,7 +19,7 @@ const intake = (n: number, size = body.length): Submission =>
 const append = (n: number): Submission =>
   submitted({
     type: 'append',
-    ...{ target: { log: 7n }, author: 4n, session: 5n, clientEntryId: BigInt(n), kind: kinds.text, body },
+    ...{ target: { log: 7n }, author: 4n, connection: 5, clientEntryId: BigInt(n), kind: kinds.text, body },
   } as Operation);
 
 /** How many of `make`, one after the other, find a place. */

@@ -205,7 +205,7 @@ export class Lane {
       }
       const half = Math.ceil(batch.length / 2);
       await this.#commitAll(batch.slice(0, half));
-      // The culprit may have been in the first half: what its session sent after it waits for it to come again (R8).
+      // The culprit may have been in the first half: what its connection sent after it waits for it to come again (R8).
       await this.#commitAll(batch.slice(half).filter(mayStillRun));
       return;
     }

@@ -12,8 +12,8 @@ export interface AppendOperation {
   readonly type: 'append';
   readonly target: Target;
   readonly author: bigint;
-  /** Appends of one session to one log keep their order (R8). */
-  readonly session: bigint;
+  /** Appends of one connection of this node to one log keep their order (R8); a request, which has none, is decided by itself. */
+  readonly connection?: number;
   readonly clientEntryId: bigint;
   readonly kind: number;
   readonly body: Uint8Array;
@@ -165,6 +165,6 @@ export interface Submission {
   readonly settle: (outcome: Outcome) => void;
   /** Socket of the author: it gets Accepted where others get the push. */
   readonly origin?: unknown;
-  /** False when an earlier append of the same session to the same log has to come again first (R8). */
+  /** False when an earlier append of the same connection to the same log has to come again first (R8). */
   readonly mayRun?: () => boolean;
 }

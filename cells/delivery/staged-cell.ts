@@ -186,7 +186,7 @@ export const text = (target: Target, author: bigint, clientEntryId: bigint): App
   type: 'append',
   target,
   author,
-  session: 1n,
+  connection: 1,
   clientEntryId,
   kind: kinds.text,
   body: Buffer.from(`text ${clientEntryId}`),

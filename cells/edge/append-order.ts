@@ -1,4 +1,4 @@
-// Appends of one session to one log are decided in the order sent (R8): after an append was told to come again later,
+// Appends of one connection to one log are decided in the order sent (R8): after an append was told to come again later,
 // those behind it in the same log wait until it has. Those that came before it and still wait for their turn do not.
 import { type FaultCode, faults } from '@weft/proto/faults.ts';
 import { limits } from '@weft/proto/limits.ts';
@@ -26,6 +26,9 @@ interface Overtaken {
   readonly before: Ticket;
 }
 
+/** Connections of this process so far. */
+let connections = 0;
+
 /** Its maps are made when first needed: most connections never meet a fault. */
 export class AppendOrder {
   /** Per log (or peer): the append that has to come again first. */
@@ -35,6 +38,8 @@ export class AppendOrder {
    * short-lived: only the newest few can still hold such a place.
    */
   #overtaken: LruMap<Overtaken[]> | undefined;
+  /** Its connection, among all of this process. */
+  readonly connection = ++connections;
   readonly #logsMax: number;
   #tickets = 0;
 

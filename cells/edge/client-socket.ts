@@ -285,7 +285,7 @@ export class ClientSocket implements Connection {
         type: 'append',
         target: log === 0n ? { pair: pairOf(greeted.user, peer) } : { log },
         author: greeted.user,
-        session: greeted.session,
+        connection: this.#order.connection,
         clientEntryId,
         kind,
         body,

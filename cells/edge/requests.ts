@@ -84,7 +84,7 @@ export class Requests {
     }
   }
 
-  async #openDirect({ peer, clientEntryId }: OpenDirect, { user, session }: Greeted): Promise<ServerEvent> {
+  async #openDirect({ peer, clientEntryId }: OpenDirect, { user }: Greeted): Promise<ServerEvent> {
     checkId(clientEntryId);
     if (peer === user) throw new WeftError('bad_request', 'a direct conversation needs another user');
     const pair = pairOf(user, peer);
@@ -97,7 +97,6 @@ export class Requests {
       type: 'append',
       target: { pair },
       author: user,
-      session,
       clientEntryId,
       kind: kinds.created,
       body: new Uint8Array(),
@@ -105,7 +104,7 @@ export class Requests {
     return opened(acceptedLog(outcome));
   }
 
-  async #createGroup({ clientEntryId, title, members, membersMax }: CreateGroup, { user, session }: Greeted): Promise<ServerEvent> {
+  async #createGroup({ clientEntryId, title, members, membersMax }: CreateGroup, { user }: Greeted): Promise<ServerEvent> {
     checkId(clientEntryId);
     const max = membersMax === 0 ? limits.groupMembersDefault : membersMax;
     if (max < 2 || max > limits.groupMembersMax) throw new WeftError('bad_request', `members_max must be 2 to ${limits.groupMembersMax}`);
@@ -124,11 +123,11 @@ export class Requests {
     }).finish();
     const target: Target = { pair: groupPair(user, clientEntryId) };
     return opened(
-      acceptedLog(await this.#options.append({ type: 'append', target, author: user, session, clientEntryId, kind: kinds.created, body })),
+      acceptedLog(await this.#options.append({ type: 'append', target, author: user, clientEntryId, kind: kinds.created, body })),
     );
   }
 
-  async #changeMembers({ log, clientEntryId, add, remove }: ChangeMembers, { user, session }: Greeted): Promise<ServerEvent> {
+  async #changeMembers({ log, clientEntryId, add, remove }: ChangeMembers, { user }: Greeted): Promise<ServerEvent> {
     checkId(clientEntryId);
     if ((add.length === 0) === (remove.length === 0)) throw new WeftError('bad_request', 'either add or remove members');
     if (add.length > limits.membersPerEntryMax || remove.length > limits.membersPerEntryMax) throw new WeftError('too_many_members');
@@ -138,7 +137,7 @@ export class Requests {
         ? MembersAdded.encode({ members: add.map((each) => ({ user: each, home: this.#options.homeOf(each), from: 0n })) }).finish()
         : MembersRemoved.encode({ users: remove }).finish();
     const kind = add.length > 0 ? kinds.membersAdded : kinds.membersRemoved;
-    const outcome = await this.#options.append({ type: 'append', target: { log }, author: user, session, clientEntryId, kind, body });
+    const outcome = await this.#options.append({ type: 'append', target: { log }, author: user, clientEntryId, kind, body });
     if (outcome.type === 'pending') return { $case: 'pending', value: { log, clientEntryId } };
     acceptedLog(outcome);
     return done;

@@ -117,7 +117,6 @@ export class PeerRequests {
       type: 'append',
       target: { pair },
       author: opener,
-      session: 0n,
       clientEntryId,
       kind: kinds.created,
       body: new Uint8Array(),

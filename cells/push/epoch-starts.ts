@@ -1,6 +1,6 @@
 // Newer epochs of logs on their way to the sockets: here, and at the other nodes.
 import type { Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
+import { type EpochStart, epochAt, type FollowingEpoch } from '../delivery/epochs.ts';
 import type { Writes } from '../delivery/ports.ts';
 
 /** Of what a transaction gave up: to be told before its entries. */
@@ -22,13 +22,14 @@ function startsOf(lists: readonly { log: bigint; epochs: readonly EpochStart[]; 
       log,
       epoch,
       base: BigInt(base),
+      after: epochAt(epochs, base),
     }));
   });
 }
 
 /** By log, oldest first. */
-export function startsByLog(told: readonly Truncated[]): Map<bigint, EpochStart[]> {
-  const logs = new Map<bigint, EpochStart[]>();
-  for (const { log, epoch, base } of told) logs.set(log, [...(logs.get(log) ?? []), { epoch, base: Number(base) }]);
+export function startsByLog(told: readonly Truncated[]): Map<bigint, FollowingEpoch[]> {
+  const logs = new Map<bigint, FollowingEpoch[]>();
+  for (const { log, epoch, base, after } of told) logs.set(log, [...(logs.get(log) ?? []), { epoch, base: Number(base), after }]);
   return logs;
 }

@@ -7,7 +7,7 @@
 import { LogJoined, LogLeft } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, moveHead, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
+import { type FollowingEpoch, following } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import type { HeadRow, HubOptions } from './hub-options.ts';
 import { acceptAll, type Origins, pushesOf, sendTo } from './origins.ts';
@@ -103,18 +103,18 @@ export class Hub {
     this.#suspect = false;
     for (const { log, head, epoch } of heads) {
       const watched = this.#logs.get(log);
-      if (watched && watched.epoch < epoch) this.moveEpochs(log, await this.#options.readEpochs(log));
+      if (watched && watched.epoch < epoch) this.moveEpochs(log, following(await this.#options.readEpochs(log)));
       if (watched && watched.head < head) this.#fill(watched);
     }
   }
 
   /** Newer epochs of a log began, oldest first: watchers forget what is above the lowest of their bases, and are told anew. */
-  moveEpochs(log: bigint, starts: readonly EpochStart[]): void {
+  moveEpochs(log: bigint, starts: readonly FollowingEpoch[]): void {
     const watched = this.#logs.get(log);
     if (watched) this.#begin(watched, starts);
   }
 
-  #begin(watched: Watched, starts: readonly EpochStart[]): void {
+  #begin(watched: Watched, starts: readonly FollowingEpoch[]): void {
     // Of a log that was joined a moment ago nothing was told yet: only what begins beyond that is news.
     const isNew = watched.epoch === 0n;
     const { newer, dropped } = beginEpochs(watched, isNew ? starts.filter(({ base }) => base >= watched.head) : starts);
@@ -243,7 +243,7 @@ export class Hub {
       if (begins > 0) this.#emit(watched, { entries: entries.slice(0, begins), origins, runs });
       const { epoch, seq } = entries[begins] as Entry;
       // Nobody may watch it any more: it was being read meanwhile.
-      this.#begin(watched, [{ epoch, base: seq - 1 }]);
+      this.#begin(watched, [{ epoch, base: seq - 1, after: watched.epoch }]);
       return this.#emit(watched, { entries: entries.slice(begins), origins, runs });
     }
     const moved = this.#move(watched, entries.at(-1) as Entry);
@@ -338,9 +338,9 @@ export class Hub {
   }
 
   async #readEpochs(watched: Watched): Promise<void> {
-    const starts = await this.#options.readEpochs(watched.log);
+    const epochs = await this.#options.readEpochs(watched.log);
     watched.isUnsure = false;
-    this.#begin(watched, starts);
+    this.#begin(watched, following(epochs));
   }
 }
 

@@ -2,7 +2,7 @@
 import { Handover, type ServerFrame, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, toggleHead } from '@weft/proto/heads-digest.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
+import type { EpochStart, FollowingEpoch } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import type { Origins } from './origins.ts';
 import type { SharedPush } from './shared-push.ts';
@@ -83,7 +83,7 @@ export function shiftHead(watched: Watched, epoch: bigint, head: number): void {
 }
 
 /** Takes newer epochs; what was told above the lowest of their bases was given up. Answers what is news, and what was held. */
-export function beginEpochs(watched: Watched, starts: readonly EpochStart[]): { newer: readonly EpochStart[]; dropped: Piece[] } {
+export function beginEpochs(watched: Watched, starts: readonly FollowingEpoch[]): { newer: readonly FollowingEpoch[]; dropped: Piece[] } {
   const newer = starts.filter((start) => start.epoch > watched.epoch);
   const newest = newer.at(-1);
   if (!newest) return { newer, dropped: [] };
@@ -98,9 +98,9 @@ export function beginEpochs(watched: Watched, starts: readonly EpochStart[]): { 
   return { newer, dropped };
 }
 
-export function tellBegins(watched: Watched, newer: readonly EpochStart[]): void {
+export function tellBegins(watched: Watched, newer: readonly FollowingEpoch[]): void {
   const { log } = watched;
-  for (const { epoch, base } of newer)
+  for (const { epoch, base, after } of newer)
     for (const online of watched.users.keys())
-      for (const receiver of online.receivers) receiver.tell({ $case: 'truncated', value: { log, epoch, base: BigInt(base) } });
+      for (const receiver of online.receivers) receiver.tell({ $case: 'truncated', value: { log, epoch, base: BigInt(base), after } });
 }

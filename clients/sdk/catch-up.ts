@@ -10,7 +10,7 @@ import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
 import { asFault } from './line.ts';
-import { beginsOf, type LogView } from './log-view.ts';
+import { type Begin, beginsOf, type LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import type { Requests } from './requests.ts';
 
@@ -90,20 +90,25 @@ export class CatchUp {
     if (view.behind) this.#watch(view);
   }
 
-  truncated({ log, epoch, base }: Truncated): void {
+  truncated({ log, epoch, base, after }: Truncated): void {
     const view = this.#holdings.view(log);
     if (view === undefined) return;
-    if (view.asksWhereBegan(epoch, Number(base))) this.#watch(view);
-    else this.#truncate(view, { epoch, base: Number(base) });
+    const begin = { epoch, base: Number(base), after };
+    if (view.asksWhereBegan(begin)) this.#watch(view);
+    else this.#truncate(view, begin);
   }
 
   /** The user became a member: the log is visible from this seq on. */
   joined(log: bigint, from: number): void {
     const view = this.#holdings.open(log);
     view.uncounted = false;
-    if (!view.left && view.head >= from - 1) return;
+    const isAnew = view.unjoined && view.anchored && !view.left && from - 1 > view.origin;
+    view.unjoined = false;
+    if (!isAnew && !view.left && view.head >= from - 1) return;
+    const [origin, shown] = [view.origin, view.entries.slice()];
     const taken: Entry[] = [];
     view.anchor(from - 1, view.epoch);
+    if (isAnew) this.#events.truncated(view, origin, shown);
     this.#events.anchored(view);
     view.known = Math.max(view.known, from);
     // The pushes of the join itself are on their way: give them the time a hole is given.
@@ -175,8 +180,8 @@ export class CatchUp {
     for (const begin of view.learnEpochs(beginsOf(page), page.head?.epoch ?? 0n)) this.#truncate(view, begin);
   }
 
-  #truncate(view: LogView, by: { readonly epoch: bigint; readonly base: number }): void {
-    const cut = view.truncate(by.epoch, by.base);
+  #truncate(view: LogView, by: Begin): void {
+    const cut = view.truncate(by);
     this.#holdings.touch(view);
     if (cut !== undefined) this.#events.truncated(view, by.base, cut);
   }

@@ -124,7 +124,7 @@ export class Engine {
           this.#givenUp.cut(cut.filter(({ author }) => author === this.me));
           this.audit.truncated(view.log, base);
           this.table.truncated(view.log, base);
-          if (view.log === this.#selfLog) this.#undoLeaving(cut);
+          if (view.log === this.#selfLog) this.#undoMembership(cut);
           this.listeners.tell('truncated', this.table.byLog(view.log), { epoch: view.epoch, base });
         },
         lost: (view, to) => this.audit.lost(view, to),
@@ -263,8 +263,11 @@ export class Engine {
     }
   }
 
-  /** Where a restored home forgot that the user left a log, the user is in it. What was joined and left after that stays left. */
-  #undoLeaving(cut: readonly Entry[]): void {
+  /**
+   * Where a restored home forgot that the user left a log, the user is in it; what was joined and left after that stays left.
+   * A joining that it forgot may come again, at another place.
+   */
+  #undoMembership(cut: readonly Entry[]): void {
     const changed = new Set<bigint>();
     for (const { body } of cut) {
       if (body?.$case !== 'logJoined' && body?.$case !== 'logLeft') continue;
@@ -272,6 +275,7 @@ export class Engine {
       const view = this.#holdings.view(log);
       if (changed.has(log) || view === undefined) continue;
       changed.add(log);
+      if (body.$case === 'logJoined') view.unjoined = true;
       if (body.$case === 'logJoined' || !view.stay()) continue;
       // Its epoch and head are other ones than the cell's: the next digest tells.
       this.#holdings.touch(view);

@@ -36,7 +36,7 @@ describe('an epoch that began while the client was away', () => {
       ],
       restored,
     ))
-      view.truncate(epoch, base);
+      view.truncate({ epoch, base });
     assert.equal(view.head, 3);
     view.offer(entryAt(4, restored), 0, taken);
     assert.equal(view.head, 4);
@@ -55,7 +55,7 @@ describe('an epoch that began while the client was away', () => {
       ],
       2n,
     ))
-      view.truncate(epoch, base);
+      view.truncate({ epoch, base });
     for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n)]) view.offer(entry, 0, taken);
     assert.deepEqual(
       taken.map(({ text }) => text),
@@ -73,7 +73,7 @@ describe('an epoch that began while the client was away', () => {
       [2n, 1],
       [3n, 4],
     ] as const)
-      view.truncate(epoch, base);
+      view.truncate({ epoch, base });
     assert.deepEqual([view.head, view.epoch], [1, 3n]);
   });
 
@@ -82,7 +82,7 @@ describe('an epoch that began while the client was away', () => {
     const taken: Entry[] = [];
     view.anchor(0, 1n);
     for (let seq = 1; seq <= 3; seq++) view.offer(entryAt(seq), 0, taken);
-    view.truncate(2n, 1);
+    view.truncate({ epoch: 2n, base: 1 });
     const begins = [
       { epoch: 1n, base: 0 },
       { epoch: 2n, base: 2 },
@@ -103,7 +103,7 @@ describe('an epoch that began while the client was away', () => {
       { epoch: 1n, base: 0 },
       { epoch: 2n, base: 2 },
     ];
-    for (const { epoch, base } of view.learnEpochs(begins, 2n)) view.truncate(epoch, base);
+    for (const { epoch, base } of view.learnEpochs(begins, 2n)) view.truncate({ epoch, base });
     assert.equal(view.head, 2);
   });
 
@@ -113,25 +113,69 @@ describe('an epoch that began while the client was away', () => {
     view.anchor(0, 1n);
     for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n), entryAt(4, 2n)]) view.offer(entry, 0, taken);
     // Its owner was restored to before the second epoch, and begins the third one behind the first.
-    assert.equal(view.asksWhereBegan(3n, 6), true);
+    assert.equal(view.asksWhereBegan({ epoch: 3n, base: 6 }), true);
     assert.ok(view.behind);
     assert.deepEqual(taken.splice(0).length, 4);
     const begins = [
       { epoch: 1n, base: 0 },
       { epoch: 3n, base: 6 },
     ];
-    for (const { epoch, base } of view.learnEpochs(begins, 3n)) view.truncate(epoch, base);
-    for (let seq = 1; seq <= 7; seq++) view.offer(entryAt(seq, seq === 7 ? 3n : 1n), 0, taken);
+    for (const { epoch, base } of view.learnEpochs(begins, 3n)) view.truncate({ epoch, base });
+    for (let seq = 3; seq <= 7; seq++) view.offer(entryAt(seq, seq === 7 ? 3n : 1n), 0, taken);
     assert.deepEqual(
       taken.map(({ seq, epoch }) => [seq, epoch]),
-      [1, 2, 3, 4, 5, 6, 7].map((seq) => [seq, seq === 7 ? 3n : 1n]),
+      [3, 4, 5, 6, 7].map((seq) => [seq, seq === 7 ? 3n : 1n]),
     );
+  });
+
+  test('is not believed to follow another epoch than the one held at its base', () => {
+    const view = new LogView(7n);
+    view.anchor(0, 1n);
+    for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n), entryAt(4, 2n)]) view.offer(entry, 0, []);
+    for (const begin of [
+      { epoch: 4n, base: 4, after: 2n },
+      { epoch: 4n, base: 3, after: 2n },
+      { epoch: 4n, base: 2, after: 1n },
+      { epoch: 4n, base: 6, after: 2n },
+    ])
+      assert.equal(view.asksWhereBegan(begin), false);
+    // What ended the second epoch was left out: its last entries, or all of them, were given up.
+    for (const begin of [
+      { epoch: 4n, base: 4, after: 3n },
+      { epoch: 4n, base: 3, after: 1n },
+    ]) {
+      assert.equal(view.asksWhereBegan(begin), true);
+      assert.ok(view.behind);
+    }
+    const begins = [
+      { epoch: 1n, base: 0 },
+      { epoch: 4n, base: 3 },
+    ];
+    assert.deepEqual(view.learnEpochs(begins, 4n), [{ epoch: 4n, base: 2 }, begins[1]], 'back to the last entry that stands');
+  });
+
+  test('is asked for again when the page was read before the push that told it', () => {
+    const view = new LogView(7n);
+    view.anchor(0, 1n);
+    for (let seq = 1; seq <= 4; seq++) view.offer(entryAt(seq), 0, []);
+    assert.equal(view.asksWhereBegan({ epoch: 3n, base: 4, after: 2n }), true);
+    const begins = [
+      { epoch: 1n, base: 0 },
+      { epoch: 2n, base: 3 },
+    ];
+    for (const begin of view.learnEpochs(begins, 2n)) view.truncate(begin);
+    assert.deepEqual([view.head, view.epoch, view.behind], [3, 2n, true]);
+    for (const begin of view.learnEpochs([...begins, { epoch: 3n, base: 4 }], 3n)) view.truncate(begin);
+    assert.deepEqual([view.head, view.epoch, view.behind], [3, 3n, false]);
   });
 
   test('is believed at once where it was told to begin at or below what is held', () => {
     const view = new LogView(7n);
     view.anchor(0, 1n);
     for (let seq = 1; seq <= 4; seq++) view.offer(entryAt(seq), 0, []);
-    assert.deepEqual([view.asksWhereBegan(2n, 4), view.asksWhereBegan(2n, 3), view.behind], [false, false, false]);
+    assert.deepEqual(
+      [view.asksWhereBegan({ epoch: 2n, base: 4 }), view.asksWhereBegan({ epoch: 2n, base: 3 }), view.behind],
+      [false, false, false],
+    );
   });
 });

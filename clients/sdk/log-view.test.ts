@@ -67,7 +67,7 @@ class Reader {
   }
 
   truncate(epoch: bigint, base: number): void {
-    if (this.view.truncate(epoch, base)) this.shown.length = Math.min(this.shown.length, base);
+    if (this.view.truncate({ epoch, base })) this.shown.length = Math.min(this.shown.length, base);
   }
 
   noteHead(epoch: bigint, seq: number): void {

@@ -15,11 +15,16 @@ export interface KnownHead extends Position {
 export interface Begin {
   readonly epoch: bigint;
   readonly base: number;
+  /** The epoch that gave the entry at `base`; 0 where that was not told. */
+  readonly after?: bigint;
 }
 
 /** Of a page: every epoch of its log. */
 export const beginsOf = ({ epochs }: { readonly epochs: readonly { epoch: bigint; base: bigint }[] }): Begin[] =>
   epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
+
+/** The epoch that gave this seq. */
+const epochAt = (epochs: readonly Begin[], seq: number): bigint => (epochs.findLast(({ base }) => base < seq) ?? epochs[0])?.epoch ?? 0n;
 
 export class LogView {
   readonly log: bigint;
@@ -39,6 +44,8 @@ export class LogView {
   left = false;
   /** The cell does not count this log in its digests. */
   uncounted = false;
+  /** The joining that this run follows was given up. */
+  unjoined = false;
   /** A range is being fetched. */
   fetching = false;
   /** Not before this (monotonic ms) is a range fetched again. */
@@ -78,6 +85,7 @@ export class LogView {
     this.#entryEpoch = 0n;
     for (const held of this.#held.keys()) if (held <= seq) this.#held.delete(held);
     this.left = false;
+    this.unjoined = false;
   }
 
   /** Lets the entries held beyond an anchor in. */
@@ -146,7 +154,8 @@ export class LogView {
    * news, each to be truncated to.
    */
   learnEpochs(epochs: readonly Begin[], current: bigint): readonly Begin[] {
-    this.#newest = 0n;
+    // A page that was read before what a push told asks for another.
+    if (current >= this.#newest) this.#newest = 0n;
     if (current < this.epoch) return [];
     // What was told last may be where two lists parted, or of an epoch that was given up whole.
     const told = this.#begins.splice(0);
@@ -154,22 +163,41 @@ export class LogView {
     if (current === this.epoch) return [];
     // There is one epoch only, and it is not the one followed.
     if (epochs.length === 0 && this.epoch !== 0n) return [{ epoch: current, base: 0 }];
-    const known = epochs.findLastIndex(({ epoch }) => epoch <= this.epoch);
-    const newer = epochs.slice(known + 1);
-    const isListed = epochs[known]?.epoch === this.epoch;
-    // An epoch that is in no list was given up with all it gave.
-    const parted = isListed ? undefined : epochs[Math.max(known, 0)];
-    return parted && newer[0] ? [{ epoch: newer[0].epoch, base: parted.base }, ...newer] : newer;
+    const newer = epochs.filter(({ epoch }) => epoch > this.epoch);
+    const parted = this.#partedFrom(epochs);
+    return parted !== undefined && newer[0] ? [{ epoch: newer[0].epoch, base: parted }, ...newer] : newer;
+  }
+
+  /** Where what is held parts from a list that has newer epochs; undefined where all of it stands. */
+  #partedFrom(epochs: readonly Begin[]): number | undefined {
+    const stands = this.entries.findLastIndex(({ epoch, seq }) => epoch === epochAt(epochs, seq));
+    if (stands >= 0) return this.start + stands < this.head ? this.start + stands : undefined;
+    // None of it is in memory. An epoch that is in no list was given up with all it gave.
+    const known = epochs.findLast(({ epoch }) => epoch <= this.epoch) ?? epochs[0];
+    return known?.epoch === this.epoch ? undefined : known?.base;
   }
 
   /**
-   * Whether a page has to tell where a newer epoch began, though a push told it: it began above what is held, which may be of
-   * an epoch that the newer one does not follow. A cell that was restored twice may have forgotten that between.
+   * Whether a page has to tell where a newer epoch began, though a push told it: what is held may be of an epoch that the newer
+   * one does not follow. A cell that was restored twice may have forgotten that between, or the push that told it was left out.
    */
-  asksWhereBegan(epoch: bigint, base: number): boolean {
-    if (this.left || this.head <= 0 || base <= this.head || this.epoch === 0n || epoch <= this.epoch) return false;
+  asksWhereBegan({ epoch, base, after = 0n }: Begin): boolean {
+    if (this.left || this.head <= 0 || this.epoch === 0n || epoch <= this.epoch) return false;
+    // Once a page was asked for, it tells all that lie between.
+    const isAsked = this.#newest > this.epoch;
+    if (!isAsked && (after === 0n ? base <= this.head : this.#holds(after, base))) return false;
     if (epoch > this.#newest) this.#newest = epoch;
+    this.#dropHeld();
     return true;
+  }
+
+  /**
+   * Whether the log as known here has this epoch at this place: an epoch gives a seq once, so all below is the same as well.
+   * Raft's check of the entry before (Ongaro, Ousterhout 2014, section 5.3).
+   */
+  #holds(epoch: bigint, seq: number): boolean {
+    if (seq < this.head) return this.entries[seq - this.start]?.epoch === epoch;
+    return epoch === this.epoch || epoch === this.#entryEpoch;
   }
 
   /** The next seq to fetch, if it is time to. */
@@ -211,16 +239,10 @@ export class LogView {
    * A new epoch began after `base`: what is above it never was. What was held above it, as far as it is still in memory;
    * undefined when nothing was.
    */
-  truncate(epoch: bigint, base: number): readonly Entry[] | undefined {
-    this.#held.clear();
-    this.#heldSinceMs = Number.POSITIVE_INFINITY;
+  truncate({ epoch, base, after = 0n }: Begin): readonly Entry[] | undefined {
+    this.#dropHeld();
     if (epoch < this.epoch || this.left || !this.anchored) return undefined;
-    // Others may lie between: the page that was asked for tells all of them.
-    if (this.#newest > this.epoch) {
-      if (epoch > this.#newest) this.#newest = epoch;
-      return undefined;
-    }
-    this.#forget(epoch, base);
+    this.#forget({ epoch, base, after });
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     const cut = this.head > base ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
@@ -238,8 +260,7 @@ export class LogView {
     if (!this.left && until <= this.origin) return false;
     this.left = true;
     this.entries.length = 0;
-    this.#held.clear();
-    this.#heldSinceMs = Number.POSITIVE_INFINITY;
+    this.#dropHeld();
     return true;
   }
 
@@ -275,10 +296,18 @@ export class LogView {
     return entry.epoch < this.#entryEpoch || this.#begins.some(({ epoch, base }) => entry.epoch < epoch && entry.seq > base);
   }
 
-  /** An epoch begins at one place: what was told of it last counts. Those that began at or above a newer one's base gave nothing. */
-  #forget(epoch: bigint, base: number): void {
-    const kept = this.#begins.filter((begin) => begin.epoch !== epoch && begin.base < base);
+  /**
+   * An epoch begins at one place: what was told of it last counts. Those that began at or above a newer one's base gave nothing,
+   * and those between it and the one it follows nothing that stands.
+   */
+  #forget({ epoch, base, after }: Required<Begin>): void {
+    const kept = this.#begins.filter((begin) => begin.epoch !== epoch && begin.base < base && (after === 0n || begin.epoch <= after));
     this.#begins.splice(0, this.#begins.length, ...kept);
+  }
+
+  #dropHeld(): void {
+    this.#held.clear();
+    this.#heldSinceMs = Number.POSITIVE_INFINITY;
   }
 
   #jump(head: KnownHead): void {

@@ -33,6 +33,21 @@ describe('the outbox', () => {
     assert.deepEqual(owner.log, ['a', 'b', 'c', 'd']);
   });
 
+  it('sends what was told to come again although the node took a later one first', async () => {
+    const { outbox, owner, connect, clock } = open();
+    connect();
+    for (const text of ['a', 'b']) write(outbox, text);
+    const [first, second] = owner.waiting.splice(0);
+    assert.ok(first && second);
+    first.waiter.answered({ $case: 'fault', value: { code: 'busy', text: '', retry: 'RETRY_LATER', afterMs: 100 } });
+    second.waiter.answered({ $case: 'pending', value: { log: 7n, clientEntryId: second.append.clientEntryId } });
+    await clock.advance(1_000);
+    assert.deepEqual(
+      owner.waiting.map(({ append }) => append.clientEntryId),
+      [first.append.clientEntryId],
+    );
+  });
+
   it('sends a faulted entry again although it was decided meanwhile: those behind it wait for it', async () => {
     const { outbox, owner, connect, clock } = open();
     connect();

@@ -215,10 +215,7 @@ export class Outbox {
       lane.owed.clear();
       for (const sent of owed) this.#send(lane, sent);
     }
-    // What is queued is the end of the lane: what is before it was sent before it.
-    let first = lane.items.length;
-    while (first > 0 && lane.items[first - 1]?.state === 'queued') first -= 1;
-    for (const sent of lane.items.slice(first, first + this.#window - this.#unanswered)) if (!this.#send(lane, sent)) return;
+    for (const sent of queuedOf(lane.items).slice(0, this.#window - this.#unanswered)) if (!this.#send(lane, sent)) return;
   }
 
   #send(lane: Lane, sent: Sent): boolean {
@@ -324,6 +321,14 @@ export class Outbox {
       this.#pumpAll();
     });
   }
+}
+
+/** In the order written. */
+function queuedOf(items: readonly Sent[]): readonly Sent[] {
+  let first = items.length;
+  while (first > 0 && items[first - 1]?.state === 'queued') first -= 1;
+  // They are the end of the lane, for what is before them was sent before them; unless a node took a later one first.
+  return first > 0 && items[0]?.state === 'queued' ? items.filter(({ state }) => state === 'queued') : items.slice(first);
 }
 
 export const laneOfLog = (log: bigint): string => `log:${log}`;

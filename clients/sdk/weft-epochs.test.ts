@@ -14,7 +14,7 @@ describe('the client whose log changes its owner', () => {
     assert.ok(owned);
     owned.entries.length = 2;
     owned.epoch = 2n;
-    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n, after: 1n } });
     await clock.advance(10);
     cell.add(log, ana.me, { $case: 'text', value: 'd' });
     await clock.advance(10);
@@ -37,11 +37,39 @@ describe('the client whose log changes its owner', () => {
     await clock.advance(10);
     self.entries.length = kept;
     self.epoch = 2n;
-    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(kept) } });
+    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(kept), after: 1n } });
     await clock.advance(10);
     cell.add(log, ana.me, { $case: 'text', value: 'soup' });
     await clock.advance(1_000);
     assert.deepEqual(told, ['left', 'joined', 'soup']);
+    await close();
+  });
+
+  it('begins anew with a log that it joined again, at another place, after its restored home forgot the joining', async () => {
+    const { clock, cell, bo, ana, close } = await pair();
+    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+    await clock.advance(500);
+    const log = group.log as bigint;
+    const owned = cell.logs.get(log);
+    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+    assert.ok(owned && self);
+    const got: string[] = [];
+    bo.conversation(log).subscribe(({ seq }) => got.push(`${seq}`), { truncated: (base) => got.push(`cut ${base}`) });
+    for (const value of ['soup', 'salad']) cell.add(log, ana.me, { $case: 'text', value });
+    await clock.advance(10);
+    const joined = self.entries.findIndex(({ body }) => body?.$case === 'logJoined' && body.value.log === log);
+    self.entries.length = joined;
+    self.epoch = 2n;
+    cell.push('bo', { $case: 'truncated', value: { log: self.id, epoch: 2n, base: BigInt(joined), after: 1n } });
+    await clock.advance(10);
+    cell.loses = () => true;
+    cell.add(log, ana.me, { $case: 'text', value: 'not for bo' });
+    cell.loses = () => false;
+    owned.visibleFrom = 5n;
+    cell.add(self.id, bo.me, { $case: 'logJoined', value: { log, kind: 'LOG_KIND_GROUP', from: 5n, peer: 0n } });
+    cell.add(log, ana.me, { $case: 'membersAdded', value: { members: [{ user: bo.me, home: 1, from: 5n }] } });
+    await clock.advance(1_000);
+    assert.deepEqual(got, ['2', '3', 'cut 0', '5']);
     await close();
   });
 
@@ -86,7 +114,7 @@ describe('the client whose log changes its owner', () => {
       owned.entries.length = Number(kept.at?.seq);
       owned.epoch = 2n;
       const pushes = {
-        truncated: () => cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: BigInt(owned.entries.length) } }),
+        truncated: () => cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: BigInt(owned.entries.length), after: 1n } }),
         refused: () =>
           cell.push('ana', { $case: 'refused', value: { log, clientEntryId: refused.id, code: 'not_a_member', text: '', peer: 0n } }),
       };

@@ -198,11 +198,11 @@ describe('the terminal', () => {
       for (let i = 0; i < 500 && told() === before; i++) await clock.advance(20);
       assert.equal(told(), before + 1, body.$case);
     }
-    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    cell.push('bo', { $case: 'truncated', value: { log, epoch: 2n, base: 2n, after: 1n } });
     await sees(bo, clock, '! what came after entry 2 was taken back');
     const given = cell.logs.get(log)?.entries[2];
     assert.ok(given);
-    cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: 2n } });
+    cell.push('ana', { $case: 'truncated', value: { log, epoch: 2n, base: 2n, after: 1n } });
     const { clientEntryId } = given;
     cell.push('ana', { $case: 'refused', value: { log, clientEntryId, code: 'not_a_member', text: 'no member', peer: 0n } });
     await sees(ana, clock, '! taken back for good: or never (the user is not a member of the log: no member)');

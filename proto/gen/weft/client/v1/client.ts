@@ -645,11 +645,13 @@ export interface Heartbeat {
   now: bigint;
 }
 
-/** The owner began a new epoch below what the client holds: forget what is above base. */
+/** A new epoch began after base: forget what older ones gave above that. */
 export interface Truncated {
   log: bigint;
   epoch: bigint;
   base: bigint;
+  /** The epoch it follows, which gave the entry at base: whoever holds another one there holds more that was given up. */
+  after: bigint;
 }
 
 /** Pushes were left out because the client read too slowly: compare digests and fetch. */
@@ -7225,7 +7227,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseTruncated(): Truncated {
-  return { log: 0n, epoch: 0n, base: 0n };
+  return { log: 0n, epoch: 0n, base: 0n, after: 0n };
 }
 
 export const Truncated: MessageFns<Truncated> = {
@@ -7247,6 +7249,12 @@ export const Truncated: MessageFns<Truncated> = {
         throw new globalThis.Error("value provided for field message.base of type uint64 too large");
       }
       writer.uint32(24).uint64(message.base);
+    }
+    if (message.after !== 0n) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type fixed64 too large");
+      }
+      writer.uint32(33).fixed64(message.after);
     }
     return writer;
   },
@@ -7288,6 +7296,14 @@ export const Truncated: MessageFns<Truncated> = {
             message.base = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.after = reader.fixed64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7305,6 +7321,7 @@ export const Truncated: MessageFns<Truncated> = {
       log: isSet(object.log) ? BigInt(object.log) : 0n,
       epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
       base: isSet(object.base) ? BigInt(object.base) : 0n,
+      after: isSet(object.after) ? BigInt(object.after) : 0n,
     };
   },
 
@@ -7319,6 +7336,9 @@ export const Truncated: MessageFns<Truncated> = {
     if (message.base !== 0n) {
       obj.base = message.base.toString();
     }
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
     return obj;
   },
 
@@ -7330,6 +7350,7 @@ export const Truncated: MessageFns<Truncated> = {
     message.log = (object.log !== undefined && object.log !== null) ? BigInt(object.log) : 0n;
     message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
     message.base = (object.base !== undefined && object.base !== null) ? BigInt(object.base) : 0n;
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
     return message;
   },
 };

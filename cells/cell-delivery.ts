@@ -212,7 +212,8 @@ export class CellDelivery implements AsyncDisposable {
   }
 
   /** Who owns what has changed: intake goes out anew, and what this cell owns now is settled. */
-  #movedOwners({ readdressed, rows }: Commit['decision']['writes']): void {
+  #movedOwners({ readdressed, rows, created }: Commit['decision']['writes']): void {
+    for (const { row } of created) this.ownership.turnedUp(row);
     for (const dst of new Set(readdressed.map((each) => each.dst))) this.intakeRelay.addressedAnew(dst);
     if (rows.some(({ status }) => status === 'intake' || status === 'stopped')) this.ownership.poke();
   }
@@ -236,6 +237,7 @@ export class CellDelivery implements AsyncDisposable {
       limits: this.#limits,
       submit: (lane, submission) => (this.lanes[lane] as Lane).submit(submission),
       behind: (log, src) => this.puller.want(log, src),
+      named: (log, by) => this.ownership.named(log, by),
       marks: (src, marks) => this.marks.take(src, marks),
       rejected: (src, what, why) => this.#rejected(src, what, why),
       failed,

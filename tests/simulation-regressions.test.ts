@@ -2,7 +2,7 @@
 // its own beside the code as well, where one fits.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { handoversAndTakeovers } from './simulation/owner-changes.ts';
+import { handovers, handoversAndTakeovers, takeovers } from './simulation/owner-changes.ts';
 import { simulate, type WorldOptions } from './simulation/world.ts';
 
 const restores = { restores: true };
@@ -27,6 +27,19 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [2_100_308, 'what is handed to a restored cell that lacks it still is asked for again', { ...restores, ...owners }],
   [2_410_006, 'a cell restored to before a takeover gives up what that one gave up, and no more', { ...restores, ...owners }],
   [3_200_427, 'a cell restored to before an earlier restore gives up what that one took, and no more', restores],
+  [3_100_393, 'a device that was not told of an epoch sees that the next one follows another than it holds', owners],
+  [3_421_337, 'a device that joins again, at another place, what a restore took whole begins anew', restores],
+  [3_520_015, 'an epoch that follows what a lost life gave is not taken for what goes on from it', restores],
+  [5_200_421, 'what an ended connection left in a lane lets nothing overtake what comes again', restores],
+  [6_000_220, 'a cell that was handed a log it never heard of takes it from who keeps it', { ...restores, ...owners }],
+  [6_000_353, 'a tail leads on from an epoch that gave nothing', { ...restores, ...owners }],
+  [6_000_496, 'a cell that is taken for the owner by who never heard of a restore says which epochs there are', { ...restores, ...owners }],
+  [7_000_652, 'a device that is in a log again believes what follows the epoch it had read on in', { ...restores, ...owners }],
+  [8_000_931, 'a page with nothing for a cell ends what it had heard of', { ...restores, ...owners }],
+  [7_301_276, 'who owned a log that nobody there was in is given back all of that', { ...restores, owners: handovers }],
+  [8_300_236, 'who handed a log over brings it to the next owner, wherever it was born', { ...restores, owners: handovers }],
+  [8_100_407, 'a log that comes after the directory’s word is asked for where that points', { ...restores, owners: takeovers }],
+  [8_501_537, 'what came in between in a self log moves nothing', owners],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 

@@ -44,6 +44,8 @@ export interface ApplierOptions {
   readonly park: (frame: ArrivedFrame, why: string) => Promise<void>;
   /** A cell said what it may not say. */
   readonly rejected: (src: number, why: string) => void;
+  /** Somebody in that cell writes to a log that this cell does not own, as far as it knows. */
+  readonly named: (log: bigint, by: Pick<IntakeOperation, 'src' | 'epoch'>) => void;
   readonly failed: (error: unknown) => void;
   readonly applied: (src: number, entries: number) => void;
 }
@@ -146,8 +148,7 @@ export class Applier {
       case 'fault':
         return 'again';
       case 'rejected':
-        this.#options.rejected('src' in operation ? operation.src : 0, outcome.why);
-        if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
+        this.#rejected(operation, outcome.why);
         return 'rejected';
       case 'stale':
         return 'rejected';
@@ -163,6 +164,13 @@ export class Applier {
         if (operation.type === 'intake') this.#early.progressed(earlyKey(operation));
         return 'committed';
     }
+  }
+
+  /** What may be done about it: the log is pulled, or its sender knows better who owns it. */
+  #rejected(operation: Operation, why: string): void {
+    this.#options.rejected('src' in operation ? operation.src : 0, why);
+    if (operation.type === 'apply') this.#options.behind(operation.log, operation.src);
+    if (operation.type === 'intake' && 'log' in operation.target) this.#options.named(operation.target.log, operation);
   }
 
   /** It comes again, or something else is done in its place (R27). */

@@ -7,7 +7,7 @@ import { selfEntryWriter } from './decide-append.ts';
 import { adopt, heldEpochs, leadsHere, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
-import { epochAt } from './epochs.ts';
+import { type EpochStart, epochAt } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import { unreadable } from './poison.ts';
@@ -100,22 +100,23 @@ function openReplica(operation: ApplyOperation, work: WorkingSet): Outcome | und
 function openFromFirst(first: Entry, operation: ApplyOperation, work: WorkingSet): Outcome | undefined {
   const made = stateAfterCreation(first);
   const born = epochParts(first.epoch);
-  // Whoever is to own it learns so from the entries, as it gets them.
-  const newest = operation.epochs?.at(-1);
-  const isListed = newest !== undefined && ownerOf(newest) !== work.context.cell;
   const { cell } = work.context;
+  // Whoever is to own it learns so from the entries, as it gets them: who handed it over tells them.
+  const epochs = operation.epochs && heldEpochs(operation.epochs, { cell, head: 0 });
+  const newest = epochs?.at(-1);
+  const isListed = newest !== undefined && ownerOf(newest) !== cell;
   const isOwn = operation.tail && (born.cell === cell || leadsHere(first.epoch, operation, work));
   const isTold = isListed ? ownerOf(newest) === operation.src : operation.tail ? isOwn : born.cell === operation.src;
   const isBorn = born.count !== 1 || birthCell(operation.log) === born.cell;
   if (!made || !isTold || !isBorn) return { type: 'rejected', why: 'not-owner' };
-  const state = isListed ? withEpochs(made, operation) : made;
+  const state = isListed ? withEpochs(made, { epochs }) : made;
   const status = operation.tail && born.cell === cell ? 'stopped' : 'open';
   work.create({ log: operation.log, epoch: state.epoch, head: 0, ts: 0, ord: 0, hash: chainStart, version: 1, status }, state, 0);
   opened(state, work);
   return undefined;
 }
 
-function withEpochs(state: LogState, { epochs }: ApplyOperation): LogState {
+function withEpochs(state: LogState, { epochs }: { readonly epochs?: readonly EpochStart[] | undefined }): LogState {
   return { ...state, epochs: epochs ?? state.epochs, epoch: epochs?.at(-1)?.epoch ?? state.epoch };
 }
 

@@ -115,10 +115,12 @@ function adoptTold(operation: ApplyOperation, row: LogRow, work: WorkingSet): Ou
   const { told, cut, snapshot, log } = operation;
   const before = work.state(log);
   if (!told || cut === undefined || !snapshot || !before || row.status === 'frozen') return undefined;
-  const epochs = before.epochs.filter(({ base }, at) => at === 0 || base < cut);
+  const first = operation.entries[0];
+  const follows = first?.kind === kinds.takeover ? Takeover.decode(first.body).after : 0n;
+  // It may follow one that began right there, and gave nothing that stands.
+  const epochs = before.epochs.filter(({ epoch, base }, at) => at === 0 || base < cut || (base === cut && epoch === follows));
   const isAsTold = cut === partedAt({ epochs: before.epochs, head: row.head }, told) && leadsHere(row.epoch + 1n, operation, work);
   // The epoch of a log never falls: what is given up is given up for a newer one, which begins right there.
-  const first = operation.entries[0];
   const goesOn = first !== undefined && first.epoch > row.epoch && continues(first, { epochs, at: snapshot }) && begunBy(first, told);
   if (!isAsTold || !goesOn || !isLocked([before, snapshot.state], work) || work.hasWritten(log))
     return { type: 'applied', head: row.head, behind: true };

@@ -15,8 +15,8 @@ import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
 import { partedAt } from './epochs.ts';
 import { ownerOf, ownMembers } from './log-state.ts';
-import type { ApplyOperation, Outcome, OwnerOperation, Snapshot } from './operations.ts';
-import type { Link, LogStore } from './ports.ts';
+import type { ApplyOperation, IntakeOperation, Outcome, OwnerOperation, Snapshot } from './operations.ts';
+import type { Link, LogRow, LogStore } from './ports.ts';
 import { epochsFromWire } from './snapshot.ts';
 import type { DecideContext } from './working-set.ts';
 
@@ -43,6 +43,8 @@ export interface OwnershipOptions {
   readonly link: Pick<Link, 'request'>;
   /** All cells but this one. */
   readonly others: () => readonly number[];
+  /** As the directory knows it; 0 where it does not. */
+  readonly generationOf: (cell: number) => number;
   readonly takeover: DecideContext['takeover'];
   readonly regained: Regained;
   readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
@@ -65,6 +67,8 @@ export class Ownership {
   readonly #given = new Set<bigint>();
   /** As read last. */
   #back: ReadonlyMap<number, boolean> = new Map();
+  /** Logs unknown here of which another cell says that they are this cell's, and that cell. */
+  readonly #named = new Map<bigint, number>();
   /** Of each other cell after a restore: its logs that were behind at the first look, and how far they went. */
   readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
   /** Of logs that have nobody in that cell, as far as is known here: cells that said they keep them all the same. */
@@ -81,6 +85,19 @@ export class Ownership {
   /** The directory signed that somebody takes the log over: this cell does, or it has to learn that another one did. */
   given(log: bigint): void {
     this.#given.add(log);
+    this.poke();
+  }
+
+  /** A log is new here: the directory's word on it may have come before. */
+  turnedUp({ log, epoch }: Pick<LogRow, 'log' | 'epoch'>): void {
+    if ((this.#options.takeover(log)?.epoch ?? 0n) > epoch) this.given(log);
+  }
+
+  /** Somebody there writes to a log that this cell does not own, as far as it knows: it may be what is wrong. */
+  named(log: bigint, { src, epoch = 0n }: Pick<IntakeOperation, 'src' | 'epoch'>): void {
+    const { cell, limits } = this.#options;
+    if (ownerOf({ epoch }) !== cell || this.#named.size >= limits.unsettledMax) return;
+    this.#named.set(log, src);
     this.poke();
   }
 
@@ -121,6 +138,7 @@ export class Ownership {
     if (generation > 1) await this.#findLost(await regained.read());
     const back = await regained.read();
     this.#back = back;
+    for (const [log, src] of [...this.#named]) if (await this.#tried(() => this.#takeUp(log, src))) this.#named.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     // The directory's word may have come before the log did.
     for (const { log } of unsettled) if (takeover(log) !== undefined) this.#given.add(log);
@@ -192,6 +210,18 @@ export class Ownership {
       }
       after = last.log;
     }
+  }
+
+  /** Who handed it over was restored to before that, and does not know it any more: whoever keeps it gives what it holds. */
+  async #takeUp(log: bigint, src: number): Promise<boolean> {
+    const { store, cell, generationOf } = this.#options;
+    if (await store.readRow(log)) return true;
+    const told = (await this.#askTail(src, { log, after: 0 }))?.told ?? [];
+    const giver = told.findLast((start) => ownerOf(start) !== cell);
+    const { cell: number, generation } = epochParts(giver?.epoch ?? 0n);
+    if (!giver || ownerOf(told.at(-1) ?? giver) !== cell || generationOf(number) <= generation) return true;
+    await this.#pullTail(log, src);
+    return true;
   }
 
   /** Every replica's tail, then the next epoch. */

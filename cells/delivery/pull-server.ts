@@ -38,15 +38,19 @@ export class PullServer {
   async #answer(src: number, request: PullRequest): Promise<PullAnswer> {
     const found = await this.#options.store.readRow(request.log);
     if (!found) return refusal(this.#options.isWhole() ? 'unknown_log' : 'busy');
-    const { row, state } = found;
+    const { row, state, start } = found;
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;
     // What a former owner gave is its to tell, and who came after it as well.
     // Who opens the log does so at its owner; the owner itself, if it has nothing yet, at the one before.
     // Who holds what was given up asks from beyond it: where that began, the list tells.
     const has = Number(request.from) - 1;
     const isParted = owned > 0 && clampedSeq(state.epochs, { epoch: request.epoch, seq: has }) < has;
+    // Who takes this cell for the owner asks nobody else, though another life of the log's owner gave up what made it that.
+    const isAsked = ownerOf({ epoch: request.epoch }) === this.#options.cell;
     const isLearning =
-      (request.epoch !== 0n || ownerOf(state) === src) && request.epoch < row.epoch && (Number(request.from) <= owned || isParted);
+      (request.epoch !== 0n || ownerOf(state) === src) &&
+      request.epoch < row.epoch &&
+      (Number(request.from) <= owned || isParted || isAsked);
     if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
     const interval = state.cells.get(src);
@@ -60,12 +64,12 @@ export class PullServer {
       return refusal('not_allowed');
     }
     if (has > row.head && request.epoch === row.epoch) this.#options.ahead?.(request.log, { epoch: row.epoch, head: has });
-    return { result: { $case: 'page', value: await this.#page(request, { row, state, interval, owned }) } };
+    return { result: { $case: 'page', value: await this.#page(request, { row, state, start, interval, owned }) } };
   }
 
   async #page(
     request: PullRequest,
-    { row, state, interval, owned }: { row: LogRow; state: LogState; interval: CellInterval; owned: number },
+    { row, state, start, interval, owned }: { row: LogRow; state: LogState; start: number; interval: CellInterval; owned: number },
   ): Promise<PullPage> {
     const { store, limits, toWire } = this.#options;
     const from = Math.max(Number(request.from), interval.from);
@@ -76,7 +80,7 @@ export class PullServer {
     // A cell that was out of the log meanwhile cannot go on where it broke off: it begins anew.
     const opens = request.snapshot || from > Number(request.from);
     // A former owner that left and came back may lack entries between what it owned and here: who owns now tells the state.
-    const isWhole = from - 1 <= owned;
+    const isWhole = from - 1 <= owned || start === 0;
     const snapshot = opens && isWhole && from > 1 ? await this.#snapshot(state.log, from - 1) : undefined;
     const epochs = state.epochs.length > 1 ? epochsToWire(state.epochs) : [];
     return { snapshot, entries: entries.map(toWire), head, epochs };

@@ -196,3 +196,28 @@ test('the owner’s word that there is nothing to be had makes forget what was n
   await settled();
   assert.deepEqual(forgotten, [noted]);
 });
+
+test('so does a page with nothing for this cell, whose people are out of the log', async () => {
+  const forgotten: BehindRow[] = [];
+  const state = { epochs: [], members: new Map() };
+  const page = { entries: [], head: { log: 7n, seq: 15n } };
+  const puller = new Puller({
+    cell: 1,
+    store: {
+      readRow: async () => ({ row: { head: 15, epoch: makeEpoch({ count: 1, cell: 2, generation: 1 }) }, state, start: 0 }),
+      forgetBehind: async (row: BehindRow) => void forgotten.push(row),
+    } as unknown as LogStore,
+    link: { request: async () => PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'page', value: page } })).finish() } as never,
+    clock: new ManualClock(1_800_000_000_000),
+    takeover: () => undefined,
+    limits,
+    apply: async () => ({ type: 'applied', head: 15, behind: false }),
+    fromWire: () => assert.fail(),
+    pulled: () => undefined,
+    failed: (error) => assert.fail(String(error)),
+  });
+  const noted = { log: 7n, epoch: makeEpoch({ count: 2, cell: 2, generation: 2 }), known: 19, src: 2 };
+  puller.want(7n, 2, noted);
+  await settled();
+  assert.deepEqual(forgotten, [noted]);
+});

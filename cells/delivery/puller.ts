@@ -130,7 +130,7 @@ export class Puller {
     const epoch = local?.row.epoch ?? 0n;
     const request = { log, from: BigInt(head + 1), to: 0n, snapshot: local === undefined, epoch };
     const first = await this.#ask(owner, request, noted);
-    const agreed = local && first && first.epochs.length > 0 ? agreedUpTo(local.state.epochs, epochsFromWire(first.epochs)) : head;
+    const agreed = agreedWith(first, local) ?? head;
     const parted = local && agreed < head ? await this.#part(owner, request, { agreed, start: local.start }) : undefined;
     const page = agreed < head ? parted?.page : first;
     if (!page) return false;
@@ -140,8 +140,9 @@ export class Puller {
     this.#options.pulled(owner, operation.entries.length);
     const isWhole = outcome.type !== 'applied' || outcome.head >= Number(page.head?.seq ?? 0n);
     this.#paid(operation.entries.length, isWhole);
-    if (isWhole) return false;
-    return outcome.head > (local?.row.head ?? -1) || agreed < head;
+    if (!isWhole) return outcome.head > (local?.row.head ?? -1) || agreed < head;
+    if (noted && isNothingForUs(operation, outcome)) await store.forgetBehind(noted);
+    return false;
   }
 
   /** What is held above `agreed` was given up: the state at that point is needed. */
@@ -218,3 +219,11 @@ export class Puller {
     else if (noted && result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(noted);
   }
 }
+
+/** What was told of the log is not for this cell: its people are out of it. */
+const isNothingForUs = ({ entries }: ApplyOperation, outcome: Outcome): boolean =>
+  entries.length === 0 && outcome.type === 'applied' && !outcome.behind;
+
+/** Up to where the list that came along agrees with what is held; undefined where there is none. */
+const agreedWith = (page: PullPage | undefined, local: { readonly state: LogState } | undefined): number | undefined =>
+  local && page && page.epochs.length > 0 ? agreedUpTo(local.state.epochs, epochsFromWire(page.epochs)) : undefined;

@@ -40,9 +40,9 @@ export class TailServer {
     }
     // A run that begins later continues nobody's.
     const from = Number(after) + 1;
-    // Who was the owner once is given what it is to keep.
-    const { until } = state.cells.get(src) ?? { until: owned ?? 0 };
-    const to = isOwner || until === 0 ? row.head : Math.min(until, row.head);
+    // Who was the owner once is given what it is to keep, and what it gave itself: it may have owned a log that nobody there was in.
+    const until = state.cells.get(src)?.until;
+    const to = isOwner || until === 0 ? row.head : Math.min(Math.max(until ?? 0, owned ?? 0), row.head);
     const read = from > start && from <= to ? await store.readRange(log, from, to, limits.pullEntriesMax) : [];
     const entries = withinBytes(read, limits.pullBytesMax).map(toWire);
     const head = { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) };

@@ -18,10 +18,10 @@ interface PullingOptions extends Pick<CellDeliveryOptions, 'cell' | 'store' | 'l
 }
 
 type ApplierParts = Omit<PullingOptions, 'applier'> &
-  Pick<ApplierOptions, 'submit' | 'behind' | 'marks'> & { readonly rejected: (src: number, what: string, why: string) => void };
+  Pick<ApplierOptions, 'submit' | 'behind' | 'named' | 'marks'> & { readonly rejected: (src: number, what: string, why: string) => void };
 
 export function openApplier(options: ApplierParts): Applier {
-  const { clock, link, peers, tables, limits, submit, behind, marks, rejected, failed, metrics } = options;
+  const { clock, link, peers, tables, limits, submit, behind, named, marks, rejected, failed, metrics } = options;
   return new Applier({
     clock,
     link,
@@ -30,6 +30,7 @@ export function openApplier(options: ApplierParts): Applier {
     submit,
     limits,
     behind,
+    named,
     marks,
     park: async (frame, why) => {
       await tables.parkFrame({ ...frame, bytes: frame.plain }, why, clock.now());
@@ -73,6 +74,7 @@ export function openOwnership(options: OwnershipParts): Ownership {
     store,
     link,
     others: () => peers.others().map(({ number }) => number),
+    generationOf: peers.generationOf,
     takeover: peers.takeover,
     regained: tables.regained(cell.generation),
     apply: (operation) => applier.apply(operation),

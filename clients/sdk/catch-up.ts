@@ -1,16 +1,17 @@
 // Keeps the logs whole: takes entries in, notices what is missing (a hole, a head the cell named, a digest that differs)
 // and fetches it. Delivery rules R20, R21, R24.
 
-import type { Head, Heads, Page, Truncated, Welcome, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Head, Heads, Page, Truncated, Welcome } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { bucketOf } from '@weft/proto/heads-digest.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
 
+import { type Begin, beginsOf } from './begins.ts';
 import type { CatchUpEvents, PageBounds } from './catch-up-events.ts';
 import { type Entry, entryFromWire } from './entry.ts';
 import type { Holdings } from './holdings.ts';
 import { clientLimits as limits } from './limits.ts';
 import { asFault } from './line.ts';
-import { type Begin, beginsOf, type LogView } from './log-view.ts';
+import type { LogView } from './log-view.ts';
 import type { Clock } from './ports.ts';
 import type { Requests } from './requests.ts';
 
@@ -44,11 +45,9 @@ export class CatchUp {
 
   attached(welcome: Welcome): void {
     this.#attached = true;
-    this.#inFlight = 0;
-    this.#comparing = false;
+    [this.#inFlight, this.#comparing, this.#compared] = [0, false, false];
     for (const view of this.#holdings.all()) view.fetching = false;
     for (const head of welcome.heads) this.#noteHead(head);
-    this.#compared = false;
     this.#check(welcome.digest, welcome.cursor);
     this.#pump();
   }
@@ -71,23 +70,26 @@ export class CatchUp {
     this.#compare(false);
   }
 
-  takeWire(entries: readonly WireEntry[]): void {
-    for (const entry of entries) this.take(entryFromWire(entry));
-  }
-
   /** One entry, however it came. */
   take(entry: Entry): void {
     const view = this.#holdings.open(entry.log);
-    if (!view.anchored) this.#anchorBy(view, entry);
+    this.#takeAll(view, [entry]);
+    if (view.behind) this.#watch(view);
+  }
+
+  /** What comes in one page is told at once: of a self log only the end of it says which logs the user is in. */
+  #takeAll(view: LogView, entries: readonly Entry[]): void {
     const taken: Entry[] = [];
     const nowMs = this.#clock.monotonic();
-    const cut = view.offer(entry, nowMs, taken);
-    if (cut !== undefined) {
+    for (const entry of entries) {
+      if (!view.anchored) this.#anchorBy(view, entry);
+      const cut = view.offer(entry, nowMs, taken);
+      if (cut === undefined) continue;
+      this.#tell(view, taken.splice(0));
       this.#truncate(view, { epoch: entry.epoch, base: cut });
       view.offer(entry, nowMs, taken);
     }
     this.#tell(view, taken);
-    if (view.behind) this.#watch(view);
   }
 
   truncated({ log, epoch, base, after }: Truncated): void {
@@ -106,15 +108,13 @@ export class CatchUp {
     view.unjoined = false;
     if (!isAnew && !view.left && view.head >= from - 1) return;
     const [origin, shown] = [view.origin, view.entries.slice()];
-    const taken: Entry[] = [];
     view.anchor(from - 1, view.epoch);
     if (isAnew) this.#events.truncated(view, origin, shown);
     this.#events.anchored(view);
     view.known = Math.max(view.known, from);
     // The pushes of the join itself are on their way: give them the time a hole is given.
     view.notBeforeMs = this.#clock.monotonic() + limits.holdMs;
-    view.settle(this.#clock.monotonic(), taken);
-    this.#tell(view, taken);
+    this.#settle(view);
     this.#watch(view);
   }
 
@@ -137,7 +137,9 @@ export class CatchUp {
     const view = this.#holdings.view(page.log);
     if (view === undefined || view.left || !view.anchored) return entries;
     this.#learnEpochs(view, page);
-    for (const entry of entries) if (entry.seq > view.head) this.take(entry);
+    const above = entries.filter(({ seq }) => seq > view.head);
+    this.#takeAll(view, above);
+    if (view.behind) this.#watch(view);
     if (page.head !== undefined) this.#noteHead(page.head);
     view.prepend(entries);
     return entries;
@@ -186,6 +188,13 @@ export class CatchUp {
     if (cut !== undefined) this.#events.truncated(view, by.base, cut);
   }
 
+  /** What was held beyond an anchor is let in. */
+  #settle(view: LogView): void {
+    const taken: Entry[] = [];
+    view.settle(this.#clock.monotonic(), taken);
+    this.#tell(view, taken);
+  }
+
   #tell(view: LogView, taken: readonly Entry[]): void {
     if (taken.length === 0) return;
     this.#holdings.touch(view);
@@ -207,17 +216,12 @@ export class CatchUp {
   #compare(isLoss: boolean): void {
     if (this.#comparing || this.#compared || !this.#attached) return;
     this.#comparing = true;
-    this.#readUnequal(isLoss).then(
-      () => this.#afterCompare(),
-      () => this.#afterCompare(),
-    );
-  }
-
-  #afterCompare(): void {
-    this.#comparing = false;
-    // Once per heartbeat: what a comparison does not heal is not healed by a loop.
-    this.#compared = true;
-    this.#pump();
+    const ended = (): void => {
+      // Once per heartbeat: what a comparison does not heal is not healed by a loop.
+      [this.#comparing, this.#compared] = [false, true];
+      this.#pump();
+    };
+    this.#readUnequal(isLoss).then(ended, ended);
   }
 
   async #readUnequal(isLoss: boolean): Promise<void> {
@@ -293,7 +297,7 @@ export class CatchUp {
     }
     this.#learnEpochs(view, page);
     const before = view.head;
-    this.takeWire(page.entries);
+    this.#takeAll(view, page.entries.map(entryFromWire));
     if (page.head !== undefined) this.#noteHead(page.head);
     if (view.head === before && view.behind) {
       this.#noteStuck(view, page);
@@ -314,11 +318,13 @@ export class CatchUp {
   #anchorByPage(view: LogView, page: Page): void {
     const oldest = page.entries[0];
     const base = page.end ? Number(page.visibleFrom) - 1 : (view.lowestHeld ?? Number(oldest?.seq ?? 1n)) - 1;
-    view.anchor(Math.max(0, base), 0n);
+    this.#anchor(view, Math.max(0, base));
+  }
+
+  #anchor(view: LogView, base: number): void {
+    view.anchor(base, 0n);
     this.#events.anchored(view);
-    const taken: Entry[] = [];
-    view.settle(this.#clock.monotonic(), taken);
-    this.#tell(view, taken);
+    this.#settle(view);
   }
 
   #fetchFailed(view: LogView, fault: ReturnType<typeof asFault>): void {
@@ -331,11 +337,7 @@ export class CatchUp {
   /** The cell shows nothing of this log. What it pushed all the same (the self log is no conversation) stands for itself. */
   #unreadable(view: LogView): void {
     if (view.anchored || view.lowestHeld === undefined) return void this.leftLog(view.log, Number.POSITIVE_INFINITY);
-    view.anchor(view.lowestHeld - 1, 0n);
-    this.#events.anchored(view);
-    const taken: Entry[] = [];
-    view.settle(this.#clock.monotonic(), taken);
-    this.#tell(view, taken);
+    this.#anchor(view, view.lowestHeld - 1);
   }
 
   #fetchEnded(view: LogView): void {

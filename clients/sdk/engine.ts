@@ -245,15 +245,17 @@ export class Engine {
   }
 
   #takenSelf(entries: readonly Entry[]): void {
-    for (const { body } of entries) {
+    for (const { seq, body } of entries) {
       if (body?.$case === 'logJoined') {
         const { log, kind, peer, from } = body.value;
         const conversation = this.table.bind(log, { kind, peer });
+        if (!isLast(entries, seq, log)) continue;
         this.#catchUp.joined(log, Number(from));
         this.outbox.member(log, true);
         this.listeners.tell('conversation', conversation, 'joined');
       } else if (body?.$case === 'logLeft') {
         const { log, until } = body.value;
+        if (!isLast(entries, seq, log)) continue;
         const isNews = this.#catchUp.leftLog(log, Number(until));
         // Where the run began anew before this was heard, what was decided in between was not shown.
         this.outbox.member(log, false);
@@ -333,3 +335,9 @@ export class Engine {
     this.listeners.tell('mark', { conversation, user, kind: kind === 'MARK_KIND_SEEN' ? 'seen' : 'delivered', seq: Number(seq) });
   }
 }
+
+/** Whether nothing after it says whether the user is in this log: what came in between is over, and may have been given up. */
+const isLast = (entries: readonly Entry[], seq: number, log: bigint): boolean =>
+  !entries.some(({ seq: later, body }) => later > seq && isMembership(body) && body.value.log === log);
+
+const isMembership = (body: Entry['body']) => body?.$case === 'logJoined' || body?.$case === 'logLeft';

@@ -3,12 +3,11 @@
 import { type Chain, sameHash } from '@weft/proto/chain.ts';
 import type { Page, SignedHead } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { limits as wireLimits } from '@weft/proto/limits.ts';
-
+import { type Begin, beginsOf } from './begins.ts';
 import { type Entry, entryFromWire } from './entry.ts';
 import type { HeadProofs } from './head-proofs.ts';
 import { type HeadAt, type Hop, isUnlisted, judge, type ProofReport } from './judge.ts';
 import { type Link, type LogChain, linksOf } from './log-chain.ts';
-import { type Begin, beginsOf } from './log-view.ts';
 import type { Requests } from './requests.ts';
 
 export interface Inquired {

@@ -1,9 +1,8 @@
 // Compares what was shown here with what the home cell, the owner of the log and its witness say, and tells what went wrong
 // and up to which hop the history was still right. Pure.
 import { sameHash } from '@weft/proto/chain.ts';
-
+import type { Begin } from './begins.ts';
 import type { Link } from './log-chain.ts';
-import type { Begin } from './log-view.ts';
 
 /**
  * `missing`: entries were left out. `doubled`: one came, or stands, twice. `rewritten`: an entry is not what its author's

@@ -154,6 +154,27 @@ describe('an epoch that began while the client was away', () => {
     assert.deepEqual(view.learnEpochs(begins, 4n), [{ epoch: 4n, base: 2 }, begins[1]], 'back to the last entry that stands');
   });
 
+  test('takes nothing back of what is held of it', () => {
+    const view = new LogView(7n);
+    view.anchor(0, 1n);
+    for (const entry of [entryAt(1), entryAt(2), entryAt(3, 2n)]) view.offer(entry, 0, []);
+    // Told once more, to a device that left the log meanwhile and is in it again.
+    view.leave(3);
+    view.stay();
+    assert.equal(view.asksWhereBegan({ epoch: 3n, base: 2, after: 2n }), false, 'an epoch that goes on from one that is held');
+    assert.equal(view.truncate({ epoch: 2n, base: 2, after: 1n }), undefined);
+    assert.equal(view.head, 3);
+  });
+
+  test('is asked about where an entry of it comes in a place of which nothing is in memory', () => {
+    const view = new LogView(7n);
+    view.anchor(0, 1n);
+    for (let seq = 1; seq <= 4; seq++) view.offer(entryAt(seq), 0, []);
+    view.leave(5);
+    view.stay();
+    assert.deepEqual([view.offer(entryAt(3, 2n), 0, []), view.epoch, view.behind], [undefined, 1n, true]);
+  });
+
   test('is asked for again when the page was read before the push that told it', () => {
     const view = new LogView(7n);
     view.anchor(0, 1n);

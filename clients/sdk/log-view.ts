@@ -3,6 +3,7 @@
 
 import type { Position } from '@weft/proto/positions.ts';
 
+import { type Begin, epochAt } from './begins.ts';
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
 
@@ -10,21 +11,6 @@ import { clientLimits as limits } from './limits.ts';
 export interface KnownHead extends Position {
   readonly ord?: number;
 }
-
-/** An epoch begins after `base`. */
-export interface Begin {
-  readonly epoch: bigint;
-  readonly base: number;
-  /** The epoch that gave the entry at `base`; 0 where that was not told. */
-  readonly after?: bigint;
-}
-
-/** Of a page: every epoch of its log. */
-export const beginsOf = ({ epochs }: { readonly epochs: readonly { epoch: bigint; base: bigint }[] }): Begin[] =>
-  epochs.map(({ epoch, base }) => ({ epoch, base: Number(base) }));
-
-/** The epoch that gave this seq. */
-const epochAt = (epochs: readonly Begin[], seq: number): bigint => (epochs.findLast(({ base }) => base < seq) ?? epochs[0])?.epoch ?? 0n;
 
 export class LogView {
   readonly log: bigint;
@@ -103,8 +89,8 @@ export class LogView {
     if (this.left || this.#waitsForPage(entry)) return undefined;
     if (entry.seq > this.known) this.known = entry.seq;
     // What lies beyond the run tells that its epoch began, not where: who is told that next has to take notice.
-    if (entry.epoch > this.epoch && (this.epoch === 0n || entry.seq <= this.head)) this.epoch = entry.epoch;
-    if (entry.seq <= this.head) return this.#isOther(entry) ? entry.seq - 1 : undefined;
+    if (this.epoch === 0n) this.epoch = entry.epoch;
+    if (entry.seq <= this.head) return this.#below(entry);
     if (this.#isOrphan(entry)) return undefined;
     if (!this.anchored || entry.seq > this.head + 1) {
       this.#hold(entry, nowMs);
@@ -115,10 +101,16 @@ export class LogView {
     return undefined;
   }
 
-  /** An entry of an older epoch is held at its place. */
-  #isOther({ seq, epoch }: Entry): boolean {
+  /** An entry in a place that the run has. Where the run must be cut, if it holds one of an older epoch there. */
+  #below({ seq, epoch }: Entry): number | undefined {
     const mine = this.entries[seq - this.start];
-    return seq <= this.head && mine !== undefined && mine.epoch < epoch;
+    if (mine !== undefined) {
+      if (epoch > this.epoch) this.epoch = epoch;
+      return mine.epoch < epoch ? seq - 1 : undefined;
+    }
+    // What is held there is not in memory: a page tells whether it was given up.
+    if (epoch > this.epoch) this.#newest = epoch;
+    return undefined;
   }
 
   /** Only its first entry is at its beginning; what came before this one tells nothing of where that was. */
@@ -196,8 +188,8 @@ export class LogView {
    * Raft's check of the entry before (Ongaro, Ousterhout 2014, section 5.3).
    */
   #holds(epoch: bigint, seq: number): boolean {
-    if (seq < this.head) return this.entries[seq - this.start]?.epoch === epoch;
-    return epoch === this.epoch || epoch === this.#entryEpoch;
+    if (epoch === this.#entryEpoch) return true;
+    return seq < this.head ? this.entries[seq - this.start]?.epoch === epoch : epoch === this.epoch;
   }
 
   /** The next seq to fetch, if it is time to. */
@@ -245,7 +237,9 @@ export class LogView {
     this.#forget({ epoch, base, after });
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
-    const cut = this.head > base ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
+    // Whoever holds an entry of it holds what it goes on from.
+    const isFollowed = epoch === this.#entryEpoch;
+    const cut = this.head > base && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
     if (cut !== undefined) {
       this.head = base;
       this.known = base;

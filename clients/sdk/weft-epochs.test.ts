@@ -73,6 +73,37 @@ describe('the client whose log changes its owner', () => {
     await close();
   });
 
+  it('reads on from where it is in a log, whatever the self log tells of before', async () => {
+    const { clock, cell, bo, ana, close } = await pair();
+    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+    await clock.advance(500);
+    const log = group.log as bigint;
+    const owned = cell.logs.get(log);
+    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+    assert.ok(owned && self);
+    const got: string[] = [];
+    const changes: string[] = [];
+    bo.conversation(log).subscribe(({ seq }) => got.push(`${seq}`), { truncated: (base) => got.push(`cut ${base}`) });
+    bo.on('conversation', (conversation, change) => conversation.log === log && changes.push(change));
+    cell.loses = () => true;
+    for (const value of ['2', '3', '4']) cell.add(log, ana.me, { $case: 'text', value });
+    owned.visibleFrom = 3n;
+    // It was out of the log and in it again, at 4, which a newer epoch undid: then at 3.
+    for (const body of [
+      { $case: 'logLeft', value: { log, until: 2n } },
+      { $case: 'logJoined', value: { log, kind: 'LOG_KIND_GROUP', from: 4n, peer: 0n } },
+      { $case: 'logLeft', value: { log, until: 2n } },
+      { $case: 'logJoined', value: { log, kind: 'LOG_KIND_GROUP', from: 3n, peer: 0n } },
+    ] as const)
+      cell.add(self.id, bo.me, body);
+    cell.loses = () => false;
+    cell.beat();
+    await clock.advance(2_000);
+    assert.deepEqual(got.slice(-2), ['3', '4']);
+    assert.deepEqual(changes, ['joined']);
+    await close();
+  });
+
   it('asks what became of what it sent before it was out of a log, though it hears of that when it reads on already', async () => {
     const { clock, cell, bo, ana, close } = await pair();
     const group = await during(clock, ana.createGroup('lunch', [bo.me]));

@@ -197,7 +197,9 @@ export interface Run {
 }
 
 /** What a device was told of entries that a restore took is true no more, nor is a refusal of what was decided anew. */
-function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores: { lost, ended, reopened } }: Run): HistoryEvent[] {
+function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores }: Run): HistoryEvent[] {
+  const { ended, reopened } = restores;
+  const lost = new Set([...restores.lost, ...restores.takenOver(cells)]);
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
   const taken = [...reopened].filter((key) => cells.some(({ logs }) => [...logs.values()].some(({ byKey }) => byKey.has(key))));
   const decidedAnew = new Set(taken);

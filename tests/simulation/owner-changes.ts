@@ -1,6 +1,7 @@
 // Owners change while everything else happens: any owner hands any log to any cell that keeps all of it, and the directory
 // gives any log to any such cell, whether its owner is dead, cut off or well.
 import { ownerOf } from '@weft/cells/delivery/log-state.ts';
+import type { LogRow } from '@weft/cells/delivery/ports.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import type { Random } from '@weft/runtime/random.ts';
 import { sharedLogs } from './judge.ts';
@@ -22,6 +23,8 @@ export type OwnerScenario = (world: OwnedWorld, of: { readonly random: Random; r
 
 const handoversMax = 30;
 const takeoversMax = 8;
+/** When, after all is healed, an operator looks whether every takeover that was signed could begin. */
+const operatorLooksMs = [2_000, 6_000];
 
 export const handovers: OwnerScenario = (world, { random, untilMs }) => {
   for (let i = 5 + random.int(handoversMax); i > 0; i--) world.time.after(random.int(untilMs), () => handOverOne(world, random));
@@ -29,6 +32,7 @@ export const handovers: OwnerScenario = (world, { random, untilMs }) => {
 
 export const takeovers: OwnerScenario = (world, { random, untilMs }) => {
   for (let i = 1 + random.int(takeoversMax); i > 0; i--) world.time.after(random.int(untilMs), () => takeOverOne(world, random));
+  for (const afterMs of operatorLooksMs) world.time.after(untilMs + afterMs, () => signAgain(world));
 };
 
 export const handoversAndTakeovers: OwnerScenario = (world, of) => {
@@ -56,9 +60,21 @@ function takeOverOne(world: OwnedWorld, random: Random): void {
   const whole = found?.copies.filter(({ stored, from, until }) => stored?.start === 0 && from === 1 && until === 0) ?? [];
   const copy = pick(random, whole);
   if (!found || !copy) return;
-  const { row } = found.owner;
-  const signed = world.takeovers.get(row.log)?.epoch ?? 0n;
-  const { count } = epochParts(signed > row.epoch ? signed : row.epoch);
-  const owner = copy.cell.number;
-  world.sign(row.log, { epoch: makeEpoch({ count: countByDirectory(count), cell: owner, generation: copy.cell.generation }), owner });
+  signFor(world, found.owner.row, copy.cell);
+}
+
+function signFor(world: OwnedWorld, { log, epoch }: Pick<LogRow, 'log' | 'epoch'>, { number, generation }: MemoryCell): void {
+  const signed = world.takeovers.get(log)?.epoch ?? 0n;
+  const { count } = epochParts(signed > epoch ? signed : epoch);
+  world.sign(log, { epoch: makeEpoch({ count: countByDirectory(count), cell: number, generation }), owner: number });
+}
+
+/** The cell that was to own it was restored since, and keeps it from a later place only: another one that keeps all of it is signed for. */
+function signAgain(world: OwnedWorld): void {
+  for (const [log, { owner, epoch }] of world.takeovers) {
+    const stored = world.cells[owner - 1]?.logs.get(log);
+    if (!stored || stored.start === 0 || stored.row.epoch >= epoch) continue;
+    const whole = world.cells.find((cell) => cell.logs.get(log)?.start === 0);
+    if (whole) signFor(world, stored.row, whole);
+  }
 }

@@ -1,9 +1,10 @@
 // A cell that is restored from a backup: its people and nodes go on, its store is again what it was (R25). What that may
 // cost is noted at the moment it happens, entry by entry; nothing else may be missing in the end.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { type LogState, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { type LogState, ownerOf, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import { refusalId } from '@weft/cells/delivery/self-entries.ts';
 import { birthCell } from '@weft/proto/ids.ts';
+import { epochParts, isByDirectory } from '@weft/proto/positions.ts';
 import type { HistoryEvent } from '../history.ts';
 import { type BaseBackup, baseBackup, restoreBackup } from './base-backup.ts';
 import type { Breakable } from './breakable.ts';
@@ -17,8 +18,15 @@ export class Restores {
   readonly lost = new Set<string>();
   /** Those of them whose whole log is gone: who writes there is refused, and no newer epoch takes back what others had seen. */
   readonly ended = new Set<string>();
+  /** Those logs: a replica of one that is restored as well gets nothing back, and its devices hold more of it than it does. */
+  readonly endedLogs = new Set<bigint>();
   /** Author and id of appends that were refused after the backup, in which they wait: they are decided anew (R25). */
   readonly reopened = new Set<string>();
+  /**
+   * Author and id of own people's entries in other cells' logs that a store lost. Their owner has them; but where the directory gives
+   * the log to a cell that has not, nobody offers them again.
+   */
+  readonly #unvouched = new Map<string, { readonly log: bigint; readonly epoch: bigint }>();
   /** Cells that were restored. */
   readonly cells = new Set<number>();
   /** Until when each of them has lacked something, by what was seen last. */
@@ -51,6 +59,7 @@ export class Restores {
       if (world.nodes.get(`${cell.number}.${node}`)?.alive) world.kill(cell.number, node);
     this.#noteLost(cell, { backup, cells: world.cells });
     this.#noteLostOrphans(cell, { backup, cells: world.cells });
+    this.#noteUnvouched(cell, backup);
     this.#noteReopened(cell, backup);
     this.cells.add(cell.number);
     const held = new Map([...cell.logs].map(([log, { row }]) => [log, row.head]));
@@ -71,7 +80,9 @@ export class Restores {
     for (const stored of cell.logs.values()) {
       const { keys, isWhole } = lostOf(stored, { cell, backup, cells });
       for (const key of keys) this.lost.add(key);
-      if (isWhole) for (const key of keys) this.ended.add(key);
+      if (!isWhole) continue;
+      this.endedLogs.add(stored.row.log);
+      for (const key of keys) this.ended.add(key);
     }
   }
 
@@ -82,6 +93,24 @@ export class Restores {
       const isElsewhere = cells.some((each) => each !== cell && each.logs.get(log)?.byKey.has(key));
       if (birthCell(author) === cell.number && !isElsewhere) this.lost.add(key);
     }
+  }
+
+  #noteUnvouched(cell: MemoryCell, backup: BaseBackup): void {
+    for (const stored of cell.logs.values()) {
+      if (ownerOf(stored.state) === cell.number) continue;
+      const from = sharedUpTo(backup.logs.get(stored.row.log), stored);
+      for (const entry of stored.entries.values())
+        if (entry.seq > from && birthCell(entry.author) === cell.number) this.#unvouched.set(keyOf(entry), entry);
+    }
+  }
+
+  /** Those of them that a takeover gave up. */
+  takenOver(cells: readonly MemoryCell[]): string[] {
+    return [...this.#unvouched].flatMap(([key, { log, epoch }]) => {
+      const epochs = cells.flatMap((cell) => cell.logs.get(log)?.state.epochs ?? []);
+      const isGivenUp = epochs.some((later) => isByDirectory(epochParts(epoch).count, epochParts(later.epoch).count));
+      return isGivenUp ? [key] : [];
+    });
   }
 
   #noteReopened(cell: MemoryCell, backup: BaseBackup): void {

@@ -200,7 +200,8 @@ export class World implements Breakable {
     return [...cell.logsOf(person.user).values()].flatMap(({ log, until }) => {
       const head = cell.logs.get(log)?.row.head ?? 0;
       const held = until === 0 && log !== person.user ? person.headOf(log) : head;
-      return held === head ? [] : [`${person.options.name} holds log ${log} to ${held} of ${head}`];
+      const isGone = held > head && this.restores.endedLogs.has(log) && this.restores.cells.has(cell.number);
+      return held === head || isGone ? [] : [`${person.options.name} holds log ${log} to ${held} of ${head}`];
     });
   }
 

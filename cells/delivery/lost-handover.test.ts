@@ -1,0 +1,128 @@
+// A log was handed over, and whoever knew of it first was restored, or took the log over, before everybody had heard (R23 to R25).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
+import { toWire } from '../wire/entry-codec.ts';
+import { kinds } from './entry.ts';
+import { bo, cy, OwnedLog } from './owned-log.ts';
+import type { LogRow } from './ports.ts';
+import { PullServer } from './pull-server.ts';
+import { chain, StagedCell, text } from './staged-cell.ts';
+import { ownershipOf, rowOf, serverOf } from './staged-ownership.ts';
+
+/** Cell 1 handed a young log to cell 3, which never heard of it; only cell 2 did. */
+function handedToNobody() {
+  const f = new OwnedLog();
+  f.handOver(1, 3);
+  f.follow(1, 2);
+  const absent = new StagedCell(3, [cy]);
+  const epoch = f.cell(2).rows.get(f.log)?.epoch ?? 0n;
+  return { f, absent, epoch };
+}
+
+test('a cell that is to own a log it never heard of takes it from whoever writes to it, where who handed it over was restored', async () => {
+  const { f, absent, epoch } = handedToNobody();
+  f.cell(1).generation = 2;
+  const ownership = ownershipOf(absent, [f.cell(1), f.cell(2)], new Map());
+  ownership.named(f.log, { src: 2, epoch });
+  for (let n = 0; n < 2; n++) await ownership.run();
+  assert.deepEqual([absent.rows.get(f.log)?.status, absent.rows.get(f.log)?.epoch], ['open', epoch]);
+  const idsIn = (cell: StagedCell): bigint[] => cell.logEntries(f.log).map(({ clientEntryId }) => clientEntryId);
+  assert.deepEqual(idsIn(absent), idsIn(f.cell(2)));
+});
+
+test('where who handed it over was not, it is on its way, and nobody else is believed', async () => {
+  const { f, absent, epoch } = handedToNobody();
+  const ownership = ownershipOf(absent, [f.cell(1), f.cell(2)], new Map());
+  ownership.named(f.log, { src: 2, epoch });
+  await ownership.run();
+  assert.equal(absent.rows.has(f.log), false);
+});
+
+test('nor is one who says that another cell owns it', async () => {
+  const { f, absent } = handedToNobody();
+  f.cell(1).generation = 2;
+  const asked: unknown[] = [];
+  const link = { request: async (...what: unknown[]) => Promise.reject(asked.push(what)) };
+  const ownership = ownershipOf(absent, [f.cell(1), f.cell(2)], new Map(), { link: link as never });
+  ownership.named(f.log, { src: 2, epoch: makeEpoch({ count: 1, cell: 1, generation: 1 }) });
+  await ownership.run();
+  assert.deepEqual(asked, []);
+});
+
+test('who handed a log over brings it to the next owner from its first entry on, wherever it was born', () => {
+  const f = new OwnedLog();
+  f.give(1, 2);
+  f.say(2);
+  f.handOver(2, 3);
+  const absent = new StagedCell(3, [cy]);
+  const epochs = f.cell(2).states.get(f.log)?.epochs ?? [];
+  const page = { type: 'apply', log: f.log, entries: f.cell(2).logEntries(f.log), epochs } as const;
+  assert.equal(absent.decide({ ...page, src: 1 })[0]?.type, 'rejected', 'it owned the log before');
+  assert.equal(absent.decide({ ...page, src: 2 })[0]?.type, 'applied');
+  assert.deepEqual([absent.rows.get(f.log)?.status, absent.states.get(f.log)?.epochs], ['intake', epochs]);
+});
+
+test('a log that comes after the directory’s word on it is pulled from who owns it by that word', async () => {
+  const f = new OwnedLog();
+  const signed = { epoch: makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 }), owner: 2 };
+  const late = new StagedCell(3, [cy]);
+  late.takeovers.set(f.log, signed);
+  const wanted: unknown[] = [];
+  const ownership = ownershipOf(late, [f.cell(1), f.cell(2)], new Map(), { want: (...what) => void wanted.push(what) });
+  await ownership.run();
+  late.decide({ type: 'apply', src: 1, log: f.log, entries: f.cell(1).logEntries(f.log) });
+  ownership.turnedUp(late.rows.get(f.log) as LogRow);
+  await ownership.run();
+  assert.deepEqual(wanted[0], [f.log, 2]);
+});
+
+test('a cell that owned a log that nobody there was in is given back all that it gave', async () => {
+  const f = new OwnedLog();
+  f.give(1, 2);
+  const body = MembersRemoved.encode({ users: [bo] }).finish();
+  f.cell(2).decide({ ...text({ log: f.log }, bo, 7n), kind: kinds.membersRemoved, body });
+  f.handOver(2, 1);
+  const until = f.cell(2).rows.get(f.log)?.head;
+  f.follow(2, 1);
+  f.cell(1).decide({ type: 'settle', log: f.log });
+  f.say(1);
+  const answer = PullAnswer.decode(await serverOf(f.cell(1)).tail(2, { log: f.log, after: 0n }));
+  assert.equal(Number(answer.result?.$case === 'page' && answer.result.value.entries.at(-1)?.seq), until);
+});
+
+test('who is taken for the owner, and never was, tells which epochs there are', async () => {
+  const f = new OwnedLog();
+  // Cell 3 heard of a handover to cell 2 that the restored cell 1 forgot.
+  f.handOver(1, 2);
+  f.follow(1, 3);
+  const { epoch, head } = f.cell(3).rows.get(f.log) as LogRow;
+  const second = f.cell(2);
+  const server = new PullServer({
+    cell: 2,
+    store: {
+      readRow: async (log: bigint) => rowOf(second, log),
+      readRange: async (log: bigint, from: number, to: number) => second.logEntries(log).filter(({ seq }) => seq >= from && seq <= to),
+    } as never,
+    limits: { pullEntriesMax: 10, pullBytesMax: 10_000 },
+    toWire,
+    chain,
+    refused: () => assert.fail('it keeps the log'),
+    isWhole: () => true,
+  });
+  const restored = makeEpoch({ count: epochParts(epoch).count + 1, cell: 1, generation: 2 });
+  const state = second.states.get(f.log) ?? assert.fail();
+  const epochs = [...state.epochs, { epoch: restored, base: head - 1 }];
+  second.states.set(f.log, { ...state, epoch: restored, epochs });
+  second.rows.set(f.log, { ...(second.rows.get(f.log) as LogRow), epoch: restored });
+  const asked = async (from: bigint) => {
+    const { result } = PullAnswer.decode(await server.answer(3, { log: f.log, from, to: 0n, snapshot: false, epoch }));
+    return result?.$case === 'page' ? result.value.epochs.map((each) => each.epoch) : result;
+  };
+  assert.deepEqual(
+    await asked(BigInt(head + 1)),
+    epochs.map((each) => each.epoch),
+  );
+});

@@ -135,7 +135,7 @@ const drawers = [
   rule(
     'delivery-is-pure',
     'A simulator runs this very code: no I/O, no library, no clock but a port.',
-    { path: '^cells/delivery/', pathNot: [tests, 'staged-cell\\.ts$'] },
+    { path: '^cells/delivery/', pathNot: [tests, 'staged-(cell|ownership)\\.ts$'] },
     {
       path: '.',
       pathNot: ['^cells/delivery/', '^cells/limits\\.ts$', '^proto/', '^runtime/(clock|random)\\.ts$'],

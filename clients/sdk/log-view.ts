@@ -237,8 +237,8 @@ export class LogView {
     this.#forget({ epoch, base, after });
     this.#begins.push({ epoch, base });
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
-    // Whoever holds an entry of it holds what it goes on from.
-    const isFollowed = epoch === this.#entryEpoch;
+    // Whoever holds an entry of it holds what it goes on from, unless a page of a restored home took its place.
+    const isFollowed = epoch === this.#entryEpoch && (this.entries[base + 1 - this.start]?.epoch ?? epoch) >= epoch;
     const cut = this.head > base && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
     if (cut !== undefined) {
       this.head = base;

@@ -35,6 +35,24 @@ test('the first entry of the next epoch says itself where that begins, and nothi
   assert.deepEqual([told(socket), socket.of(5n), ground.reads], [[[later, 1n]], ['5/1', '5/2'], 0]);
 });
 
+test('what could not be read of a newer epoch is read again until it is', async () => {
+  const ground = new Ground();
+  const { socket } = await ground.online(9n, [5n]);
+  ground.commit(entryAt(5n, 1));
+  ground.epochs = [
+    { epoch, base: 0 },
+    { epoch: later, base: 1 },
+  ];
+  [ground.headEpoch, ground.epochsFail] = [later, true];
+  ground.hub.doubt();
+  await settle();
+  assert.deepEqual([ground.failures.length, told(socket)], [1, []]);
+  ground.epochsFail = false;
+  ground.hub.retry();
+  await settle();
+  assert.deepEqual(told(socket), [[later, 1n]]);
+});
+
 test('who has just joined is not told that the epoch the log is in begins below what is theirs to see', async () => {
   const ground = new Ground();
   const { socket } = await ground.online(9n, []);

@@ -25,8 +25,8 @@ export class Hub {
   readonly #recent = new RecentRuns();
   /** Logs whose missing entries could not be read. */
   readonly #unfilled = new Set<Watched>();
-  /** Any watched head may have moved. */
-  #suspect = false;
+  /** Any watched head may have moved: until what was begun for it is through. */
+  #suspicion: object | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -98,14 +98,16 @@ export class Hub {
 
   /** Reads the watched heads and fetches what is missing. */
   async catchUp(): Promise<void> {
-    this.#suspect = true;
+    const suspicion = {};
+    this.#suspicion = suspicion;
     const heads = await this.#options.readHeads(this.watched());
-    this.#suspect = false;
     for (const { log, head, epoch } of heads) {
       const watched = this.#logs.get(log);
       if (watched && watched.epoch < epoch) this.moveEpochs(log, following(await this.#options.readEpochs(log)));
       if (watched && watched.head < head) this.#fill(watched);
     }
+    // What came up meanwhile is looked into by itself.
+    if (this.#suspicion === suspicion) this.#suspicion = undefined;
   }
 
   /** Newer epochs of a log began, oldest first: watchers forget what is above the lowest of their bases, and are told anew. */
@@ -124,7 +126,7 @@ export class Hub {
 
   /** Now and then: reads again what could not be read. */
   retry(): void {
-    if (this.#suspect) this.doubt();
+    if (this.#suspicion) this.doubt();
     const waiting = [...this.#unfilled];
     this.#unfilled.clear();
     for (const watched of waiting) this.#fill(watched);

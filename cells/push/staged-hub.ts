@@ -54,6 +54,8 @@ export class Ground {
   readonly failures: unknown[] = [];
   /** Of every log. */
   epochs: readonly EpochStart[] = [];
+  epochsFail = false;
+  headEpoch = epoch;
   readonly hub: Hub;
   fails = false;
   reads = 0;
@@ -65,7 +67,10 @@ export class Ground {
         if (this.fails) throw new Error('the store is away');
         return (this.stored.get(log) ?? []).filter((e) => e.seq >= from).slice(0, limit);
       },
-      readEpochs: async () => this.epochs,
+      readEpochs: async () => {
+        if (this.epochsFail) throw new Error('the store is away');
+        return this.epochs;
+      },
       readHeads: async (logs) => {
         if (this.fails) throw new Error('the store is away');
         return logs.map((log) => this.row(log));
@@ -83,7 +88,7 @@ export class Ground {
   }
 
   row(log: bigint): { log: bigint; epoch: bigint; head: number } {
-    return { log, epoch, head: this.stored.get(log)?.at(-1)?.seq ?? 0 };
+    return { log, epoch: this.headEpoch, head: this.stored.get(log)?.at(-1)?.seq ?? 0 };
   }
 
   /** Stores the entries and tells this node of them in one transaction. */

@@ -104,12 +104,13 @@ export class CatchUp {
   joined(log: bigint, from: number): void {
     const view = this.#holdings.open(log);
     view.uncounted = false;
-    const isAnew = view.unjoined && view.anchored && !view.left && from - 1 > view.origin;
+    const isElsewhere = from - 1 < view.origin || (view.unjoined && from - 1 > view.origin);
+    const isAnew = isElsewhere && view.anchored && !view.left;
     view.unjoined = false;
     if (!isAnew && !view.left && view.head >= from - 1) return;
     const [origin, shown] = [view.origin, view.entries.slice()];
     view.anchor(from - 1, view.epoch);
-    if (isAnew) this.#events.truncated(view, origin, shown);
+    if (isAnew) this.#events.truncated(view, Math.min(origin, from - 1), shown);
     this.#events.anchored(view);
     view.known = Math.max(view.known, from);
     // The pushes of the join itself are on their way: give them the time a hole is given.

@@ -175,6 +175,18 @@ describe('an epoch that began while the client was away', () => {
     assert.deepEqual([view.offer(entryAt(3, 2n), 0, []), view.epoch, view.behind], [undefined, 1n, true]);
   });
 
+  test('leaves nothing of what is in memory, where none of that stands', () => {
+    const view = new LogView(7n);
+    view.anchor(4, 1n);
+    for (let seq = 5; seq <= 8; seq++) view.offer(entryAt(seq, 3n), 0, []);
+    const begins = [
+      { epoch: 1n, base: 0 },
+      { epoch: 2n, base: 6 },
+      { epoch: 4n, base: 9 },
+    ];
+    assert.deepEqual(view.learnEpochs(begins, 4n)[0], { epoch: 4n, base: 4 });
+  });
+
   test('is asked for again when the page was read before the push that told it', () => {
     const view = new LogView(7n);
     view.anchor(0, 1n);

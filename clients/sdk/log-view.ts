@@ -103,14 +103,10 @@ export class LogView {
 
   /** An entry in a place that the run has. Where the run must be cut, if it holds one of an older epoch there. */
   #below({ seq, epoch }: Entry): number | undefined {
-    const mine = this.entries[seq - this.start];
-    if (mine !== undefined) {
-      if (epoch > this.epoch) this.epoch = epoch;
-      return mine.epoch < epoch ? seq - 1 : undefined;
-    }
-    // What is held there is not in memory: a page tells whether it was given up.
+    // How far below it the newer epoch begins, only a page tells.
     if (epoch > this.epoch) this.#newest = epoch;
-    return undefined;
+    const mine = this.entries[seq - this.start];
+    return epoch === this.epoch && mine !== undefined && mine.epoch < epoch ? seq - 1 : undefined;
   }
 
   /** Only its first entry is at its beginning; what came before this one tells nothing of where that was. */
@@ -166,7 +162,8 @@ export class LogView {
     if (stands >= 0) return this.start + stands < this.head ? this.start + stands : undefined;
     // None of it is in memory. An epoch that is in no list was given up with all it gave.
     const known = epochs.findLast(({ epoch }) => epoch <= this.epoch) ?? epochs[0];
-    return known?.epoch === this.epoch ? undefined : known?.base;
+    if (known === undefined || (known.epoch === this.epoch && this.entries.length === 0)) return undefined;
+    return Math.min(known.base, this.start - 1);
   }
 
   /**
@@ -239,10 +236,12 @@ export class LogView {
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     // Whoever holds an entry of it holds what it goes on from, unless a page of a restored home took its place.
     const isFollowed = epoch === this.#entryEpoch && (this.entries[base + 1 - this.start]?.epoch ?? epoch) >= epoch;
-    const cut = this.head > base && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - base))) : undefined;
+    // Nothing below where the run was told to begin is its reader's, in whichever epoch.
+    const to = Math.max(base, this.origin);
+    const cut = this.head > to && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - to))) : undefined;
     if (cut !== undefined) {
-      this.head = base;
-      this.known = base;
+      this.head = to;
+      this.known = to;
       this.#entryEpoch = this.entries.at(-1)?.epoch ?? 0n;
     }
     this.epoch = epoch;

@@ -119,7 +119,7 @@ export class LoadClient {
     const answer = await new Promise<ServerEvent>((resolve, reject) => {
       lost = (reason) => reject(new Error(`closed before Welcome: ${reason}`));
       waiting.set(1, resolve);
-      const hello = { token: user.accessToken, device: user.device, agent: 'weft-bench', resume };
+      const hello = { token: user.accessToken, device: user.device, agent: 'weft-bench', resume, openedAt: 0n };
       socket.send(ClientFrame.encode({ id: 1n, request: { $case: 'hello', value: hello } }).finish());
     });
     lost = () => {};

@@ -12,7 +12,7 @@ import type { AppendOperation, Outcome, Submission } from './delivery/operations
 import type { Ownership } from './delivery/ownership.ts';
 import type { Puller } from './delivery/puller.ts';
 import { Relay } from './delivery/relay.ts';
-import type { CellDeliveryOptions } from './delivery-options.ts';
+import { type CellDeliveryOptions, deciding } from './delivery-options.ts';
 import { type DeliveryLimits, decideLimits, deliveryLimits, laneLimits } from './limits.ts';
 import { Beats, beatSignal } from './link/beats.ts';
 import { LinkWatch } from './link/link-watch.ts';
@@ -154,9 +154,7 @@ export class CellDelivery implements AsyncDisposable {
         cell: cell.number,
         generation: cell.generation,
         nowMs: clock.now(),
-        homeOf: peers.homeOf,
-        birthplace: peers.birthplace,
-        takeover: peers.takeover,
+        ...deciding(peers),
         isBack: (number) => this.ownership.isBack(number),
         isWhole: () => this.ownership.isWhole(),
         chain,
@@ -250,6 +248,7 @@ export class CellDelivery implements AsyncDisposable {
       append: (operation) => this.append(operation),
       heads: (src, bytes) => this.proof.answer(src, bytes),
       want: (log, src) => this.puller.want(log, src),
+      named: (log, by) => this.ownership.named(log, by),
       ahead: (log, at) => void this.applier.apply({ type: 'stop', log, ...at }).then(() => this.ownership.poke()),
       isWhole: () => this.ownership.isWhole(),
       rejected: (src, what, why) => this.#rejected(src, what, why),

@@ -87,8 +87,10 @@ export function clientServices(options: ClientServicesOptions): EdgeServices {
     greet: async (hello: Hello, socket) => {
       const answer = await admission.admit(() => greeter.greet(hello, socket));
       const now = clock.now();
-      sessionsWatch.greeted(answer.greeted, socket, now);
-      delivery.pushes.tellSessionOpened(answer.greeted.session, now);
+      // Clocks of two nodes may differ by more than it takes a device to come back.
+      const order = Number(hello.openedAt) || now;
+      sessionsWatch.greeted(answer.greeted, socket, { openedAt: now, order });
+      delivery.pushes.tellSessionOpened(answer.greeted.session, order);
       return answer;
     },
     redirectOf,

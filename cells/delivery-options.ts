@@ -29,3 +29,6 @@ export interface CellDeliveryOptions extends Pick<NodePushesOptions, 'onSessions
   readonly limits?: DeliveryLimits;
   readonly failpoints: Failpoints;
 }
+
+/** What a decision has to know of the other cells. */
+export const deciding = ({ homeOf, birthplace, takeover, generationOf }: KnownPeers) => ({ homeOf, birthplace, takeover, generationOf });

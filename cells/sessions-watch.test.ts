@@ -16,20 +16,23 @@ class Socket implements Connection {
   }
 }
 
+/** By the device's clock; when this node says it was is of no interest. */
+const at = (order: number) => ({ openedAt: 9_000, order });
+
 let watch: SessionsWatch;
 let socket: Socket;
 
 beforeEach(() => {
   watch = new SessionsWatch(4);
   socket = new Socket();
-  watch.greeted({ session: 7n, user: 1n, device: 'phone' }, socket, 1_000);
+  watch.greeted({ session: 7n, user: 1n, device: 'phone' }, socket, at(1_000));
 });
 
 const opened = (openedAt: bigint, session = 7n) => [{ session, openedAt }];
 
 test('a newer socket of the same session replaces the older one, here or at another node', () => {
   const newer = new Socket();
-  watch.greeted({ session: 7n, user: 1n, device: 'phone' }, newer, 2_000);
+  watch.greeted({ session: 7n, user: 1n, device: 'phone' }, newer, at(2_000));
   assert.deepEqual([socket.closed, newer.closed], [['replaced'], []]);
   watch.openedElsewhere(opened(2_001n), 1);
   assert.deepEqual(newer.closed, ['replaced']);
@@ -43,7 +46,7 @@ test('an older socket of another node, told late, replaces nothing; nor does ano
 
 test('of two at the same moment exactly one stays', () => {
   const [other, mirror] = [new SessionsWatch(9), new Socket()];
-  other.greeted({ session: 7n, user: 1n, device: 'phone' }, mirror, 1_000);
+  other.greeted({ session: 7n, user: 1n, device: 'phone' }, mirror, at(1_000));
   watch.openedElsewhere(opened(1_000n), 9);
   other.openedElsewhere(opened(1_000n), 4);
   assert.deepEqual([socket.closed, mirror.closed], [['replaced'], []]);

@@ -13,6 +13,8 @@ export interface OnlineDevice {
 
 interface Live extends OnlineDevice {
   readonly socket: Connection;
+  /** Of two sockets of one session the one with more is the newer one: unix ms by the device's clock, or the node's. */
+  readonly order: number;
 }
 
 export class SessionsWatch {
@@ -32,9 +34,13 @@ export class SessionsWatch {
     this.#count = count;
   }
 
-  greeted({ session, user, device }: Pick<Greeted, 'session' | 'user' | 'device'>, socket: Connection, openedAt: number): void {
+  greeted(
+    { session, user, device }: Pick<Greeted, 'session' | 'user' | 'device'>,
+    socket: Connection,
+    at: Pick<Live, 'openedAt' | 'order'>,
+  ): void {
     const before = this.#live.get(session);
-    this.#live.set(session, { socket, openedAt, user, device });
+    this.#live.set(session, { socket, ...at, user, device });
     if (before && before.socket !== socket) before.socket.close('replaced');
   }
 
@@ -51,11 +57,11 @@ export class SessionsWatch {
     for (const session of sessions) this.#live.get(session)?.socket.close('sessionEnded');
   }
 
-  /** The newer of two sockets stays, by the clocks of both nodes; at the same moment that of the higher node, so that never both go. */
+  /** The newer of two sockets stays; at the same moment that of the higher node, so that never both go. */
   openedElsewhere(sessions: readonly SessionOpened[], node: number): void {
     for (const { session, openedAt } of sessions) {
       const live = this.#live.get(session);
-      const newer = Number(openedAt) - (live?.openedAt ?? 0);
+      const newer = Number(openedAt) - (live?.order ?? 0);
       if (live && (newer > 0 || (newer === 0 && node > this.#node))) live.socket.close('replaced');
     }
   }

@@ -142,7 +142,7 @@ test('a socket that stops reading is bounded and told to resync, nobody else not
   const say = (frame: ClientFrame): void => raw.send({ opcode: opcodes.binary, payload: ClientFrame.encode(frame).finish() });
   const events = (): ServerEvent[] =>
     raw.frames().flatMap(({ opcode, payload }) => (opcode === opcodes.binary ? (ServerFrame.decode(payload).event ?? []) : []));
-  say({ id: 1n, request: { $case: 'hello', value: { token, device: 'phone', agent: '', resume: undefined } } });
+  say({ id: 1n, request: { $case: 'hello', value: { token, device: 'phone', agent: '', resume: undefined, openedAt: 0n } } });
   await until('a welcome', () => events().some(({ $case }) => $case === 'welcome'));
   raw.socket.pause();
   const memory = () => fabric.metric('node-eu-1-a', 'process_resident_memory_bytes');
@@ -177,7 +177,7 @@ test('who asks and never reads the answers is not read any more, and the node ke
   const { raw } = await RawSocket.upgrade(fabric.url('node-eu-1-a'));
   using _raw = raw;
   const say = (frame: ClientFrame): void => raw.send({ opcode: opcodes.binary, payload: ClientFrame.encode(frame).finish() });
-  say({ id: 1n, request: { $case: 'hello', value: { token, device, agent: '', resume: undefined } } });
+  say({ id: 1n, request: { $case: 'hello', value: { token, device, agent: '', resume: undefined, openedAt: 0n } } });
   await until('a welcome', () => raw.frames().length > 0);
   raw.socket.pause();
   const before = await fabric.metric('node-eu-1-a', 'process_resident_memory_bytes');

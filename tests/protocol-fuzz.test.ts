@@ -117,7 +117,7 @@ describe('the frame', () => {
 describe('hello', () => {
   const hello = (token: string, device = 'fuzz'): ClientRequest => ({
     $case: 'hello',
-    value: { token, device, agent: '', resume: undefined },
+    value: { token, device, agent: '', resume: undefined, openedAt: 0n },
   });
 
   test('comes first', async () => {

@@ -90,7 +90,7 @@ export class RawClient implements AsyncDisposable {
 
   /** Says hello; throws when anything but Welcome comes. */
   async hello({ token, device, resume }: HelloOptions): Promise<Welcome> {
-    this.#welcome = await this.ask({ $case: 'hello', value: { token, device, agent: 'weft-tests', resume } }, 'welcome');
+    this.#welcome = await this.ask({ $case: 'hello', value: { token, device, agent: 'weft-tests', resume, openedAt: 0n } }, 'welcome');
     return this.#welcome;
   }
 

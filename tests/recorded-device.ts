@@ -175,7 +175,7 @@ export class RecordedDevice implements AsyncDisposable {
       this.counts.connects += 1;
       for (const line of this.#lines.values()) this.#pump(line);
     });
-    this.#send({ id, request: { $case: 'hello', value: { token, device, agent: 'weft-tests', resume } } });
+    this.#send({ id, request: { $case: 'hello', value: { token, device, agent: 'weft-tests', resume, openedAt: 0n } } });
   }
 
   #lost(): void {

@@ -40,6 +40,15 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [8_300_236, 'who handed a log over brings it to the next owner, wherever it was born', { ...restores, owners: handovers }],
   [8_100_407, 'a log that comes after the directory’s word is asked for where that points', { ...restores, owners: takeovers }],
   [8_501_537, 'what came in between in a self log moves nothing', owners],
+  [4_002_738, 'a device that comes back at another node is not taken for older than it was before'],
+  [9_300_507, 'a handover that a lost life sent makes no second owner', { ...restores, owners: handovers }],
+  [9_300_512, 'where an epoch begins is read again if that failed', { ...restores, owners: handovers }],
+  [9_302_558, 'an epoch that a lost life of this cell began is not taken for one of the present', { ...restores, owners: handovers }],
+  [9_003_833, 'a cell that is asked as the owner takes what made it that from who asks', { ...restores, ...owners }],
+  [9_501_493, 'an entry of an epoch that a device was not told of does not tell where that begins', owners],
+  [9_503_116, 'a device that has just joined goes back no further than that', owners],
+  [9_503_971, 'what is in memory and does not stand goes', owners],
+  [10_202_306, 'but to where it was before, if the leaving in between is undone', restores],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 

@@ -210,6 +210,7 @@ export class StoreNode implements AsyncDisposable {
         birthplace: () => cell,
         takeover: () => undefined,
         chain,
+        generationOf: () => 1,
         isBack: () => true,
         isWhole: () => true,
         hasIntakeRoom: () => true,

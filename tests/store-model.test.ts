@@ -110,6 +110,7 @@ async function run(store: LogStore, operations: readonly Operation[], of: { cell
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
       takeover: () => undefined,
+      generationOf: () => 1,
       isBack: () => true,
       isWhole: () => true,
       hasIntakeRoom: () => true,

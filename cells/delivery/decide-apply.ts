@@ -158,7 +158,7 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   const wrong = wrongEpoch(entry, operation, row, work);
   if (wrong) return wrong;
   if (entry.seq <= row.head) return compareBelow(entry, row, work);
-  if (row.status === 'frozen' || entry.seq !== row.head + 1) return undefined;
+  if (row.status === 'frozen' || entry.seq !== row.head + 1 || isGivenByLostLife(entry, operation, work)) return undefined;
   // Its sender could not prove it: it will be pulled again.
   if (!entry.prev) return { type: 'rejected', why: 'unusable' };
   if (!sameHash(entry.prev, row.hash)) return forked(row, work);
@@ -179,6 +179,16 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
     moveOwner(entry, state, work);
   }
   return undefined;
+}
+
+/**
+ * A frame of before its sender was restored, which hands the log to this cell: the sender may have asked what is held here already,
+ * and have gone on without it. It is pulled, so that who owns the log now says whether it counts (R25).
+ */
+function isGivenByLostLife({ kind, epoch }: Entry, { src, tail, epochs }: ApplyOperation, work: WorkingSet): boolean {
+  if (kind !== kinds.handover || tail || epochs) return false;
+  const { cell, generation } = epochParts(epoch);
+  return cell === src && generation < work.context.generationOf(cell);
 }
 
 /** An entry at or below the head: known, another one, or of a time when this cell was out of the log. */

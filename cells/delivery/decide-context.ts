@@ -13,6 +13,8 @@ export interface DecideContext {
   birthplace(pair: Pair): number;
   /** What the directory signed for this log last: who took it over, in which epoch. */
   takeover(log: bigint): { readonly epoch: bigint; readonly owner: number } | undefined;
+  /** The life that the store of that cell is in, as the directory knows it; 0 where it does not. */
+  generationOf(cell: number): number;
   /** False while a restored store may lack logs which that cell knows (R25). */
   isBack(cell: number): boolean;
   /** It lacks nothing that any cell knows. */

@@ -107,7 +107,10 @@ function adoptEpochs(operation: ApplyOperation, row: LogRow, work: WorkingSet): 
   const states = snapshot ? [before, snapshot.state] : [before];
   if (operation.cut !== cut || !isLocked(states, work) || work.hasWritten(log)) return { type: 'applied', head: row.head, behind: true };
   giveUp({ before, snapshot: snapshot ?? withoutUs(before, cut, work), epochs: known, cut, begins: operation.begins }, row, work);
-  return undefined;
+  if (ownerOf(row) !== work.context.cell) return undefined;
+  // It is one of its own, of a life that was lost: what was given in it comes as tails.
+  row.status = 'stopped';
+  return { type: 'applied', head: row.head, behind: false };
 }
 
 /** Where a restored store holds what an earlier restore, or a takeover since, gave up, the tail begins below it. */

@@ -6,7 +6,7 @@ import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import { toWire } from '../wire/entry-codec.ts';
 import { kinds } from './entry.ts';
-import { bo, cy, OwnedLog } from './owned-log.ts';
+import { ana, bo, cy, OwnedLog } from './owned-log.ts';
 import type { LogRow } from './ports.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, StagedCell, text } from './staged-cell.ts';
@@ -125,4 +125,59 @@ test('who is taken for the owner, and never was, tells which epochs there are', 
     await asked(BigInt(head + 1)),
     epochs.map((each) => each.epoch),
   );
+});
+
+test('a handover that comes from a lost life of its sender is pulled, and not believed before', () => {
+  const f = new OwnedLog();
+  const head = f.cell(2).rows.get(f.log)?.head;
+  f.handOver(1, 2);
+  const given = f.cell(1).logEntries(f.log).slice(-1);
+  f.cell(2).generations.set(1, 2);
+  const frame = { type: 'apply', src: 1, log: f.log, entries: given } as const;
+  assert.deepEqual(f.cell(2).decide(frame)[0], { type: 'applied', head, behind: true });
+  // Whoever owns the log now says that it counts.
+  const epochs = f.cell(1).states.get(f.log)?.epochs ?? [];
+  assert.deepEqual(f.cell(2).decide({ ...frame, epochs })[0], { type: 'applied', head: (head ?? 0) + 1, behind: false });
+  assert.equal(f.cell(2).rows.get(f.log)?.status, 'intake');
+});
+
+test('a cell restored to before a restore, whose log was handed over in the life before that, gets back what was given since', async () => {
+  const f = new OwnedLog();
+  const [second, third] = [new StagedCell(1, [ana]), new StagedCell(1, [ana])];
+  const shared = f.cell(2).logEntries(f.log);
+  second.generation = 2;
+  second.decide({ type: 'apply', src: 2, log: f.log, entries: shared, tail: true });
+  second.decide({ type: 'begin', log: f.log });
+  second.decide({ type: 'settle', log: f.log });
+  second.decide(text({ log: f.log }, ana, 500n));
+  f.cell(2).decide({ type: 'apply', src: 1, log: f.log, entries: second.logEntries(f.log).slice(shared.length) });
+  // The first life handed it to cell 2, and the backup is of after that.
+  f.handOver(1, 2);
+  const backup = f.cell(1);
+  third.generation = 3;
+  third.rows.set(f.log, { ...(backup.rows.get(f.log) as LogRow) });
+  third.states.set(f.log, backup.states.get(f.log) ?? assert.fail());
+  third.entries.push(...backup.logEntries(f.log));
+  const page = { ...f.page(2, 1, shared.length), entries: [], cut: shared.length };
+  assert.equal(third.decide(page)[0]?.type, 'applied');
+  assert.deepEqual([third.rows.get(f.log)?.status, third.rows.get(f.log)?.head], ['stopped', shared.length]);
+  const ownership = ownershipOf(third, [f.cell(2), f.cell(3)], new Map());
+  for (let n = 0; n < 3; n++) await ownership.run();
+  assert.ok(third.logEntries(f.log).some(({ clientEntryId }) => clientEntryId === 500n));
+  assert.equal(third.rows.get(f.log)?.status, 'open');
+});
+
+test('a cell that holds the log, and not how it came to own it, takes that from who asks it as the owner', async () => {
+  const f = new OwnedLog();
+  f.give(1, 2, 3);
+  f.say(2);
+  f.follow(2, 3);
+  f.handOver(2, 1);
+  f.follow(2, 3);
+  const { epoch } = f.cell(3).rows.get(f.log) as LogRow;
+  f.cell(2).generation = 2;
+  const ownership = ownershipOf(f.cell(1), [f.cell(2), f.cell(3)], new Map());
+  ownership.named(f.log, { src: 3, epoch });
+  for (let n = 0; n < 2; n++) await ownership.run();
+  assert.deepEqual([f.cell(1).rows.get(f.log)?.epoch, f.cell(1).rows.get(f.log)?.status], [epoch, 'open']);
 });

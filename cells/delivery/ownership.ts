@@ -61,14 +61,16 @@ export interface OwnershipOptions {
   readonly failed: (error: unknown) => void;
 }
 
+type Naming = Pick<IntakeOperation, 'src' | 'epoch'>;
+
 export class Ownership {
   readonly #options: OwnershipOptions;
   /** Logs the directory gave to this cell or to another. */
   readonly #given = new Set<bigint>();
   /** As read last. */
   #back: ReadonlyMap<number, boolean> = new Map();
-  /** Logs unknown here of which another cell says that they are this cell's, and that cell. */
-  readonly #named = new Map<bigint, number>();
+  /** Logs of which another cell says that they are this cell's, that cell, and since which epoch. */
+  readonly #named = new Map<bigint, Required<Naming>>();
   /** Of each other cell after a restore: its logs that were behind at the first look, and how far they went. */
   readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
   /** Of logs that have nobody in that cell, as far as is known here: cells that said they keep them all the same. */
@@ -93,11 +95,12 @@ export class Ownership {
     if ((this.#options.takeover(log)?.epoch ?? 0n) > epoch) this.given(log);
   }
 
-  /** Somebody there writes to a log that this cell does not own, as far as it knows: it may be what is wrong. */
-  named(log: bigint, { src, epoch = 0n }: Pick<IntakeOperation, 'src' | 'epoch'>): void {
-    const { cell, limits } = this.#options;
-    if (ownerOf({ epoch }) !== cell || this.#named.size >= limits.unsettledMax) return;
-    this.#named.set(log, src);
+  /** Somebody there takes this cell for the owner of a log: it may be one that it never heard of. */
+  named(log: bigint, { src, epoch = 0n }: Naming): void {
+    const { cell, generation, limits } = this.#options;
+    const named = epochParts(epoch);
+    if (named.cell !== cell || named.generation !== generation || this.#named.size >= limits.unsettledMax) return;
+    this.#named.set(log, { src, epoch });
     this.poke();
   }
 
@@ -138,7 +141,7 @@ export class Ownership {
     if (generation > 1) await this.#findLost(await regained.read());
     const back = await regained.read();
     this.#back = back;
-    for (const [log, src] of [...this.#named]) if (await this.#tried(() => this.#takeUp(log, src))) this.#named.delete(log);
+    for (const [log, by] of [...this.#named]) if (await this.#tried(() => this.#takeUp(log, by))) this.#named.delete(log);
     const unsettled = await store.unsettled(limits.unsettledMax);
     // The directory's word may have come before the log did.
     for (const { log } of unsettled) if (takeover(log) !== undefined) this.#given.add(log);
@@ -213,10 +216,11 @@ export class Ownership {
   }
 
   /** Who handed it over was restored to before that, and does not know it any more: whoever keeps it gives what it holds. */
-  async #takeUp(log: bigint, src: number): Promise<boolean> {
+  async #takeUp(log: bigint, { src, epoch }: Required<Naming>): Promise<boolean> {
     const { store, cell, generationOf } = this.#options;
-    if (await store.readRow(log)) return true;
-    const told = (await this.#askTail(src, { log, after: 0 }))?.told ?? [];
+    const found = await store.readRow(log);
+    if (found && found.row.epoch >= epoch) return true;
+    const told = (await this.#askTail(src, { log, after: found?.row.head ?? 0 }))?.told ?? [];
     const giver = told.findLast((start) => ownerOf(start) !== cell);
     const { cell: number, generation } = epochParts(giver?.epoch ?? 0n);
     if (!giver || ownerOf(told.at(-1) ?? giver) !== cell || generationOf(number) <= generation) return true;

@@ -20,6 +20,8 @@ export interface PullServerOptions {
   readonly refused: (src: number, log: bigint) => void;
   /** A restored store holds again what others can give back (R25): before that, nothing final is said of what is not here. */
   readonly isWhole: () => boolean;
+  /** Who asks takes the log to be in this epoch, which may be one of this cell that it never heard of. */
+  readonly named?: (log: bigint, by: { readonly src: number; readonly epoch: bigint }) => void;
   /** A replica holds more of this epoch than its owner, who is this cell. */
   readonly ahead?: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
 }
@@ -37,6 +39,7 @@ export class PullServer {
 
   async #answer(src: number, request: PullRequest): Promise<PullAnswer> {
     const found = await this.#options.store.readRow(request.log);
+    if (request.epoch > (found?.row.epoch ?? 0n)) this.#options.named?.(request.log, { src, epoch: request.epoch });
     if (!found) return refusal(this.#options.isWhole() ? 'unknown_log' : 'busy');
     const { row, state, start } = found;
     const owned = ownedUpTo(state.epochs, this.#options.cell) ?? 0;

@@ -40,6 +40,8 @@ export class StagedCell {
   generation = 1;
   /** What the directory signed. */
   readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
+  /** Of other cells; 1 where nothing is said. */
+  readonly generations = new Map<number, number>();
   /** Cells that have not given back what a restore lost. */
   readonly lacking = new Set<number>();
   readonly orphans: Entry[] = [];
@@ -68,6 +70,7 @@ export class StagedCell {
       nowMs: this.nowMs,
       homeOf: birthCell,
       birthplace: (pair) => birthCell(pair.low),
+      generationOf: (cell) => this.generations.get(cell) ?? 1,
       isBack: (cell) => !this.lacking.has(cell),
       isWhole: () => this.lacking.size === 0,
       takeover: (log) => this.takeovers.get(log),

@@ -30,6 +30,7 @@ export interface PeerRequestsOptions {
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
   /** A replica holds more of an epoch than this cell, its owner. */
+  readonly named: (log: bigint, by: { readonly src: number; readonly epoch: bigint }) => void;
   readonly ahead: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
   /** A restored store holds again what others can give back (R25). */
   readonly isWhole: () => boolean;
@@ -54,6 +55,7 @@ export class PeerRequests {
       refused: (src) => rejected(src, 'request', 'not-a-replica'),
       isWhole,
       ahead: options.ahead,
+      named: options.named,
     });
     this.#tails = new TailServer({
       store,

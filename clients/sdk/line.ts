@@ -43,6 +43,8 @@ export class Line {
   #attached = false;
   #welcome: Welcome | undefined;
   #nextId = 1n;
+  /** What told this connection from the ones before it. */
+  #openedAt = 0;
   readonly #waiting = new Map<bigint, { readonly waiter: Waiter; readonly sentMs: number }>();
   #cancelTimer: (() => void) | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
@@ -160,7 +162,8 @@ export class Line {
   #hello(turn: number): void {
     const { device, cursor, digest, agent } = this.#events.hello();
     const resume = cursor.length === 0 ? undefined : { cursor, digest };
-    const hello = { token: this.#keeper.session.accessToken, device, resume, agent };
+    this.#openedAt = Math.max(this.#openedAt + 1, this.#ports.clock.now());
+    const hello = { token: this.#keeper.session.accessToken, device, resume, agent, openedAt: BigInt(Math.floor(this.#openedAt)) };
     this.#post({ $case: 'hello', value: hello }, { answered: (reply) => this.#greeted(turn, reply), lost: () => undefined });
   }
 

@@ -236,8 +236,8 @@ export class LogView {
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     // Whoever holds an entry of it holds what it goes on from, unless a page of a restored home took its place.
     const isFollowed = epoch === this.#entryEpoch && (this.entries[base + 1 - this.start]?.epoch ?? epoch) >= epoch;
-    // Nothing below where the run was told to begin is its reader's, in whichever epoch.
-    const to = Math.max(base, this.origin);
+    // Nothing below where the run was told to begin is its reader's, in whichever epoch, while that stands.
+    const to = this.unjoined ? base : Math.max(base, this.origin);
     const cut = this.head > to && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - to))) : undefined;
     if (cut !== undefined) {
       this.head = to;
@@ -261,6 +261,8 @@ export class LogView {
   stay(): boolean {
     const had = this.left;
     this.left = false;
+    // It may be an older membership than the one followed last.
+    this.origin = -1;
     return had;
   }
 

@@ -54,7 +54,7 @@ class Comer {
         (socket) => {
           this.#socket = socket;
           const resume = this.#welcome && { cursor: this.#welcome.cursor, digest: this.#welcome.digest };
-          const hello = { token: this.#token, device: this.#device, agent: 'weft-storm', resume };
+          const hello = { token: this.#token, device: this.#device, agent: 'weft-storm', resume, openedAt: 0n };
           socket.send(ClientFrame.encode({ id: 1n, request: { $case: 'hello', value: hello } }).finish());
         },
         () => resolve(refusedMs),

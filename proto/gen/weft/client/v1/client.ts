@@ -390,6 +390,11 @@ export interface Hello {
     | undefined;
   /** Free text for operators, such as "weft-terminal/0.1". */
   agent: string;
+  /**
+   * Unix ms by the device's clock, more than in any Hello before: of two connections of a session the one with more stays. 0: the
+   * nodes' clocks tell which is the newer one.
+   */
+  openedAt: bigint;
 }
 
 export interface Resume {
@@ -3154,7 +3159,7 @@ export const LogLeft: MessageFns<LogLeft> = {
 };
 
 function createBaseHello(): Hello {
-  return { token: "", device: "", resume: undefined, agent: "" };
+  return { token: "", device: "", resume: undefined, agent: "", openedAt: 0n };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -3170,6 +3175,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.agent !== "") {
       writer.uint32(34).string(message.agent);
+    }
+    if (message.openedAt !== 0n) {
+      if (BigInt.asUintN(64, message.openedAt) !== message.openedAt) {
+        throw new globalThis.Error("value provided for field message.openedAt of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.openedAt);
     }
     return writer;
   },
@@ -3219,6 +3230,14 @@ export const Hello: MessageFns<Hello> = {
             message.agent = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.openedAt = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3237,6 +3256,11 @@ export const Hello: MessageFns<Hello> = {
       device: isSet(object.device) ? globalThis.String(object.device) : "",
       resume: isSet(object.resume) ? Resume.fromJSON(object.resume) : undefined,
       agent: isSet(object.agent) ? globalThis.String(object.agent) : "",
+      openedAt: isSet(object.openedAt)
+        ? BigInt(object.openedAt)
+        : isSet(object.opened_at)
+        ? BigInt(object.opened_at)
+        : 0n,
     };
   },
 
@@ -3254,6 +3278,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.agent !== "") {
       obj.agent = message.agent;
     }
+    if (message.openedAt !== 0n) {
+      obj.openedAt = message.openedAt.toString();
+    }
     return obj;
   },
 
@@ -3268,6 +3295,7 @@ export const Hello: MessageFns<Hello> = {
       ? Resume.fromPartial(object.resume)
       : undefined;
     message.agent = object.agent ?? "";
+    message.openedAt = (object.openedAt !== undefined && object.openedAt !== null) ? BigInt(object.openedAt) : 0n;
     return message;
   },
 };

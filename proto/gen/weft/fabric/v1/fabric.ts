@@ -293,7 +293,7 @@ export interface NodePush {
 
 export interface SessionOpened {
   session: bigint;
-  /** Unix ms by the node's clock. */
+  /** Unix ms by the device's clock, or the node's where that did not tell. */
   openedAt: bigint;
 }
 

@@ -49,6 +49,9 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [9_503_116, 'a device that has just joined goes back no further than that', owners],
   [9_503_971, 'what is in memory and does not stand goes', owners],
   [10_202_306, 'but to where it was before, if the leaving in between is undone', restores],
+  [9_001_007, 'what a page corrects is seen to be decided', { ...restores, ...owners }],
+  [10_101_254, 'who keeps more than a restored owner that took the log over is told', { ...restores, owners: takeovers }],
+  [9_302_064, 'an owner that forgot that it is one keeps all of its log', { ...restores, owners: handovers }],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];
 

@@ -1,7 +1,7 @@
 // A log was handed over, and whoever knew of it first was restored, or took the log over, before everybody had heard (R23 to R25).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
+import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { countByDirectory, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import { toWire } from '../wire/entry-codec.ts';
@@ -11,6 +11,21 @@ import type { LogRow } from './ports.ts';
 import { PullServer } from './pull-server.ts';
 import { chain, StagedCell, text } from './staged-cell.ts';
 import { ownershipOf, rowOf, serverOf } from './staged-ownership.ts';
+
+/** What that cell answers to pulls. */
+const pullsOf = (cell: StagedCell): PullServer =>
+  new PullServer({
+    cell: cell.number,
+    store: {
+      readRow: async (log: bigint) => rowOf(cell, log),
+      readRange: async (log: bigint, from: number, to: number) => cell.logEntries(log).filter(({ seq }) => seq >= from && seq <= to),
+    } as never,
+    limits: { pullEntriesMax: 10, pullBytesMax: 10_000 },
+    toWire,
+    chain,
+    refused: () => assert.fail('it keeps the log'),
+    isWhole: () => true,
+  });
 
 /** Cell 1 handed a young log to cell 3, which never heard of it; only cell 2 did. */
 function handedToNobody() {
@@ -100,18 +115,7 @@ test('who is taken for the owner, and never was, tells which epochs there are', 
   f.follow(1, 3);
   const { epoch, head } = f.cell(3).rows.get(f.log) as LogRow;
   const second = f.cell(2);
-  const server = new PullServer({
-    cell: 2,
-    store: {
-      readRow: async (log: bigint) => rowOf(second, log),
-      readRange: async (log: bigint, from: number, to: number) => second.logEntries(log).filter(({ seq }) => seq >= from && seq <= to),
-    } as never,
-    limits: { pullEntriesMax: 10, pullBytesMax: 10_000 },
-    toWire,
-    chain,
-    refused: () => assert.fail('it keeps the log'),
-    isWhole: () => true,
-  });
+  const server = pullsOf(second);
   const restored = makeEpoch({ count: epochParts(epoch).count + 1, cell: 1, generation: 2 });
   const state = second.states.get(f.log) ?? assert.fail();
   const epochs = [...state.epochs, { epoch: restored, base: head - 1 }];
@@ -180,4 +184,28 @@ test('a cell that holds the log, and not how it came to own it, takes that from 
   ownership.named(f.log, { src: 3, epoch });
   for (let n = 0; n < 2; n++) await ownership.run();
   assert.deepEqual([f.cell(1).rows.get(f.log)?.epoch, f.cell(1).rows.get(f.log)?.status], [epoch, 'open']);
+});
+
+test('an owner hands nothing over that the directory has given away, though it has not got the new owner’s word yet', () => {
+  const f = new OwnedLog();
+  const signed = { epoch: makeEpoch({ count: countByDirectory(1), cell: 2, generation: 1 }), owner: 2 };
+  f.cell(1).takeovers.set(f.log, signed);
+  const outcome = f.handOver(1, 3);
+  assert.equal(outcome?.type === 'fault' && outcome.code, 'stale_epoch');
+});
+
+test('who owns a log and has forgotten that is brought all of it, though its people were out of it for a while', async () => {
+  const f = new OwnedLog();
+  f.give(1, 2, 3);
+  const given = f.cell(1).rows.get(f.log)?.head ?? 0;
+  const member = { user: bo, home: 2, from: 0n };
+  const change = (kind: number, body: Uint8Array, id: bigint) => f.cell(2).decide({ ...text({ log: f.log }, ana, id), kind, body });
+  change(kinds.membersRemoved, MembersRemoved.encode({ users: [bo] }).finish(), 7n);
+  change(kinds.membersAdded, MembersAdded.encode({ members: [member] }).finish(), 8n);
+  f.follow(2, 1);
+  assert.ok((f.cell(1).states.get(f.log)?.cells.get(2)?.from ?? 0) > given);
+  const request = { log: f.log, from: 2n, to: 0n, snapshot: false, epoch: makeEpoch({ count: 1, cell: 1, generation: 1 }) };
+  const { result } = PullAnswer.decode(await pullsOf(f.cell(1)).answer(2, request));
+  const seqs = result?.$case === 'page' ? result.value.entries.map(({ seq }) => Number(seq)) : [];
+  assert.deepEqual([seqs[0], seqs.at(-1)], [2, given]);
 });

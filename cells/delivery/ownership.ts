@@ -230,16 +230,21 @@ export class Ownership {
 
   /** Every replica's tail, then the next epoch. */
   async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
-    const { store, cell, apply } = this.#options;
+    const { store, cell } = this.#options;
     const isThere = ({ row }: Found): boolean => row.status === 'stopped' && ownerOf(row) === cell;
     const found = await store.readRow(log);
     if (!found || !isThere(found)) return true;
     // Which cells keep a group is known once every cell has said what it keeps.
     if (found.state.kind === 'group' && !(await this.#knowsKeepers(back))) return false;
     if (!(await this.#pullTails(log, { back, isThere, isEachNeeded: true }))) return false;
-    const begun = (await apply({ type: 'begin', log, keepers: [...(this.#keepers.get(log) ?? [])] })).type === 'applied';
-    if (begun) this.#keepers.delete(log);
-    return begun;
+    return this.#begin(log);
+  }
+
+  async #begin(log: bigint): Promise<boolean> {
+    const { type } = await this.#options.apply({ type: 'begin', log, keepers: [...(this.#keepers.get(log) ?? [])] });
+    const isOver = type === 'applied' || type === 'settled';
+    if (isOver) this.#keepers.delete(log);
+    return isOver;
   }
 
   /** The tails of all who keep the log. False when one that is needed cannot be had, or the log is not there to be taken any more. */
@@ -274,7 +279,7 @@ export class Ownership {
 
   /** The longest run among the replicas that can be reached, then the epoch the directory signed. */
   async #takeOver(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
-    const { store, cell, apply, takeover } = this.#options;
+    const { store, cell, takeover } = this.#options;
     const found = await store.readRow(log);
     const signed = takeover(log);
     // What a restore took of it others give back, and who begins without that gives it up.
@@ -291,8 +296,7 @@ export class Ownership {
     if (isRestored && !(await this.#knowsKeepers(back))) return false;
     const isPulled = await this.#pullTails(log, { back, isThere: ({ row }) => signed.epoch > row.epoch, isEachNeeded: isRestored });
     if (!isPulled) return false;
-    const outcome = await apply({ type: 'begin', log });
-    return outcome.type === 'applied' || outcome.type === 'settled';
+    return this.#begin(log);
   }
 
   /** What `cell` holds of the log beyond what is held here; where that was given up, from there on. */

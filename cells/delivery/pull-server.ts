@@ -56,7 +56,8 @@ export class PullServer {
       (Number(request.from) <= owned || isParted || isAsked);
     if (ownerOf(state) !== this.#options.cell && !isLearning)
       return { result: { $case: 'moved', value: { subject: request.log, cell: ownerOf(state), epoch: state.epoch } } };
-    const interval = state.cells.get(src);
+    // Who owns it now, and has forgotten that, keeps all of it, whoever of its people is in it.
+    const interval = ownerOf(state) === src ? whole : state.cells.get(src);
     // Who joined in what a newer epoch gave up has to learn that.
     if (!interval && state.kind !== 'self' && request.epoch !== 0n && request.epoch < row.epoch)
       return {
@@ -95,6 +96,9 @@ export class PullServer {
     return snapshot && encodeSnapshot(snapshot);
   }
 }
+
+/** A cell that gets a log from its first entry on. */
+const whole: CellInterval = { from: 1, until: 0 };
 
 function refusal(code: 'unknown_log' | 'not_allowed' | 'busy'): PullAnswer {
   const { text, retry } = faults[code];

@@ -36,6 +36,8 @@ export interface DoubtsOptions extends InquiryParts {
   readonly clock: Clock;
   readonly view: (log: bigint) => LogView | undefined;
   readonly tell: (report: ProofReport) => void;
+  /** These stand in the places of others now. */
+  readonly corrected: (entries: readonly Entry[]) => void;
 }
 
 /** A doubt, and how often it was looked into without an end. */
@@ -108,7 +110,7 @@ export class Doubts {
   }
 
   async #inquire(each: Case): Promise<void> {
-    const { tell, view } = this.#options;
+    const { tell, view, corrected: told } = this.#options;
     const { log, chain, confirmed } = each.suspect;
     const { from, to, earlier, isSecond, shown } = each.doubt;
     const signed = [earlier, each.suspect.signed].filter((head) => head !== undefined);
@@ -123,6 +125,7 @@ export class Doubts {
     if (report === undefined) return;
     // What was shown otherwise may be kept as it was shown.
     for (const entry of found.page) view(log)?.replace(entry);
+    told(found.page);
     tell(report);
   }
 }

@@ -148,6 +148,9 @@ export class Engine {
       proofs: new HeadProofs({ verify, clock, read }),
       view: (log) => this.#holdings.view(log),
       tell: (report) => this.listeners.tell('proof', report),
+      corrected: (entries) => {
+        for (const entry of entries) if (entry.author === this.me) this.#mine(entry);
+      },
     });
   }
 

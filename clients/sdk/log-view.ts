@@ -215,7 +215,9 @@ export class LogView {
   /** What was shown at this place was not what the log says: this is. */
   replace(entry: Entry): void {
     const at = entry.seq - this.start;
-    if (at >= 0 && at < this.entries.length) this.entries[at] = entry;
+    if (at < 0 || at >= this.entries.length) return;
+    this.entries[at] = entry;
+    if (entry.seq === this.head) this.#entryEpoch = entry.epoch;
   }
 
   /** Entries with from ≤ seq ≤ to, if all of them are in memory. */

@@ -5,7 +5,7 @@ import { EntriesFrame } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import fc from 'fast-check';
 import { type Entry, kinds } from '../delivery/entry.ts';
 import { toWire } from './entry-codec.ts';
-import { decodeAppend, decodeRuns, encodeAccepted, encodePage, encodePush, encodeRuns } from './frames.ts';
+import { decodeAppend, decodeRuns, encodeAccepted, encodePage, encodePush, encodeRuns, runsOf } from './frames.ts';
 
 const id = fc.bigInt({ min: 1n, max: 2n ** 63n - 1n });
 const requestId = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -172,4 +172,12 @@ test('a request id above 2^53 is refused rather than rounded', () => {
     request: { $case: 'append', value: { target: undefined, clientEntryId: 1n, content: undefined } },
   });
   assert.throws(() => decodeAppend(Buffer.from(frame.finish())), RangeError);
+});
+
+test('a run is in the order of its log, whatever was stored first', () => {
+  const [old, other, fresh] = [entryOf(7n, 15, 'old'), entryOf(8n, 1, 'other'), entryOf(7n, 25, 'fresh')];
+  assert.deepEqual(runsOf([fresh, other, old]), [
+    { log: 7n, entries: [old, fresh] },
+    { log: 8n, entries: [other] },
+  ]);
 });

@@ -24,8 +24,12 @@ export function runsOf(entries: readonly Entry[]): Run[] {
     if (run) run.push(entry);
     else runs.set(entry.log, [entry]);
   }
-  return [...runs].map(([log, list]) => ({ log, entries: list }));
+  return [...runs].map(([log, list]) => ({ log, entries: inOrder(list) }));
 }
+
+/** What was decided while a cell was out of the log may have been stored behind what came since. */
+const inOrder = (entries: readonly Entry[]): readonly Entry[] =>
+  entries.every(({ seq }, at) => at === 0 || seq > (entries[at - 1] as Entry).seq) ? entries : entries.toSorted((a, b) => a.seq - b.seq);
 
 const entriesSize = (entries: readonly Entry[]): number => {
   let size = 0;

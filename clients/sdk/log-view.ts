@@ -238,8 +238,10 @@ export class LogView {
     if (this.#begins.length > limits.epochsMax) this.#begins.shift();
     // Whoever holds an entry of it holds what it goes on from, unless a page of a restored home took its place.
     const isFollowed = epoch === this.#entryEpoch && (this.entries[base + 1 - this.start]?.epoch ?? epoch) >= epoch;
-    // Nothing below where the run was told to begin is its reader's, in whichever epoch, while that stands.
-    const to = this.unjoined ? base : Math.max(base, this.origin);
+    // Who has just joined, and holds nothing yet, did so in the newer epoch: else the joining is given up as well, and told anew.
+    const hasJustJoined = this.head === this.origin && !this.unjoined;
+    const to = hasJustJoined ? Math.max(base, this.head) : base;
+    if (to < this.origin) this.origin = -1;
     const cut = this.head > to && !isFollowed ? this.entries.splice(Math.max(0, this.entries.length - (this.head - to))) : undefined;
     if (cut !== undefined) {
       this.head = to;

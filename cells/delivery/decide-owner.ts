@@ -38,7 +38,8 @@ function decideHandover(operation: HandoverOperation, work: WorkingSet, row: Log
   if (ownerOf(state) !== cell) return { type: 'fault', code: 'stale_epoch', text: `cell ${ownerOf(state)} owns it` };
   if (!givesSeqs(row, work.context) || row.status !== 'open') return { type: 'fault', code: 'busy', afterMs: 1_000 };
   // By the directory's word it is another's to give, which may not have come as an entry yet.
-  if ((work.context.takeover(operation.log)?.epoch ?? 0n) > row.epoch) return { type: 'fault', code: 'stale_epoch' };
+  const signed = work.context.takeover(operation.log);
+  if (signed && signed.epoch > row.epoch) return { type: 'fault', code: 'stale_epoch', text: `cell ${signed.owner} takes it over` };
   const interval = state.cells.get(to);
   const keepsAll = interval !== undefined && interval.from === 1 && interval.until === 0;
   if (!keepsAll || state.kind === 'self') return { type: 'fault', code: 'not_allowed', text: 'that cell does not keep all of the log' };

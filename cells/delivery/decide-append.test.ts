@@ -165,8 +165,9 @@ describe('away from the owner', () => {
     const { cell, log } = replica();
     cell.full.add(1);
     const { connection: _, ...request } = text({ log }, bo, 1n);
-    const outcomes = cell.decide(request, text({ log }, bo, 2n), { ...text({ log }, bo, 2n), connection: 2 }, text({ log }, bo, 3n));
-    assert.deepEqual(outcomes.map(codeOf), ['intake_full', 'intake_full', 'intake_full', 'earlier_faulted']);
+    const another = { ...text({ log }, bo, 2n), connection: 2 };
+    const outcomes = cell.decide(request, { ...request, clientEntryId: 4n }, text({ log }, bo, 2n), another, text({ log }, bo, 3n));
+    assert.deepEqual(outcomes.map(codeOf), ['intake_full', 'intake_full', 'intake_full', 'intake_full', 'earlier_faulted']);
   });
 
   test('a destination for which too much waits already is told to come later, and what waits goes on waiting', () => {

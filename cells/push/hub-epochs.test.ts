@@ -51,6 +51,10 @@ test('what could not be read of a newer epoch is read again until it is', async 
   ground.hub.retry();
   await settle();
   assert.deepEqual(told(socket)[0], [later, 1n]);
+  const { headReads } = ground;
+  ground.hub.retry();
+  await settle();
+  assert.equal(ground.headReads, headReads, 'and then no more');
 });
 
 test('who has just joined is not told that the epoch the log is in begins below what is theirs to see', async () => {

@@ -59,6 +59,7 @@ export class Ground {
   readonly hub: Hub;
   fails = false;
   reads = 0;
+  headReads = 0;
 
   constructor(limits: { fillEntriesMax?: number; heldRunsMax?: number; pushBytesMax?: number } = {}) {
     this.hub = new Hub({
@@ -72,6 +73,7 @@ export class Ground {
         return this.epochs;
       },
       readHeads: async (logs) => {
+        this.headReads += 1;
         if (this.fails) throw new Error('the store is away');
         return logs.map((log) => this.row(log));
       },

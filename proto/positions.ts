@@ -62,3 +62,18 @@ export function comparePositions(a: Position, b: Position): number {
   if (a.epoch !== b.epoch) return a.epoch < b.epoch ? -1 : 1;
   return a.seq - b.seq;
 }
+
+export interface EpochStart {
+  readonly epoch: bigint;
+  /** The epoch's first seq is the one after this. */
+  readonly base: number;
+}
+
+/** The epoch that gave this seq. */
+export function epochAt(epochs: readonly EpochStart[], seq: number): bigint {
+  for (let at = epochs.length - 1; at > 0; at--) {
+    const start = epochs[at] as EpochStart;
+    if (start.base < seq) return start.epoch;
+  }
+  return epochs[0]?.epoch ?? 0n;
+}

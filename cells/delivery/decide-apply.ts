@@ -2,12 +2,11 @@
 // continues it is stored, what lies beyond is only noted, to be pulled.
 import { chainStart, sameHash } from '@weft/proto/chain.ts';
 import { birthCell } from '@weft/proto/ids.ts';
-import { epochParts } from '@weft/proto/positions.ts';
+import { type EpochStart, epochAt, epochParts } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { adopt, heldEpochs, leadsHere, maySend, mayTakeOver, moveOwner } from './decide-epochs.ts';
 import { targetFor } from './emptying.ts';
 import { type Entry, isState, kinds, sameHeader } from './entry.ts';
-import { type EpochStart, epochAt } from './epochs.ts';
 import { type LogState, ownerOf, stateAfter, stateAfterCreation, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome } from './operations.ts';
 import { unreadable } from './poison.ts';
@@ -182,8 +181,8 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
 }
 
 /**
- * A frame of before its sender was restored, which hands the log to this cell: the sender may have asked what is held here already,
- * and have gone on without it. It is pulled, so that who owns the log now says whether it counts (R25).
+ * A frame of before its sender was restored, which hands the log over: the sender may have asked what is held here already, and have
+ * gone on without it. It is pulled, so that who owns the log now says whether it counts (R25).
  */
 function isGivenByLostLife({ kind, epoch }: Entry, { src, tail, epochs }: ApplyOperation, work: WorkingSet): boolean {
   if (kind !== kinds.handover || tail || epochs) return false;

@@ -4,10 +4,10 @@
 // offered to the new owner as intake, before anything that was sent after them.
 import { sameHash } from '@weft/proto/chain.ts';
 import { Handover, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { epochParts, laterEpoch } from '@weft/proto/positions.ts';
+import { type EpochStart, epochParts, laterEpoch } from '@weft/proto/positions.ts';
 import { selfEntryWriter } from './decide-append.ts';
 import { type Entry, isContent, isEmptying, kinds } from './entry.ts';
-import { agreedUpTo, type EpochStart, isBySigned, ownedUpTo, partedAt } from './epochs.ts';
+import { agreedUpTo, isBySigned, ownedUpTo, partedAt } from './epochs.ts';
 import { type LogState, ownerOf, streamOf } from './log-state.ts';
 import type { ApplyOperation, Outcome, Snapshot } from './operations.ts';
 import type { IntakeRow, LogRow } from './ports.ts';

@@ -1,11 +1,5 @@
 // The list of a log's epochs (R2): which ownership gave which seqs. An epoch that gave none is in no list.
-import { countByOwner, countByRestored, epochParts, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
-
-export interface EpochStart {
-  readonly epoch: bigint;
-  /** The epoch's first seq is the one after this. */
-  readonly base: number;
-}
+import { countByOwner, countByRestored, type EpochStart, epochAt, epochParts, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 
 /** A start, with the epoch that gave the entry at its base. */
 export interface FollowingEpoch extends EpochStart {
@@ -15,15 +9,6 @@ export interface FollowingEpoch extends EpochStart {
 /** Each epoch of a list with the one it follows; the first follows itself. */
 export const following = (epochs: readonly EpochStart[]): FollowingEpoch[] =>
   epochs.map((start) => ({ ...start, after: epochAt(epochs, start.base) }));
-
-/** The epoch that gave this seq. */
-export function epochAt(epochs: readonly EpochStart[], seq: number): bigint {
-  for (let at = epochs.length - 1; at > 0; at--) {
-    const start = epochs[at] as EpochStart;
-    if (start.base < seq) return start.epoch;
-  }
-  return epochs[0]?.epoch ?? 0n;
-}
 
 /**
  * The list with one more epoch at its end. One that has it already, or a newer one, stays as it is: what an entry says of an

@@ -1,9 +1,9 @@
 // What must be known of a log to decide on it: kind, owner, members, the cells that keep it. Immutable; a state entry
 // makes a new state with the next version. The locked row's version tells whether a cached state is current (R7).
 import { Created, Handover, type Member, MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { epochParts } from '@weft/proto/positions.ts';
+import { type EpochStart, epochParts } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
-import { type EpochStart, withEpoch } from './epochs.ts';
+import { withEpoch } from './epochs.ts';
 
 export type LogKind = 'direct' | 'group' | 'self';
 

@@ -3,8 +3,8 @@
 
 import { WeftError } from '@weft/proto/faults.ts';
 import type { MarkKind, MarkMoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { comparePositions, type Position } from '@weft/proto/positions.ts';
-import { clampedSeq, type EpochStart } from './epochs.ts';
+import { comparePositions, type EpochStart, type Position } from '@weft/proto/positions.ts';
+import { clampedSeq } from './epochs.ts';
 import type { LogState } from './log-state.ts';
 
 /** A user's position in a log, both kinds. */

@@ -1,7 +1,7 @@
 // What a lane is asked to decide. An operation names what must be locked and looked up; deciding is decide.ts.
 import type { FaultCode } from '@weft/proto/faults.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import type { Entry } from './entry.ts';
-import type { EpochStart } from './epochs.ts';
 import type { LogState, Pair, Stream } from './log-state.ts';
 
 /** A log by its id, or a direct conversation by its pair, open or not. */

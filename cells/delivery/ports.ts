@@ -1,8 +1,9 @@
 // What the delivery code needs of the world. It does no I/O of its own: PostgreSQL and NATS stand behind these in
 // production, an in-memory pair under a seeded scheduler in the simulation test.
+
+import type { EpochStart } from '@weft/proto/positions.ts';
 import type { FrameClass } from '@weft/proto/subjects.ts';
 import type { Entry } from './entry.ts';
-import type { EpochStart } from './epochs.ts';
 import type { LogState, Pair, Stream } from './log-state.ts';
 
 /** A log's locked row: all that changes with each entry. */

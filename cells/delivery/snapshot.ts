@@ -1,9 +1,9 @@
 // The state of a log just before a seq, as it travels to a cell that begins to keep the log there (R18).
 import { type Chain, chainStart, hashBytes } from '@weft/proto/chain.ts';
 import type { LogSnapshot } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { hashOf } from './chain-of.ts';
 import { type Entry, kinds } from './entry.ts';
-import type { EpochStart } from './epochs.ts';
 import { type LogKind, type LogState, stateAfter, stateAfterCreation } from './log-state.ts';
 import type { Snapshot } from './operations.ts';
 import type { LogStore } from './ports.ts';

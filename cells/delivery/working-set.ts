@@ -1,10 +1,11 @@
 // One transaction's view of the facts while it decides: rows move on as operations are decided one after another, and
 // what has to be written collects here. Private to one decision, so mutating it keeps the decision a pure function.
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { checkPointEvery } from './chain-of.ts';
 import type { DecideContext } from './decide-context.ts';
 import { emptied } from './emptying.ts';
 import { type Entry, kinds } from './entry.ts';
-import { changedEpochs, type EpochStart } from './epochs.ts';
+import { changedEpochs } from './epochs.ts';
 import { framesOf } from './frames-of.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import { movedNotice, staleNotice } from './notices.ts';

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeEpoch } from '@weft/proto/positions.ts';
+import { type EpochStart, epochAt, makeEpoch } from '@weft/proto/positions.ts';
 import { seededRandom } from '@weft/runtime/random.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
-import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { LogState } from '../delivery/log-state.ts';
 import { RunAgain } from '../delivery/ports.ts';
 import { type AskedPage, rangeOf, type UserPage } from '../store/page-reads.ts';

@@ -4,8 +4,9 @@
 // session is opened anew, and in seconds a log grows by more than a page or is cut by a newer epoch. So the row alone says
 // which entries belong to the page, and the page has exactly these, each of the epoch that the row knows; else both are read
 // again. Entries within a log's head never change their place, but by an epoch: what agrees with the row was so at its moment.
+
+import { epochAt } from '@weft/proto/positions.ts';
 import type { Entry } from '../delivery/entry.ts';
-import { epochAt } from '../delivery/epochs.ts';
 import { RunAgain } from '../delivery/ports.ts';
 import { cellLimits } from '../limits.ts';
 import type { AskedPage, UserPage } from '../store/page-reads.ts';

@@ -29,8 +29,9 @@ export interface PeerRequestsOptions {
   readonly heads: (src: number, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly append: (operation: AppendOperation) => Promise<Outcome>;
   readonly want: (log: bigint, src: number) => void;
-  /** A replica holds more of an epoch than this cell, its owner. */
+  /** A replica takes the log to be in an epoch that this cell does not know, which may be one of its own. */
   readonly named: (log: bigint, by: { readonly src: number; readonly epoch: bigint }) => void;
+  /** A replica holds more of an epoch than this cell, its owner. */
   readonly ahead: (log: bigint, at: { readonly epoch: bigint; readonly head: number }) => void;
   /** A restored store holds again what others can give back (R25). */
   readonly isWhole: () => boolean;

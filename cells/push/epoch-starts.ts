@@ -1,6 +1,7 @@
 // Newer epochs of logs on their way to the sockets: here, and at the other nodes.
 import type { Truncated } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { type EpochStart, epochAt, type FollowingEpoch } from '../delivery/epochs.ts';
+import { type EpochStart, epochAt } from '@weft/proto/positions.ts';
+import type { FollowingEpoch } from '../delivery/epochs.ts';
 import type { Writes } from '../delivery/ports.ts';
 
 /** Of what a transaction gave up: to be told before its entries. */

@@ -1,7 +1,7 @@
 // What the sockets of one node need of the rest of it.
 
+import type { EpochStart } from '@weft/proto/positions.ts';
 import type { Entry } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 
 export interface HeadRow {
   readonly log: bigint;

@@ -1,7 +1,7 @@
 import { LogJoined, LogLeft } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, digestValue, toggleHead } from '@weft/proto/heads-digest.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 import { Hub, type OnlineUser, type PushEvent, type Receiver } from './hub.ts';
 import type { Origins } from './origins.ts';
 import type { SharedPush } from './shared-push.ts';

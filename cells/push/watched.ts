@@ -1,8 +1,9 @@
 // A log that somebody on this node watches: the last seq told to the watchers, and in which epoch.
 import { Handover, type ServerFrame, Takeover } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { type Digest, toggleHead } from '@weft/proto/heads-digest.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from '../delivery/entry.ts';
-import type { EpochStart, FollowingEpoch } from '../delivery/epochs.ts';
+import type { FollowingEpoch } from '../delivery/epochs.ts';
 import type { Run } from '../wire/frames.ts';
 import type { Origins } from './origins.ts';
 import type { SharedPush } from './shared-push.ts';

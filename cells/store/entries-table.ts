@@ -1,13 +1,13 @@
 // Entries: the truth at the owner, an unbroken run at a replica.
 import { hashBytes } from '@weft/proto/chain.ts';
 import { limits } from '@weft/proto/limits.ts';
+import { type EpochStart, epochAt } from '@weft/proto/positions.ts';
 import { byteaArray, int2Array, int8Array } from '@weft/runtime/binary-arrays.ts';
 import type { BinaryRow } from '@weft/runtime/binary-rows.ts';
 import type { BatchStatement } from '@weft/runtime/sql-batch.ts';
 import type pg from 'pg';
 import { checkPointEvery, type FreshEntry } from '../delivery/chain-of.ts';
 import { type Entry, flagBits } from '../delivery/entry.ts';
-import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { AppendKey, LogRange } from '../delivery/ports.ts';
 import type { EntryFold } from './entry-key.ts';
 

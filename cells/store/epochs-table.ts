@@ -1,6 +1,7 @@
 // The ownerships of a log before its current one, which is in its row. Most logs have none.
+
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { int8Array } from '@weft/runtime/binary-arrays.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 import type { Query } from './entries-table.ts';
 
 const readEarlier = `

@@ -1,6 +1,7 @@
 // What a newer epoch gave up (R24): moved out of the entries, kept for people to look at.
+
+import { type EpochStart, epochAt } from '@weft/proto/positions.ts';
 import { int8Array } from '@weft/runtime/binary-arrays.ts';
-import { type EpochStart, epochAt } from '../delivery/epochs.ts';
 import type { Query } from './entries-table.ts';
 
 // The keys twice in each, as for logs: a plan made while the tables were small, and kept, would otherwise read all of them.

@@ -1,9 +1,9 @@
 // Entries as they leave the store: each with the hash of the one before. Hashes are not stored with entries, so a range is
 // read from the check point below it and the chain is made again.
 import type { Chain } from '@weft/proto/chain.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { chained, checkPointBelow, type FreshEntry, genesis, type ProvedFrom } from '../delivery/chain-of.ts';
 import type { Entry } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 import type { EntriesTable, Query, Range } from './entries-table.ts';
 import { readCheckPoint } from './log-hashes-table.ts';
 

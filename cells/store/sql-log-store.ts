@@ -1,10 +1,10 @@
 // The delivery code's log store over SQL: locks, looks up and writes; decides nothing (R4).
 
 import type { Chain } from '@weft/proto/chain.ts';
+import type { EpochStart } from '@weft/proto/positions.ts';
 import { isConnectionLost } from '@weft/runtime/sql.ts';
 import type pg from 'pg';
 import type { Entry } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, type Pair, pairKey, type Stream } from '../delivery/log-state.ts';
 import {
   type BehindRow,

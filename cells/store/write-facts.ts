@@ -1,8 +1,8 @@
 // The first round trip of a write transaction: locks and look-ups; and, only where these ask for it, a second one.
-import { epochParts } from '@weft/proto/positions.ts';
+
+import { type EpochStart, epochParts } from '@weft/proto/positions.ts';
 import { settledAtOnceMax } from '../delivery/decide-owner.ts';
 import type { Entry } from '../delivery/entry.ts';
-import type { EpochStart } from '../delivery/epochs.ts';
 import { type LogState, ownerOf, type Pair, pairKey, type Stream, streamKey, streamOf } from '../delivery/log-state.ts';
 import type { AppendKey, DecidedKey, Facts, IntakeRow, LogRow, WriteKeys } from '../delivery/ports.ts';
 import { refusalsToFind } from '../delivery/self-entries.ts';

@@ -108,7 +108,7 @@ export class CatchUp {
     const isAnew = isElsewhere && view.anchored && !view.left;
     view.unjoined = false;
     if (!isAnew && !view.left && view.head >= from - 1) return;
-    const [origin, shown] = [view.origin, view.entries.slice()];
+    const [origin, shown] = [view.origin, isAnew ? view.entries.slice() : []];
     view.anchor(from - 1, view.epoch);
     if (isAnew) this.#events.truncated(view, Math.min(origin, from - 1), shown);
     this.#events.anchored(view);

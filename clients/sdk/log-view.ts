@@ -1,9 +1,9 @@
 // What a client holds of one log: its head, and an unbroken run of entries up to it. Whatever comes in, in whatever
 // order and however often, the run stays dense and never steps back, but for `truncate`.
 
-import type { Position } from '@weft/proto/positions.ts';
+import { epochAt, type Position } from '@weft/proto/positions.ts';
 
-import { type Begin, epochAt } from './begins.ts';
+import type { Begin } from './begins.ts';
 import type { Entry } from './entry.ts';
 import { clientLimits as limits } from './limits.ts';
 

@@ -2,6 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { during, pair } from './staged-world.ts';
 
+/** A group of ana's with bo in it, and bo's self log. */
+async function lunch() {
+  const { clock, cell, bo, ana, close } = await pair();
+  const group = await during(clock, ana.createGroup('lunch', [bo.me]));
+  await clock.advance(500);
+  const log = group.log as bigint;
+  const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
+  const owned = cell.logs.get(log);
+  assert.ok(owned && self);
+  return { clock, cell, bo, ana, log, self, owned, close };
+}
+
 describe('the client whose log changes its owner', () => {
   it('takes back what a new epoch gave up', async () => {
     const { clock, cell, bo, ana, log, close } = await pair();
@@ -23,15 +35,10 @@ describe('the client whose log changes its owner', () => {
   });
 
   it('is in a log again when its restored home forgot that it left', async () => {
-    const { clock, cell, bo, ana, close } = await pair();
-    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
-    await clock.advance(500);
-    const log = group.log as bigint;
+    const { clock, cell, bo, ana, log, self, close } = await lunch();
     const told: string[] = [];
     bo.on('conversation', (conversation, change) => conversation.log === log && told.push(change));
     bo.on('entry', ({ log: of, text }) => of === log && told.push(text));
-    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
-    assert.ok(self);
     const kept = self.entries.length;
     cell.add(self.id, bo.me, { $case: 'logLeft', value: { log, until: 1n } });
     await clock.advance(10);
@@ -46,13 +53,7 @@ describe('the client whose log changes its owner', () => {
   });
 
   it('begins anew with a log that it joined again, at another place, after its restored home forgot the joining', async () => {
-    const { clock, cell, bo, ana, close } = await pair();
-    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
-    await clock.advance(500);
-    const log = group.log as bigint;
-    const owned = cell.logs.get(log);
-    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
-    assert.ok(owned && self);
+    const { clock, cell, bo, ana, log, self, owned, close } = await lunch();
     const got: string[] = [];
     bo.conversation(log).subscribe(({ seq }) => got.push(`${seq}`), { truncated: (base) => got.push(`cut ${base}`) });
     for (const value of ['soup', 'salad']) cell.add(log, ana.me, { $case: 'text', value });
@@ -74,13 +75,7 @@ describe('the client whose log changes its owner', () => {
   });
 
   it('reads on from where it is in a log, whatever the self log tells of before', async () => {
-    const { clock, cell, bo, ana, close } = await pair();
-    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
-    await clock.advance(500);
-    const log = group.log as bigint;
-    const owned = cell.logs.get(log);
-    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
-    assert.ok(owned && self);
+    const { clock, cell, bo, ana, log, self, owned, close } = await lunch();
     const got: string[] = [];
     const changes: string[] = [];
     bo.conversation(log).subscribe(({ seq }) => got.push(`${seq}`), { truncated: (base) => got.push(`cut ${base}`) });
@@ -105,13 +100,7 @@ describe('the client whose log changes its owner', () => {
   });
 
   it('asks what became of what it sent before it was out of a log, though it hears of that when it reads on already', async () => {
-    const { clock, cell, bo, ana, close } = await pair();
-    const group = await during(clock, ana.createGroup('lunch', [bo.me]));
-    await clock.advance(500);
-    const log = group.log as bigint;
-    const self = [...cell.logs.values()].find(({ kind, members }) => kind === 'LOG_KIND_SELF' && members.includes(bo.me));
-    const owned = cell.logs.get(log);
-    assert.ok(owned && self);
+    const { clock, cell, bo, ana, log, self, owned, close } = await lunch();
     cell.answer = () => 'pending';
     const sent = bo.conversation(log).send('soup?');
     await clock.advance(10);

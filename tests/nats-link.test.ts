@@ -161,6 +161,8 @@ test('a partition that is paused again while it hands on what it held keeps the 
   await sends(eu1, 'us-1', 'in between');
   await until(() => count('in between') === 1, 'another partition goes on');
   for (let handedOn = 1; handedOn <= texts.length; handedOn++) {
+    // On a crowded machine the other partition may be ahead all the same.
+    await until(() => seen.length >= handedOn, 'the next is handed on');
     assert.deepEqual(seen, texts.slice(0, handedOn));
     consumer.resume();
   }

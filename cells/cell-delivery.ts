@@ -93,9 +93,9 @@ export class CellDelivery implements AsyncDisposable {
     const write = (said: object): void => options.log.error(said, 'another cell said what it may not say');
     this.#unlawful = this.#owned.use(new Seldom({ clock, write }));
     this.applier = this.#owned.use(this.#openApplier(failed('a frame could not be applied')));
-    this.puller = openPuller({ ...options, limits, applier: this.applier, failed: failed('a log could not be pulled') });
-    const chain = new Chain(sha256);
-    this.ownership = openOwnership({ ...options, ...this.#settlers(), chain, limits, failed: failed('a log could not be settled') });
+    const longer = (log: bigint, src: number): void => this.ownership.longer(log, src);
+    this.puller = openPuller({ ...options, limits, applier: this.applier, longer, failed: failed('a log could not be pulled') });
+    this.ownership = openOwnership({ ...options, ...this.#settlers(), limits, failed: failed('a log could not be settled') });
     this.beats = new Beats({ link, clock, generation: cell.generation, read: (logs) => store.heads(logs), limits });
     this.links = new LinkWatch(clock, limits);
     this.requests = this.#openRequests();
@@ -116,7 +116,7 @@ export class CellDelivery implements AsyncDisposable {
   /** What gets a log to where this cell may own it. */
   #settlers() {
     const compare = (cell: number) => this.requests.antiEntropy.compare(cell);
-    return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay, compare };
+    return { applier: this.applier, puller: this.puller, intakeRelay: this.intakeRelay, chain: new Chain(sha256), compare };
   }
 
   /** Operations that wait for a transaction. */

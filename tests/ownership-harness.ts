@@ -1,6 +1,7 @@
 // Operators' hands on a test fabric: who owns a log, giving it away, taking it over.
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { renameSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { hops } from '@weft/cells/delivery/balance.ts';
@@ -70,6 +71,14 @@ export async function restoreBackup(fabric: TestFabric, cell: string, folder: st
   renameSync(folder, dir);
   await run('chown', ['-R', `${uid}:${gid}`, dir]);
   await run('chmod', ['-R', 'u+rwX,go-rwx', dir]);
+}
+
+/** The node forgets how far its store was: as if no beat had come since the backup, so that it does not notice a restore. */
+export function forgetBeats(fabric: TestFabric, node: string): void {
+  const file = join(fabric.fabric.dataDir, node, 'store-life.json');
+  const { beat, ...life } = JSON.parse(readFileSync(file, 'utf8')) as { readonly beat: number };
+  assert.ok(beat > 0, 'the node has taken a beat');
+  writeFileSync(file, JSON.stringify({ ...life, beat: 0 }));
 }
 
 /** What a cell's books say of its links, where something waits, differs or is missing; one line each. */

@@ -1,9 +1,9 @@
 // The owner of a log changes while its people talk: handed over, and taken over from a cell that is gone. The checker judges.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { Scene } from './fault-harness.ts';
 import { startFabric, type TestFabric } from './harness.ts';
-import { baseBackup, Operator, restoreBackup, unbalanced } from './ownership-harness.ts';
+import { baseBackup, forgetBeats, Operator, restoreBackup, unbalanced } from './ownership-harness.ts';
 import { until } from './until.ts';
 
 let fabric: TestFabric;
@@ -88,3 +88,40 @@ test('a cell restored from a backup takes its tails back, begins new epochs and 
     assert.fail(`${String(error)}: ${(await differences()).join(', ')}`),
   );
 });
+
+/** A cell gives a log away and is restored to before that; resolves once it knows the new owner and holds what that one gave. */
+async function restoredToBefore(t: TestContext, { label, isNoticed }: { label: string; isNoticed: boolean }): Promise<void> {
+  await using scene = await Scene.open(fabric, { label, cells: ['eu-1', 'us-1'], peoplePerCell: 1 });
+  const group = await scene.group(scene.people);
+  await scene.during({ perSecond: 100, ms: 300 }, async () => undefined);
+  await scene.converge();
+  const [before] = await fabric.sql('eu-1', 'select generation from cell');
+  const backup = await baseBackup(fabric, 'eu-1');
+  await operator.handOver('eu-1', group.log, 'us-1');
+  const knows = async (cell: string, head = 0): Promise<boolean> => {
+    const found = await operator.ownership(cell, group.log).catch(() => undefined);
+    return found?.owner === 'us-1' && found.status === 'open' && found.head >= head;
+  };
+  await until('us-1 owns the group', () => knows('us-1'));
+  await scene.during({ perSecond: 100, ms: 300 }, async () => undefined);
+  await scene.converge();
+  const { head } = await operator.ownership('us-1', group.log);
+  await fabric.fabric.stop('node-eu-1-a');
+  if (!isNoticed) forgetBeats(fabric, 'node-eu-1-a');
+  await fabric.fabric.stop('postgres-eu-1');
+  await restoreBackup(fabric, 'eu-1', backup);
+  for (const name of ['postgres-eu-1', 'node-eu-1-a']) await fabric.fabric.start(name);
+  const { options } = scene.one('eu-1');
+  scene.one('eu-1').useToken((await fabric.logInAgain(options.name, 'eu-1')).token);
+  const [after] = await fabric.sql('eu-1', 'select generation from cell');
+  assert.equal(Number(after?.generation) - Number(before?.generation), isNoticed ? 1 : 0);
+  await until('eu-1 holds what the new owner gave', () => knows('eu-1', head));
+  await scene.during({ perSecond: 50, ms: 300 }, async () => undefined);
+  await scene.judge(t, { repairMsMax: 10_000, deadlineMs: 30_000 });
+}
+
+test('a cell restored to before it gave a log away notices, however short ago that was, and follows the new owner', (t) =>
+  restoredToBefore(t, { label: 'giver', isNoticed: true }));
+
+test('and one that does not notice takes back what it gave as soon as the new owner is heard', (t) =>
+  restoredToBefore(t, { label: 'unseen', isNoticed: false }));

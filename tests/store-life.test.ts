@@ -16,16 +16,22 @@ after(() => rmSync(folder, { recursive: true }));
 
 /** A database whose beat counts on, and whose look at it can be held back. */
 class Store {
+  generation = 1;
   beat = 5;
   held: Promise<void> = Promise.resolve();
 
-  readonly query = async ({ text = '' }: pg.QueryConfig): Promise<{ rows: object[] }> => {
+  readonly query = async (query: pg.QueryConfig | string): Promise<{ rows: object[]; command?: string }> => {
+    const { text = '', values = [] } = typeof query === 'string' ? { text: query } : query;
     if (text.includes('pg_control_system')) return { rows: [{ id: 'one' }] };
+    if (text.includes('update cell set generation')) [this.generation, this.beat] = values.map(Number) as [number, number];
+    if (text.includes('for update')) return { rows: [{ generation: BigInt(this.generation), beat: BigInt(this.beat) }] };
     if (text.includes('update cell set beat')) return { rows: [{ beat: BigInt(++this.beat) }] };
-    const found = { generation: 1n, beat: BigInt(this.beat), raised_ms: 0n, homes_generation: 1n };
+    const found = { generation: BigInt(this.generation), beat: BigInt(this.beat), raised_ms: 0n, homes_generation: 1n };
     await this.held;
-    return { rows: [found] };
+    return { rows: [found], command: text.toUpperCase() };
   };
+
+  readonly connect = async () => ({ query: this.query, release: () => undefined, on: () => undefined, off: () => undefined });
 }
 
 const open = (store: Store, clock: ManualClock, fenced: string[], node: string): Promise<StoreLife> =>
@@ -59,4 +65,14 @@ test('a session that leads to a store behind the last beat ends the node', async
   store.beat = 3;
   await assert.rejects(life.check(store as unknown as pg.Client));
   assert.equal(fenced.length, 1);
+});
+
+test('a store that is taken back to before a node stopped in order is noticed, though no beat was due in between', async () => {
+  const [clock, store, fenced]: [ManualClock, Store, string[]] = [new ManualClock(1_800_000_000_000), new Store(), []];
+  const life = await open(store, clock, fenced, 'c');
+  const backup = store.beat;
+  await life[Symbol.asyncDispose]();
+  store.beat = backup;
+  await using next = await open(store, clock, fenced, 'c');
+  assert.equal(next.life.generation, 2);
 });

@@ -209,3 +209,33 @@ test('who owns a log and has forgotten that is brought all of it, though its peo
   const seqs = result?.$case === 'page' ? result.value.entries.map(({ seq }) => Number(seq)) : [];
   assert.deepEqual([seqs[0], seqs.at(-1)], [2, given]);
 });
+
+/** Cell 1 gave the log to cell 2, and its store forgot that without anybody noticing. */
+function forgotten() {
+  const f = new OwnedLog();
+  const forgetful = f.cell(1).backup([ana]);
+  f.give(1, 2);
+  f.say(2);
+  const ownership = ownershipOf(forgetful, [f.cell(2), f.cell(3)], new Map());
+  return { f, forgetful, ownership };
+}
+
+test('an owner that forgot, unnoticed, that it gave a log away takes back what it gave once the new owner is heard', async () => {
+  const { f, forgetful, ownership } = forgotten();
+  ownership.longer(f.log, 2);
+  for (let n = 0; n < 2; n++) await ownership.run();
+  const rowOfLog = (cell: StagedCell) => [cell.rows.get(f.log)?.epoch, cell.rows.get(f.log)?.head];
+  assert.deepEqual(rowOfLog(forgetful), rowOfLog(f.cell(2)));
+  forgetful.decide(text({ log: f.log }, ana, 900n));
+  assert.equal(forgetful.rows.get(f.log)?.head, f.cell(2).rows.get(f.log)?.head, 'it gives no seq any more');
+});
+
+test('one that holds all of the epoch that ended elsewhere lost nothing: what a takeover gives up the directory tells', async () => {
+  const f = new OwnedLog();
+  f.say(1);
+  f.takeOver(2);
+  const ownership = ownershipOf(f.cell(1), [f.cell(2), f.cell(3)], new Map());
+  ownership.longer(f.log, 2);
+  await ownership.run();
+  assert.equal(f.cell(1).rows.get(f.log)?.status, 'open');
+});

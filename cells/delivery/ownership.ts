@@ -7,17 +7,14 @@
 //    from every one of them, for a takeover from those that can be reached. Then the new epoch begins at the head found.
 // 3. Own people's intake of before is decided; once none waits, the log is open.
 import { WeftError } from '@weft/proto/faults.ts';
-import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { KeptAnswer, KeptRequest, PullAnswer, TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { KeptAnswer, KeptRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import type { BehindLog } from './anti-entropy.ts';
 import { speakerOf } from './decide-epochs.ts';
-import type { Entry } from './entry.ts';
-import { partedAt } from './epochs.ts';
-import { ownerOf, ownMembers } from './log-state.ts';
-import type { ApplyOperation, IntakeOperation, Outcome, OwnerOperation, Snapshot } from './operations.ts';
-import type { Link, LogRow, LogStore } from './ports.ts';
-import { epochsFromWire } from './snapshot.ts';
+import { Hearsay, type Naming } from './hearsay.ts';
+import { ownerOf } from './log-state.ts';
+import type { LogRow } from './ports.ts';
+import { type FoundLog, Tails, type TailsOptions } from './tails.ts';
 import type { DecideContext } from './working-set.ts';
 
 /** Cells that have given back what the store lost; true: declared lost. */
@@ -26,51 +23,39 @@ export interface Regained {
   regained(cell: number): Promise<void>;
 }
 
-type Found = NonNullable<Awaited<ReturnType<LogStore['readRow']>>>;
-
-interface TailsOptions {
+interface PullsOptions {
   readonly back: ReadonlyMap<number, boolean>;
   /** Whether it is still to be got. */
-  readonly isThere: (found: Found) => boolean;
+  readonly isThere: (found: FoundLog) => boolean;
   /** False: those that can be reached are enough. */
   readonly isEachNeeded: boolean;
 }
 
-export interface OwnershipOptions {
-  readonly cell: number;
-  readonly generation: number;
-  readonly store: LogStore;
-  readonly link: Pick<Link, 'request'>;
+export interface OwnershipOptions extends TailsOptions {
   /** All cells but this one. */
   readonly others: () => readonly number[];
   /** As the directory knows it; 0 where it does not. */
   readonly generationOf: (cell: number) => number;
   readonly takeover: DecideContext['takeover'];
   readonly regained: Regained;
-  readonly apply: (operation: ApplyOperation | OwnerOperation) => Promise<Outcome>;
   /** Asks another cell for what is kept here of its logs, and tells what it has more. */
-  /** Of a log that is kept from its first entry on: its state right after `seq`. */
-  readonly stateAt: (log: bigint, seq: number) => Promise<Snapshot | undefined>;
   readonly compare: (cell: number) => Promise<readonly BehindLog[]>;
   /** A log is pulled soon. */
   readonly want: (log: bigint, src: number) => void;
   /** Own people's intake goes to its own cell. */
   readonly takeOwn: () => void;
-  readonly fromWire: (entry: WireEntry) => Entry;
-  readonly limits: { readonly unsettledMax: number; readonly tailPagesMax: number };
+  readonly limits: TailsOptions['limits'] & { readonly unsettledMax: number };
   readonly failed: (error: unknown) => void;
 }
 
-type Naming = Pick<IntakeOperation, 'src' | 'epoch'>;
-
 export class Ownership {
   readonly #options: OwnershipOptions;
+  readonly #tails: Tails;
+  readonly #hearsay: Hearsay;
   /** Logs the directory gave to this cell or to another. */
   readonly #given = new Set<bigint>();
   /** As read last. */
   #back: ReadonlyMap<number, boolean> = new Map();
-  /** Logs of which another cell says that they are this cell's, that cell, and since which epoch. */
-  readonly #named = new Map<bigint, Required<Naming>>();
   /** Of each other cell after a restore: its logs that were behind at the first look, and how far they went. */
   readonly #lagging = new Map<number, ReadonlyMap<bigint, number>>();
   /** Of logs that have nobody in that cell, as far as is known here: cells that said they keep them all the same. */
@@ -82,6 +67,8 @@ export class Ownership {
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
+    this.#tails = new Tails(options);
+    this.#hearsay = new Hearsay({ ...options, tails: this.#tails, max: options.limits.unsettledMax });
   }
 
   /** The directory signed that somebody takes the log over: this cell does, or it has to learn that another one did. */
@@ -96,12 +83,13 @@ export class Ownership {
   }
 
   /** Somebody there takes this cell for the owner of a log: it may be one that it never heard of. */
-  named(log: bigint, { src, epoch = 0n }: Naming): void {
-    const { cell, generation, limits } = this.#options;
-    const named = epochParts(epoch);
-    if (named.cell !== cell || named.generation !== generation || this.#named.size >= limits.unsettledMax) return;
-    this.#named.set(log, { src, epoch });
-    this.poke();
+  named(log: bigint, by: Naming): void {
+    if (this.#hearsay.named(log, by)) this.poke();
+  }
+
+  /** That cell has more of a log that is this cell's own. */
+  longer(log: bigint, src: number): void {
+    if (this.#hearsay.longer(log, src)) this.poke();
   }
 
   /** Whether that cell gave back what a restore lost, or is declared lost. Where this is not known yet, it is looked at. */
@@ -141,7 +129,7 @@ export class Ownership {
     if (generation > 1) await this.#findLost(await regained.read());
     const back = await regained.read();
     this.#back = back;
-    for (const [log, by] of [...this.#named]) if (await this.#tried(() => this.#takeUp(log, by))) this.#named.delete(log);
+    await this.#hearsay.look((attempt) => this.#tried(attempt));
     const unsettled = await store.unsettled(limits.unsettledMax);
     // The directory's word may have come before the log did.
     for (const { log } of unsettled) if (takeover(log) !== undefined) this.#given.add(log);
@@ -188,7 +176,7 @@ export class Ownership {
     for (const log of behind.keys()) {
       // One that this cell takes for its own, or is to take over, nobody is asked for: it comes as a tail.
       const found = await store.readRow(log);
-      if (found && speakerOf(found.row.epoch, takeover(log)) === this.#options.cell) await this.#pullTail(log, cell);
+      if (found && speakerOf(found.row.epoch, takeover(log)) === this.#options.cell) await this.#tails.pull(log, cell);
     }
     const first = this.#lagging.get(cell) ?? new Map([...behind].map(([log, { head }]) => [log, head]));
     const left = new Map([...first].filter(([log, head]) => (behind.get(log)?.held ?? head) < head));
@@ -203,7 +191,7 @@ export class Ownership {
       for (const { log, seq } of heads) {
         // Of a log that is known here too: its first member there may have come after the backup.
         const found = await store.readRow(log);
-        if (!found || (found.row.status === 'stopped' && Number(seq) > found.row.head)) await this.#pullTail(log, cell);
+        if (!found || (found.row.status === 'stopped' && Number(seq) > found.row.head)) await this.#tails.pull(log, cell);
         if (found?.state.cells.get(cell)?.until !== 0) this.#keepers.set(log, (this.#keepers.get(log) ?? new Set()).add(cell));
       }
       const last = heads.at(-1);
@@ -215,23 +203,10 @@ export class Ownership {
     }
   }
 
-  /** Who handed it over was restored to before that, and does not know it any more: whoever keeps it gives what it holds. */
-  async #takeUp(log: bigint, { src, epoch }: Required<Naming>): Promise<boolean> {
-    const { store, cell, generationOf } = this.#options;
-    const found = await store.readRow(log);
-    if (found && found.row.epoch >= epoch) return true;
-    const told = (await this.#askTail(src, { log, after: found?.row.head ?? 0 }))?.told ?? [];
-    const giver = told.findLast((start) => ownerOf(start) !== cell);
-    const { cell: number, generation } = epochParts(giver?.epoch ?? 0n);
-    if (!giver || ownerOf(told.at(-1) ?? giver) !== cell || generationOf(number) <= generation) return true;
-    await this.#pullTail(log, src);
-    return true;
-  }
-
   /** Every replica's tail, then the next epoch. */
   async #regain(log: bigint, back: ReadonlyMap<number, boolean>): Promise<boolean> {
     const { store, cell } = this.#options;
-    const isThere = ({ row }: Found): boolean => row.status === 'stopped' && ownerOf(row) === cell;
+    const isThere = ({ row }: FoundLog): boolean => row.status === 'stopped' && ownerOf(row) === cell;
     const found = await store.readRow(log);
     if (!found || !isThere(found)) return true;
     // Which cells keep a group is known once every cell has said what it keeps.
@@ -248,7 +223,7 @@ export class Ownership {
   }
 
   /** The tails of all who keep the log. False when one that is needed cannot be had, or the log is not there to be taken any more. */
-  async #pullTails(log: bigint, { back, isThere, isEachNeeded }: TailsOptions): Promise<boolean> {
+  async #pullTails(log: bigint, { back, isThere, isEachNeeded }: PullsOptions): Promise<boolean> {
     const asked = new Set<number>();
     for (let head = -1; ; ) {
       const found = await this.#options.store.readRow(log);
@@ -262,7 +237,7 @@ export class Ownership {
       const next = keepers.find((each) => !asked.has(each) && back.get(each) !== true);
       if (next === undefined) return true;
       asked.add(next);
-      if (!(await this.#tried(() => this.#pullTail(log, next))) && isEachNeeded) return false;
+      if (!(await this.#tried(() => this.#tails.pull(log, next))) && isEachNeeded) return false;
     }
   }
 
@@ -297,41 +272,5 @@ export class Ownership {
     const isPulled = await this.#pullTails(log, { back, isThere: ({ row }) => signed.epoch > row.epoch, isEachNeeded: isRestored });
     if (!isPulled) return false;
     return this.#begin(log);
-  }
-
-  /** What `cell` holds of the log beyond what is held here; where that was given up, from there on. */
-  async #pullTail(log: bigint, cell: number): Promise<boolean> {
-    const { store, apply, limits } = this.#options;
-    for (let pages = 0; pages < limits.tailPagesMax; pages++) {
-      const found = await store.readRow(log);
-      let after = found?.row.head ?? 0;
-      let tail = await this.#askTail(cell, { log, after });
-      // Only a restored store holds what this cell itself has given up.
-      const isRestored = this.#options.generation > 1;
-      const cut = isRestored && found && tail ? partedAt({ epochs: found.state.epochs, head: after }, tail.told) : undefined;
-      if (cut !== undefined) tail = await this.#askTail(cell, { log, after: cut });
-      const parted = cut !== undefined && found ? await this.#cutAt(found, cut) : {};
-      if (!tail || !parted || (tail.entries.length === 0 && cut === undefined)) return true;
-      after = cut ?? after;
-      const outcome = await apply({ type: 'apply', src: cell, log, ...tail, ...parted, tail: true });
-      if (outcome.type === 'fault') throw new WeftError('peer_away', 'the tail could not be stored', 1_000);
-      if (outcome.type !== 'applied' || outcome.behind || outcome.head <= after) return true;
-    }
-    return true;
-  }
-
-  async #askTail(cell: number, { log, after }: { readonly log: bigint; readonly after: number }) {
-    const request = TailRequest.encode({ log, after: BigInt(after) }).finish();
-    const { result } = PullAnswer.decode(await this.#options.link.request(cell, 'tail', request));
-    if (result?.$case !== 'page') return undefined;
-    return { entries: result.value.entries.map(this.#options.fromWire), told: epochsFromWire(result.value.epochs) };
-  }
-
-  async #cutAt(
-    { row: { log }, state, start }: Found,
-    cut: number,
-  ): Promise<Pick<ApplyOperation, 'cut' | 'snapshot' | 'leaving'> | undefined> {
-    const snapshot = start === 0 ? await this.#options.stateAt(log, cut) : undefined;
-    return snapshot && { cut, snapshot, leaving: ownMembers(state, this.#options.cell) };
   }
 }

@@ -57,6 +57,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
       return { type: 'applied', head } as never;
     },
     fromWire: (entry) => ({ log: entry.log, seq: Number(entry.seq) }) as Entry,
+    longer: () => undefined,
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
@@ -150,6 +151,7 @@ async function partedAt5(held: readonly number[], left?: number) {
       return { type: 'applied', head: 5 } as never;
     },
     fromWire: () => made,
+    longer: () => undefined,
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
@@ -185,6 +187,7 @@ test('the owner’s word that there is nothing to be had makes forget what was n
     limits,
     apply: () => assert.fail(),
     fromWire: () => assert.fail(),
+    longer: () => undefined,
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
@@ -213,6 +216,7 @@ test('so does a page with nothing for this cell, whose people are out of the log
     limits,
     apply: async () => ({ type: 'applied', head: 15, behind: false }),
     fromWire: () => assert.fail(),
+    longer: () => undefined,
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
@@ -220,4 +224,25 @@ test('so does a page with nothing for this cell, whose people are out of the log
   puller.want(7n, 2, noted);
   await settled();
   assert.deepEqual(forgotten, [noted]);
+});
+
+test('a log that is this cell’s own is not pulled: who says that there is more of it is looked into', async () => {
+  const told: unknown[] = [];
+  const own = { row: { head: 15, epoch: makeEpoch({ count: 1, cell: 1, generation: 1 }) }, state: {}, start: 0 };
+  const puller = new Puller({
+    cell: 1,
+    store: { readRow: async () => own } as unknown as LogStore,
+    link: { request: () => assert.fail() } as never,
+    clock: new ManualClock(1_800_000_000_000),
+    takeover: () => undefined,
+    limits,
+    apply: () => assert.fail(),
+    fromWire: () => assert.fail(),
+    longer: (...what) => void told.push(what),
+    pulled: () => undefined,
+    failed: (error) => assert.fail(String(error)),
+  });
+  puller.want(7n, 2);
+  await settled();
+  assert.deepEqual(told, [[7n, 2]]);
 });

@@ -33,6 +33,8 @@ export interface PullerOptions {
     readonly pullEntriesMax: number;
   };
   readonly apply: (operation: ApplyOperation) => Promise<Outcome>;
+  /** `src` has more of a log that is this cell's own. */
+  readonly longer: (log: bigint, src: number) => void;
   readonly fromWire: (entry: WireEntry) => Entry;
   readonly pulled: (src: number, entries: number) => void;
   readonly failed: (error: unknown) => void;
@@ -123,6 +125,7 @@ export class Puller {
     const local = await store.readRow(log);
     const owner = local ? speakerOf(local.row.epoch, this.#options.takeover(log)) : src;
     if (owner === cell) {
+      this.#options.longer(log, src);
       if (noted) await store.forgetBehind(noted);
       return false;
     }

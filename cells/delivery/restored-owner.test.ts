@@ -14,7 +14,7 @@ import { chain, groupOf, intakeOf, StagedCell, text, userOf } from './staged-cel
 /** The owner gave three entries, all of which its replica has, and was restored to a backup with two. */
 class Restored {
   readonly replica = new StagedCell(2, [bo]);
-  readonly owner = new StagedCell(1, [ana]);
+  readonly owner: StagedCell;
   readonly log: bigint;
 
   constructor() {
@@ -22,15 +22,9 @@ class Restored {
     const [created] = lost.decide(groupOf(ana, [bo]));
     this.log = (created as { entry: Entry }).entry.log;
     lost.decide(text({ log: this.log }, ana, 2n));
-    this.#backUp(lost);
+    this.owner = lost.backup([ana]);
     lost.decide(text({ log: this.log }, ana, 3n));
     this.replica.decide({ type: 'apply', src: 1, log: this.log, entries: lost.logEntries(this.log) });
-  }
-
-  #backUp(lost: StagedCell): void {
-    for (const [log, row] of lost.rows) this.owner.rows.set(log, { ...row });
-    for (const [log, state] of lost.states) this.owner.states.set(log, state);
-    this.owner.entries.push(...lost.entries);
   }
 
   /** What the owner says now, and what becomes of it at the replica. */

@@ -54,6 +54,15 @@ export class StagedCell {
     for (const user of users) this.#addSelfLog(user);
   }
 
+  /** Another cell that was restored to what this one holds now. */
+  backup(users: readonly bigint[]): StagedCell {
+    const copy = new StagedCell(this.number, users);
+    for (const [log, row] of this.rows) copy.rows.set(log, { ...row });
+    for (const [log, state] of this.states) copy.states.set(log, state);
+    copy.entries.push(...this.entries);
+    return copy;
+  }
+
   /** Decides one batch, as a lane would submit it, and keeps what it writes. */
   decide(...operations: readonly Operation[]): Outcome[] {
     const resolved = operations.map((each) => this.#resolve(each));

@@ -4,7 +4,7 @@ import type { Chain } from '@weft/proto/chain.ts';
 import { Applier, type ApplierOptions } from '../delivery/applier.ts';
 import type { IntakeRelay } from '../delivery/intake-relay.ts';
 import { Ownership, type OwnershipOptions } from '../delivery/ownership.ts';
-import { Puller } from '../delivery/puller.ts';
+import { Puller, type PullerOptions } from '../delivery/puller.ts';
 import { snapshotAt } from '../delivery/snapshot.ts';
 import type { CellDeliveryOptions } from '../delivery-options.ts';
 import type { DeliveryLimits } from '../limits.ts';
@@ -42,8 +42,8 @@ export function openApplier(options: ApplierParts): Applier {
   });
 }
 
-export function openPuller(options: PullingOptions): Puller {
-  const { cell, store, link, clock, peers, limits, applier, metrics, failed } = options;
+export function openPuller(options: PullingOptions & Pick<PullerOptions, 'longer'>): Puller {
+  const { cell, store, link, clock, peers, limits, applier, longer, metrics, failed } = options;
   return new Puller({
     cell: cell.number,
     store,
@@ -52,6 +52,7 @@ export function openPuller(options: PullingOptions): Puller {
     takeover: peers.takeover,
     limits,
     apply: (operation) => applier.apply(operation),
+    longer,
     fromWire,
     pulled: (src, entries) => metrics().pulled.inc({ src: peers.nameOf(src) ?? String(src) }, entries),
     failed,

@@ -50,6 +50,7 @@ function open(lengths: Readonly<Record<string, number>>, entriesPerSecondMax: nu
     link: { request } as Link,
     clock,
     takeover: () => undefined,
+    generationOf: () => 1,
     limits: { ...limits, pullEntriesPerSecondMax: entriesPerSecondMax, pullBacklogPerSecondMax: backlogPerSecondMax },
     apply: async ({ log, entries }) => {
       const head = Number(entries.at(-1)?.seq ?? 0);
@@ -145,6 +146,7 @@ async function partedAt5(held: readonly number[], left?: number) {
     link: { request } as Link,
     clock: new ManualClock(1_800_000_000_000),
     takeover: () => undefined,
+    generationOf: () => 1,
     limits: { ...limits, pullEntriesMax: 2 },
     apply: async (operation) => {
       applied.push(operation);
@@ -173,17 +175,20 @@ test('of a time in which nobody here was in the log nothing is held, so the run 
   assert.deepEqual(await partedAt5([1, 2, 3, 13], 3), [3, 0, 3]);
 });
 
-test('the owner’s word that there is nothing to be had makes forget what was noted before it was asked, and nothing else', async () => {
-  const forgotten: BehindRow[] = [];
-  const fault = { code: 'not_allowed', text: '', retry: 'RETRY_NEVER' as const, afterMs: 0 };
+/** A puller that knows nothing of log 7 and is answered `result`; what it then notes and forgets. */
+function unknowing(result: PullAnswer['result'], generation = 1) {
+  const [noted, forgotten]: [BehindRow[], BehindRow[]] = [[], []];
   const puller = new Puller({
     cell: 1,
-    store: { readRow: async () => undefined, forgetBehind: async (row: BehindRow) => void forgotten.push(row) } as unknown as LogStore,
-    link: {
-      request: async () => PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'fault', value: fault } })).finish(),
-    } as never,
+    store: {
+      readRow: async () => undefined,
+      noteBehind: async (rows: BehindRow[]) => void noted.push(...rows),
+      forgetBehind: async (row: BehindRow) => void forgotten.push(row),
+    } as unknown as LogStore,
+    link: { request: async () => PullAnswer.encode({ result }).finish() } as never,
     clock: new ManualClock(1_800_000_000_000),
     takeover: () => undefined,
+    generationOf: () => generation,
     limits,
     apply: () => assert.fail(),
     fromWire: () => assert.fail(),
@@ -191,6 +196,16 @@ test('the owner’s word that there is nothing to be had makes forget what was n
     pulled: () => undefined,
     failed: (error) => assert.fail(String(error)),
   });
+  return { puller, noted, forgotten };
+}
+
+const never = (code: string): PullAnswer['result'] => ({
+  $case: 'fault',
+  value: { code, text: '', retry: 'RETRY_NEVER', afterMs: 0 },
+});
+
+test('the owner’s word that there is nothing to be had makes forget what was noted before it was asked, and nothing else', async () => {
+  const { puller, forgotten } = unknowing(never('not_allowed'));
   puller.want(7n, 2);
   await settled();
   assert.deepEqual(forgotten, []);
@@ -198,6 +213,21 @@ test('the owner’s word that there is nothing to be had makes forget what was n
   puller.want(7n, 2, noted);
   await settled();
   assert.deepEqual(forgotten, [noted]);
+});
+
+test('who is named as the next owner may not have heard of the log yet, unless it was restored since', async () => {
+  const epoch = makeEpoch({ count: 2, cell: 3, generation: 1 });
+  const first = unknowing({ $case: 'moved', value: { subject: 7n, cell: 3, epoch } });
+  first.puller.want(7n, 2, { log: 7n, epoch: makeEpoch({ count: 1, cell: 2, generation: 1 }), known: 12, src: 2 });
+  await settled();
+  assert.deepEqual(first.noted, [{ log: 7n, epoch, known: 0, src: 3 }]);
+  const forgets = async (src: number, generation: number): Promise<boolean> => {
+    const { puller, forgotten } = unknowing(never('unknown_log'), generation);
+    puller.want(7n, src, { log: 7n, epoch, known: 0, src });
+    await settled();
+    return forgotten.length > 0;
+  };
+  assert.deepEqual([await forgets(3, 1), await forgets(3, 2), await forgets(2, 1)], [false, true, true]);
 });
 
 test('so does a page with nothing for this cell, whose people are out of the log', async () => {
@@ -213,6 +243,7 @@ test('so does a page with nothing for this cell, whose people are out of the log
     link: { request: async () => PullAnswer.encode(PullAnswer.fromPartial({ result: { $case: 'page', value: page } })).finish() } as never,
     clock: new ManualClock(1_800_000_000_000),
     takeover: () => undefined,
+    generationOf: () => 1,
     limits,
     apply: async () => ({ type: 'applied', head: 15, behind: false }),
     fromWire: () => assert.fail(),
@@ -235,6 +266,7 @@ test('a log that is this cell’s own is not pulled: who says that there is more
     link: { request: () => assert.fail() } as never,
     clock: new ManualClock(1_800_000_000_000),
     takeover: () => undefined,
+    generationOf: () => 1,
     limits,
     apply: () => assert.fail(),
     fromWire: () => assert.fail(),

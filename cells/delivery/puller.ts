@@ -4,8 +4,9 @@
 
 import { chainStart } from '@weft/proto/chain.ts';
 import { WeftError } from '@weft/proto/faults.ts';
-import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
+import type { Fault, Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { PullAnswer, type PullPage, PullRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { epochParts } from '@weft/proto/positions.ts';
 import type { Clock } from '@weft/runtime/clock.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
@@ -23,6 +24,7 @@ export interface PullerOptions {
   readonly clock: Clock;
   /** What the directory signed for a log last. */
   readonly takeover: DecideContext['takeover'];
+  readonly generationOf: DecideContext['generationOf'];
   readonly limits: {
     readonly pullsAtOnceMax: number;
     /** Logs that may wait. */
@@ -211,15 +213,22 @@ export class Puller {
     const { link } = this.#options;
     const answer = PullAnswer.decode(await link.request(owner, 'pull', PullRequest.encode(request).finish()));
     if (answer.result?.$case === 'page') return answer.result.value;
-    await this.#withoutPage(request.log, answer.result, noted);
+    await this.#withoutPage(request.log, owner, answer.result, noted);
     return undefined;
   }
 
   /** Another cell owns it now, or this one has no part in it: else it would be asked for every second, for ever. */
-  async #withoutPage(log: bigint, result: PullAnswer['result'], noted: BehindRow | undefined): Promise<void> {
+  async #withoutPage(log: bigint, owner: number, result: PullAnswer['result'], noted: BehindRow | undefined): Promise<void> {
     const { store } = this.#options;
-    if (result?.$case === 'moved') await store.noteBehind([{ log, epoch: 0n, known: 0, src: result.value.cell }]);
-    else if (noted && result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER') await store.forgetBehind(noted);
+    if (result?.$case === 'moved') await store.noteBehind([{ log, epoch: result.value.epoch, known: 0, src: result.value.cell }]);
+    else if (noted && result?.$case === 'fault' && result.value.retry === 'RETRY_NEVER' && !this.#mayLearn(owner, result.value, noted))
+      await store.forgetBehind(noted);
+  }
+
+  /** Who was named as the owner may not have heard of the log yet. One that was restored since then never will. */
+  #mayLearn(owner: number, { code }: Fault, { epoch }: BehindRow): boolean {
+    const { cell, generation } = epochParts(epoch);
+    return code === 'unknown_log' && cell === owner && this.#options.generationOf(owner) <= generation;
   }
 }
 

@@ -50,6 +50,7 @@ export function openPuller(options: PullingOptions & Pick<PullerOptions, 'longer
     link,
     clock,
     takeover: peers.takeover,
+    generationOf: peers.generationOf,
     limits,
     apply: (operation) => applier.apply(operation),
     longer,

@@ -1,5 +1,6 @@
 // What of a world can be broken.
 import type { Fault } from './fault.ts';
+import type { Forgeries } from './forgeries.ts';
 import type { MemoryCell } from './memory-cell.ts';
 import type { MemoryLives } from './memory-life.ts';
 import type { StoreFaults } from './memory-log-store.ts';
@@ -28,6 +29,7 @@ export interface Breakable {
   readonly storeFaults: StoreFaults;
   readonly lives: MemoryLives;
   readonly restores: Restoring;
+  readonly forgeries: Pick<Forgeries, 'refused'>;
   /** Starts a node of a cell, for the first time or again. */
   start(cell: number, index: number): void;
   kill(cell: number, index: number): void;

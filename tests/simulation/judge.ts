@@ -194,21 +194,24 @@ export interface Run {
   readonly devices: readonly DeviceRecord[];
   readonly events: readonly HistoryEvent[];
   readonly restores: Restores;
+  /** Author and id of what its owner may have refused and accepted. */
+  readonly forgeries: { ofOwners(cells: readonly MemoryCell[]): readonly string[] };
 }
 
 /** What a device was told of entries that a restore took is true no more, nor is a refusal of what was decided anew. */
-function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores }: Run): HistoryEvent[] {
+function withoutLost(events: readonly HistoryEvent[], { cells, devices, restores, forgeries }: Run): HistoryEvent[] {
   const { ended, reopened } = restores;
   const lost = new Set([...restores.lost, ...restores.takenOver(cells)]);
   const userOf = new Map(devices.map(({ device, user }) => [device, user]));
   const taken = [...reopened].filter((key) => cells.some(({ logs }) => [...logs.values()].some(({ byKey }) => byKey.has(key))));
   const decidedAnew = new Set(taken);
+  const forged = new Set(forgeries.ofOwners(cells));
   return events.flatMap((event): HistoryEvent[] => {
     if (event.what !== 'accepted' && event.what !== 'pending' && event.what !== 'refused' && event.what !== 'sent') return [event];
     const key = entryKey(userOf.get(event.device) ?? 0n, event.clientEntryId);
     // What a restore took, and another one finds again, comes after what was written since.
     if (event.what === 'sent') return [decidedAnew.has(key) || lost.has(key) ? { ...event, decidedAnew: true } : event];
-    const isOver = event.what === 'refused' ? ended.has(key) || decidedAnew.has(key) : lost.has(key);
+    const isOver = event.what === 'refused' ? ended.has(key) || decidedAnew.has(key) || forged.has(key) : lost.has(key);
     return isOver ? [] : [event];
   });
 }

@@ -47,7 +47,9 @@ function lieAboutIntake(world: Breakable, of: { log: Shared; liar: number; owner
   const forged = { ...stream, n: 1_000n, lowestOpen: 1_000n, author, clientEntryId: 1_000_000n, kind: kinds.text, peerHome: 0, epoch: 0n };
   say(of.owner, 'i', IntakeFrame.encode({ intakes: [{ ...forged, body: Buffer.from('lie') }] }).finish());
   const waiting = [...(world.cells[home - 1]?.intake.values() ?? [])].find((each) => each.dst !== of.liar);
-  if (waiting) say(home, 'v', refusalOf(waiting));
+  if (!waiting) return;
+  world.forgeries.refused(waiting, of.liar);
+  say(home, 'v', refusalOf(waiting));
 }
 
 function lieAboutEntries({ copies, owner }: Shared, liar: number, say: Say): void {

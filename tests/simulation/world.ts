@@ -12,6 +12,7 @@ import type { Breakable } from './breakable.ts';
 import { breakThings, heal } from './breaking.ts';
 import { ClientLink } from './client-link.ts';
 import { drawFaults, drawRestores, type Fault, moreRestoringShare, restoringShare } from './fault.ts';
+import { Forgeries } from './forgeries.ts';
 import { judge, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { MemoryLives } from './memory-life.ts';
@@ -52,6 +53,7 @@ export class World implements Breakable {
   readonly bugs = new Set<string>();
   readonly lives = new MemoryLives(this.time);
   readonly restores = new Restores();
+  readonly forgeries = new Forgeries();
   readonly takeovers = new Map<bigint, { epoch: bigint; owner: number }>();
   readonly #seed: number;
   readonly #mutation: Mutation;
@@ -319,7 +321,8 @@ export class World implements Breakable {
     for (const person of this.people) person.closeLeft(this.cells[person.options.home - 1] as MemoryCell);
     const devices = this.people.flatMap((person) => person.records());
     const restless = this.#restless().map((what) => `liveness: ${what}`);
-    const wrong = [...this.bugs, ...judge({ cells: this.cells, devices, events: this.events, restores: this.restores }), ...restless];
+    const { cells, events, restores, forgeries } = this;
+    const wrong = [...this.bugs, ...judge({ cells, devices, events, restores, forgeries }), ...restless];
     const count = (what: HistoryEvent['what']): number => this.events.reduce((sum, event) => sum + (event.what === what ? 1 : 0), 0);
     return {
       seed: this.#seed,

@@ -54,6 +54,9 @@ export const replayLimits = {
   pairsActiveMax: 600,
   /** Persons signed up, connected and listening: all of them and the silent four. */
   peopleMax: 2_000,
+  /** Handovers under way, and the pause after each: some hundred a second. */
+  handOversAtOnceMax: 4,
+  handOverEveryMs: 20,
   /** Nothing shown for this long to somebody who waits ends the replay. Longer than a cell takes to come back. */
   shownMsMax: 120_000,
   /** Reports of a wrong history that are printed. */

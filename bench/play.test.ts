@@ -32,7 +32,7 @@ async function replay(mischief: Mischief = {}): Promise<{ score: Score; verdict:
     cells: cells.map((name) => ({ name, region: 'eu', urls: [url] })),
   } as unknown as FabricFile;
   await using troupe = await Troupe.gather(cast.people, fabric, () => undefined);
-  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), messages: 0, twice: 0 };
+  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), talking: new Map(), messages: 0, twice: 0 };
   const played: Played[] = [];
   for (const thread of cast.threads) played.push(await play(thread, troupe, score));
   return { score, verdict: await readBack(played, troupe, () => undefined) };

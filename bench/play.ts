@@ -21,6 +21,8 @@ export interface Score {
   readonly carried: Latency;
   /** Messages by directed link, such as "eu-1 → us-2". */
   readonly links: Map<string, number>;
+  /** The two cells of each conversation under way, by its log. */
+  readonly talking: Map<bigint, readonly [string, string]>;
   messages: number;
   /** Shown more than once on one device. */
   twice: number;
@@ -102,9 +104,11 @@ export async function play(thread: Thread, troupe: Troupe, score: Score): Promis
   if (ours.log !== theirs.log)
     throw new Error(`${a.person.name} and ${b.person.name} have two conversations: ${ours.log} and ${theirs.log}`);
   const sides = [new Side(a, ours.conversation, score), new Side(b, theirs.conversation, score)] as const;
+  score.talking.set(ours.log, [a.person.cell, b.person.cell]);
   try {
     for (const turn of turnsOf(thread.lines)) await playTurn(turn, sides, score);
   } finally {
+    score.talking.delete(ours.log);
     for (const side of sides) side.stop();
   }
   return { thread, log: ours.log };

@@ -8,6 +8,7 @@ import { type Actor, Troupe } from './actors.ts';
 import { type Cast, castTalks, isSilent, monologuesOf } from './cast.ts';
 import { Chaos } from './chaos.ts';
 import { fetchDataSet, readDataSet } from './data-set.ts';
+import { Handing } from './handing.ts';
 import { Latency } from './latency.ts';
 import { replayLimits } from './limits.ts';
 import { type Played, play, type Score } from './play.ts';
@@ -16,6 +17,7 @@ import { readBack, type Verdict } from './read-back.ts';
 interface Options extends FabricOptions {
   readonly conversations?: number;
   readonly kill: boolean;
+  readonly handOver: boolean;
 }
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -105,13 +107,19 @@ async function run(options: Options): Promise<number> {
     ready += 1;
   }).finally(() => gathering[Symbol.dispose]());
   say(`${count(ready)} people signed up and connected in ${seconds(performance.now() - start)} s`);
-  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), messages: 0, twice: 0 };
+  const score: Score = { shown: new Latency(), carried: new Latency(), links: new Map(), talking: new Map(), messages: 0, twice: 0 };
   const chaos = new Chaos(options.data, say);
   const killing = options.kill ? chaos.run() : Promise.resolve();
+  const handing = new Handing(fabric, score.talking);
+  const moving = options.handOver ? handing.run() : Promise.resolve();
   // Rejections are met below; until then they must not end the process.
   killing.catch(() => undefined);
-  const played = await enact(cast, troupe, score).finally(() => chaos.stop());
-  await killing;
+  const played = await enact(cast, troupe, score).finally(() => {
+    chaos.stop();
+    handing.stop();
+  });
+  await Promise.all([killing, moving]);
+  if (options.handOver) say(`handed over meanwhile: ${count(handing.handed)} times, ${count(handing.missed)} could not be`);
   const conversations = 2 * played.length;
   let read = 0;
   using _progress = progress(() => `${count(read)} of ${count(conversations)} read back`);
@@ -132,7 +140,8 @@ function command(): Command {
   };
   return withFabricOptions(new Command('replay'))
     .option('--conversations <n>', 'only the first n of the data set', whole)
-    .option('--kill', 'kill a node, a nats-server and a PostgreSQL at random moments', false);
+    .option('--kill', 'kill a node, a nats-server and a PostgreSQL at random moments', false)
+    .option('--hand-over', 'let conversations change their owners while people talk in them', false);
 }
 
 if (import.meta.main) {

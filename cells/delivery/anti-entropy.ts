@@ -22,6 +22,8 @@ export interface SharedHead {
 /** A log of which its owner has more than is held here. */
 export interface BehindLog {
   readonly log: bigint;
+  /** That it is in, as its owner says. */
+  readonly epoch: bigint;
   readonly head: number;
   readonly held: number;
 }
@@ -63,7 +65,7 @@ export class AntiEntropy {
         const { head: held, epoch } = known.get(head.log) ?? { head: 0, epoch: 0n };
         // What an older epoch went on to give, where a newer one is known here, was given up.
         if (Number(head.seq) <= held || head.epoch < epoch) continue;
-        behind.push({ log: head.log, head: Number(head.seq), held });
+        behind.push({ log: head.log, epoch: head.epoch, head: Number(head.seq), held });
         this.#options.want(head.log, owner);
       }
       // What its owner does not name has nobody here any more where a restore took who joined: the pull tells.

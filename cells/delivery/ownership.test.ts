@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WeftError } from '@weft/proto/faults.ts';
 import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
-import { PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { KeptAnswer, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
 import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 import type { BehindLog } from './anti-entropy.ts';
 import { hashOf } from './chain-of.ts';
@@ -90,7 +90,8 @@ function givenAway(): { readonly f: OwnedLog; readonly restored: StagedCell } {
 /** What `of` holds more of than this cell, as the comparison of digests tells. */
 const behindOf = (restored: StagedCell, of: StagedCell, log: bigint): BehindLog[] => {
   const [held, head] = [restored.rows.get(log)?.head ?? 0, of.rows.get(log)?.head ?? 0];
-  return held < head && ownerOf(of.rows.get(log) as LogRow) === of.number ? [{ log, held, head }] : [];
+  const { epoch } = of.rows.get(log) as LogRow;
+  return held < head && ownerOf({ epoch }) === of.number ? [{ log, epoch, held, head }] : [];
 };
 
 test('a restored cell that had given a log away learns it from the new owner, before it counts as having all back', async () => {
@@ -102,6 +103,33 @@ test('a restored cell that had given a log away learns it from the new owner, be
   assert.deepEqual([...back.keys()].sort(), [2, 3]);
   const { head, epoch, status } = restored.rows.get(f.log) as LogRow;
   assert.deepEqual([head, epoch, status], [f.cell(2).rows.get(f.log)?.head, f.cell(2).rows.get(f.log)?.epoch, 'open']);
+});
+
+test('a restored cell lacks nothing of a log that it took over, though the owner before has not heard of that', async () => {
+  const f = new OwnedLog();
+  f.give(1, 2, 3);
+  f.takeOver(1);
+  const restored = f.cell(1).backup([ana]);
+  restored.generation = 2;
+  const { epoch, head } = f.cell(2).rows.get(f.log) as LogRow;
+  const back = new Map<number, boolean>();
+  const compare = async (cell: number) => (cell === 2 ? [{ log: f.log, epoch, head, held: 0 }] : []);
+  const ownership = ownershipOf(restored, [f.cell(2), f.cell(3)], back, { compare });
+  await ownership.run();
+  assert.deepEqual([...back.keys()].sort(), [2, 3]);
+});
+
+test('it does lack what it gave away, until the tail that says so is here', async () => {
+  const { f, restored } = givenAway();
+  const back = new Map<number, boolean>();
+  const compare = async (cell: number) => behindOf(restored, f.cell(cell), f.log);
+  const nothing = PullAnswer.encode({
+    result: { $case: 'page', value: { entries: [], epochs: [], head: undefined, snapshot: undefined } },
+  });
+  const kept = KeptAnswer.encode({ heads: [], end: true });
+  const link = { request: async (_: number, what: string) => (what === 'tail' ? nothing : kept).finish() };
+  await ownershipOf(restored, [f.cell(2)], back, { compare, link }).run();
+  assert.deepEqual([...back.keys()], []);
 });
 
 test('a restored cell takes no log over before it has back what others hold of it', async () => {

@@ -171,17 +171,24 @@ export class Ownership {
 
   /** What that cell's logs had at the first look is here, or is not for this cell any more. */
   async #hasCaughtUpWith(cell: number): Promise<boolean> {
-    const { compare, store, takeover } = this.#options;
+    const { compare } = this.#options;
     const behind = new Map((await compare(cell)).map((each) => [each.log, each]));
-    for (const log of behind.keys()) {
-      // One that this cell takes for its own, or is to take over, nobody is asked for: it comes as a tail.
-      const found = await store.readRow(log);
-      if (found && speakerOf(found.row.epoch, takeover(log)) === this.#options.cell) await this.#tails.pull(log, cell);
-    }
+    // Of one that this cell takes for its own, in an epoch that the other one has not heard of, it lacks nothing.
+    for (const [log, { epoch }] of behind) if (await this.#isOwnSince(epoch, log, cell)) behind.delete(log);
     const first = this.#lagging.get(cell) ?? new Map([...behind].map(([log, { head }]) => [log, head]));
     const left = new Map([...first].filter(([log, head]) => (behind.get(log)?.held ?? head) < head));
     this.#lagging.set(cell, left);
     return left.size === 0;
+  }
+
+  /** Whether a newer epoch of the log is this cell's. One that it takes for its own, or is to take over, nobody is asked for: it comes as a tail. */
+  async #isOwnSince(epoch: bigint, log: bigint, from: number): Promise<boolean> {
+    const { store, takeover, cell } = this.#options;
+    const found = await store.readRow(log);
+    if (!found || speakerOf(found.row.epoch, takeover(log)) !== cell) return false;
+    await this.#tails.pull(log, from);
+    const row = (await store.readRow(log))?.row;
+    return row !== undefined && row.epoch > epoch && ownerOf(row) === cell;
   }
 
   async #findLostAt(cell: number): Promise<boolean> {

@@ -50,8 +50,11 @@ export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
   return found;
 }
 
-/** What still has to happen; empty when every copy is whole and nothing waits. */
-export function unsettled(cells: readonly MemoryCell[]): string[] {
+/**
+ * What still has to happen; empty when every copy is whole and nothing waits. A log that all people of a restored cell had left, and
+ * that its backup does not know, it need not get again: nobody there may read it.
+ */
+export function unsettled(cells: readonly MemoryCell[], restored: ReadonlySet<number>): string[] {
   const found: string[] = [];
   for (const cell of cells) {
     for (const [dst, rows] of cell.outbox)
@@ -66,7 +69,8 @@ export function unsettled(cells: readonly MemoryCell[]): string[] {
       const due = until === 0 ? owner.row.head : until;
       // A former owner without members keeps what it gave.
       const wasOwner = until !== 0 && stored !== undefined && (ownedUpTo(stored.state.epochs, cell.number) ?? 0) >= due;
-      if ((stored?.row.head ?? 0) !== due && !wasOwner)
+      const wasForgotten = until !== 0 && stored === undefined && restored.has(cell.number);
+      if ((stored?.row.head ?? 0) !== due && !wasOwner && !wasForgotten)
         found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
     }
   }
@@ -224,7 +228,7 @@ export function judge(run: Run): string[] {
   const shared = sharedLogs(cells);
   return [
     ...(violations.length > 0 ? [describeViolations(violations)] : []),
-    ...unsettled(cells),
+    ...unsettled(cells, restores.cells),
     ...shared.flatMap(wrongInLog),
     ...shared.flatMap(wrongInCopies),
     ...wrongLists(cells, shared),

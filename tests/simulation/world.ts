@@ -187,7 +187,7 @@ export class World implements Breakable {
 
   /** What keeps the fabric from being at rest. */
   #restless(): string[] {
-    const found = [...unsettled(this.cells), ...this.restores.regaining(this.cells)];
+    const found = [...unsettled(this.cells, this.restores.cells), ...this.restores.regaining(this.cells)];
     for (const person of this.people) {
       if (!person.isLive) found.push(`${person.options.name} is ${person.weft?.state.name ?? 'not started'}`);
       if (person.open > 0) found.push(...person.waiting().map((item) => `${person.options.name} waits for ${item}`));

@@ -15,6 +15,8 @@ export class Handing {
   missed = 0;
   readonly #owners: Owners;
   readonly #talking: Talking;
+  /** When each log was handed over last. */
+  readonly #handedMs = new Map<bigint, number>();
   #isOver = false;
 
   constructor(fabric: FabricFile, talking: Talking) {
@@ -40,12 +42,14 @@ export class Handing {
     this.#isOver = true;
   }
 
-  /** False where no conversation of two cells is under way. */
+  /** False where no conversation of two cells is under way, but such as were handed over a moment ago. */
   async #handOver(): Promise<boolean> {
-    const across = [...this.#talking].filter(([, [a, b]]) => a !== b);
-    const picked = across[Math.floor(Math.random() * across.length)];
+    const sinceMs = performance.now() - replayLimits.handOverAgainMs;
+    const due = [...this.#talking].filter(([log, [a, b]]) => a !== b && (this.#handedMs.get(log) ?? 0) < sinceMs);
+    const picked = due[Math.floor(Math.random() * due.length)];
     if (picked === undefined) return false;
     const [log, [a, b]] = picked;
+    this.#handedMs.set(log, performance.now());
     const { owner } = await this.#owners.ask<Ownership>(a, `logs/${log}`);
     await this.#owners.ask(owner, 'handover', { log: String(log), to: owner === a ? b : a });
     return true;

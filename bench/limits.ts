@@ -57,6 +57,8 @@ export const replayLimits = {
   /** Handovers under way, and the pause after each: some hundred a second. */
   handOversAtOnceMax: 4,
   handOverEveryMs: 20,
+  /** A conversation keeps its owner at least this long. */
+  handOverAgainMs: 1_000,
   /** Nothing shown for this long to somebody who waits ends the replay. Longer than a cell takes to come back. */
   shownMsMax: 120_000,
   /** Reports of a wrong history that are printed. */

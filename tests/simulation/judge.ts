@@ -50,11 +50,16 @@ export function sharedLogs(cells: readonly MemoryCell[]): Shared[] {
   return found;
 }
 
-/**
- * What still has to happen; empty when every copy is whole and nothing waits. A log that all people of a restored cell had left, and
- * that its backup does not know, it need not get again: nobody there may read it.
- */
-export function unsettled(cells: readonly MemoryCell[], restored: ReadonlySet<number>): string[] {
+/** What cells went through that lets their copies differ from what is due, where all their people have left a log. */
+export interface Pardons {
+  /** Cells that were restored. What their backup does not know of such a log they need not get again: nobody there may read it. */
+  readonly restored: ReadonlySet<number>;
+  /** Log and cell, "log/cell", that the directory ever gave it to: to own it the cell gets all that there is, in time or not. */
+  readonly given: ReadonlySet<string>;
+}
+
+/** What still has to happen; empty when every copy is whole and nothing waits. */
+export function unsettled(cells: readonly MemoryCell[], { restored, given }: Pardons): string[] {
   const found: string[] = [];
   for (const cell of cells) {
     for (const [dst, rows] of cell.outbox)
@@ -69,9 +74,10 @@ export function unsettled(cells: readonly MemoryCell[], restored: ReadonlySet<nu
       const due = until === 0 ? owner.row.head : until;
       // A former owner without members keeps what it gave.
       const wasOwner = until !== 0 && stored !== undefined && (ownedUpTo(stored.state.epochs, cell.number) ?? 0) >= due;
-      const wasForgotten = until !== 0 && stored === undefined && restored.has(cell.number);
-      if ((stored?.row.head ?? 0) !== due && !wasOwner && !wasForgotten)
-        found.push(`cell ${cell.number}: log ${owner.row.log} at ${stored?.row.head ?? 0} of ${due}`);
+      const head = stored?.row.head ?? 0;
+      const isPardoned = head < due ? stored === undefined && restored.has(cell.number) : given.has(`${owner.row.log}/${cell.number}`);
+      if (head !== due && !wasOwner && !(until !== 0 && isPardoned))
+        found.push(`cell ${cell.number}: log ${owner.row.log} at ${head} of ${due}`);
     }
   }
   return found;
@@ -198,6 +204,7 @@ export interface Run {
   readonly devices: readonly DeviceRecord[];
   readonly events: readonly HistoryEvent[];
   readonly restores: Restores;
+  readonly pardons: Pardons;
   /** Author and id of what its owner may have refused and accepted. */
   readonly forgeries: { ofOwners(cells: readonly MemoryCell[]): readonly string[] };
 }
@@ -228,7 +235,7 @@ export function judge(run: Run): string[] {
   const shared = sharedLogs(cells);
   return [
     ...(violations.length > 0 ? [describeViolations(violations)] : []),
-    ...unsettled(cells, restores.cells),
+    ...unsettled(cells, run.pardons),
     ...shared.flatMap(wrongInLog),
     ...shared.flatMap(wrongInCopies),
     ...wrongLists(cells, shared),

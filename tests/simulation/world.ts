@@ -13,7 +13,7 @@ import { breakThings, heal } from './breaking.ts';
 import { ClientLink } from './client-link.ts';
 import { drawFaults, drawRestores, type Fault, moreRestoringShare, restoringShare } from './fault.ts';
 import { Forgeries } from './forgeries.ts';
-import { judge, unsettled, wrongMarks } from './judge.ts';
+import { judge, type Pardons, unsettled, wrongMarks } from './judge.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { MemoryLives } from './memory-life.ts';
 import { ConnectionLost, type StoreFaults } from './memory-log-store.ts';
@@ -60,6 +60,8 @@ export class World implements Breakable {
   readonly #random: Random;
   readonly #nodeNumbers = new Map<number, number>();
   readonly #users = new Set<bigint>();
+  readonly #given = new Set<string>();
+  readonly #pardons: Pardons = { restored: this.restores.cells, given: this.#given };
   readonly #laterCells = new Set<number>();
 
   constructor({ seed, shape, faults, mutation = noMutation, restores, owners }: WorldOptions) {
@@ -135,6 +137,7 @@ export class World implements Breakable {
   /** The directory signs; every node hears of it. */
   sign(log: bigint, takeover: { epoch: bigint; owner: number }): void {
     this.takeovers.set(log, takeover);
+    this.#given.add(`${log}/${takeover.owner}`);
     for (const node of this.nodes.values()) if (node.alive) node.delivery.ownership.given(log);
   }
 
@@ -187,7 +190,7 @@ export class World implements Breakable {
 
   /** What keeps the fabric from being at rest. */
   #restless(): string[] {
-    const found = [...unsettled(this.cells, this.restores.cells), ...this.restores.regaining(this.cells)];
+    const found = [...unsettled(this.cells, this.#pardons), ...this.restores.regaining(this.cells)];
     for (const person of this.people) {
       if (!person.isLive) found.push(`${person.options.name} is ${person.weft?.state.name ?? 'not started'}`);
       if (person.open > 0) found.push(...person.waiting().map((item) => `${person.options.name} waits for ${item}`));
@@ -322,7 +325,7 @@ export class World implements Breakable {
     const devices = this.people.flatMap((person) => person.records());
     const restless = this.#restless().map((what) => `liveness: ${what}`);
     const { cells, events, restores, forgeries } = this;
-    const wrong = [...this.bugs, ...judge({ cells, devices, events, restores, forgeries }), ...restless];
+    const wrong = [...this.bugs, ...judge({ cells, devices, events, restores, pardons: this.#pardons, forgeries }), ...restless];
     const count = (what: HistoryEvent['what']): number => this.events.reduce((sum, event) => sum + (event.what === what ? 1 : 0), 0);
     return {
       seed: this.#seed,

@@ -1,6 +1,6 @@
 // What other cells say of this cell's logs, each time looked into: that it owns one it never heard of, and that one of its
 // own goes on elsewhere. Both come of a store that was restored: another's, or this one, whether that was noticed or not.
-import { epochParts } from '@weft/proto/positions.ts';
+import { type EpochStart, epochParts } from '@weft/proto/positions.ts';
 import { ownerOf } from './log-state.ts';
 import type { IntakeOperation } from './operations.ts';
 import type { Tails, TailsOptions } from './tails.ts';
@@ -48,16 +48,25 @@ export class Hearsay {
     for (const [log, src] of [...this.#longer]) if (await tried(() => this.#stop(log, src))) this.#longer.delete(log);
   }
 
-  /** Who handed it over was restored to before that, and does not know it any more: whoever keeps it gives what it holds. */
+  /**
+   * Who handed it over was restored to before that, and does not know it any more; or one that owned it since the epoch that is known here,
+   * and what it gave is lost on the way. Whoever keeps it gives what it holds.
+   */
   async #takeUp(log: bigint, { src, epoch }: Required<Naming>): Promise<boolean> {
     const { store, cell, tails, generationOf } = this.#options;
     const found = await store.readRow(log);
     if (found && found.row.epoch >= epoch) return true;
     const told = (await tails.ask(src, { log, after: found?.row.head ?? 0 }))?.told ?? [];
     const giver = told.findLast((start) => ownerOf(start) !== cell);
-    const { cell: number, generation } = epochParts(giver?.epoch ?? 0n);
-    if (!giver || ownerOf(told.at(-1) ?? giver) !== cell || generationOf(number) <= generation) return true;
-    return tails.pull(log, src);
+    if (!giver || ownerOf(told.at(-1) ?? giver) !== cell) return true;
+    const known = found?.row.epoch ?? giver.epoch;
+    const isLost = ({ epoch: each }: EpochStart): boolean => {
+      const owner = epochParts(each);
+      return each >= known && owner.cell !== cell && generationOf(owner.cell) > owner.generation;
+    };
+    if (!told.some(isLost)) return true;
+    for (const each of new Set([src, ownerOf(giver)])) await tails.pull(log, each);
+    return true;
   }
 
   /**

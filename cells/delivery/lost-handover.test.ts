@@ -56,6 +56,21 @@ test('where who handed it over was not, it is on its way, and nobody else is bel
   assert.equal(absent.rows.has(f.log), false);
 });
 
+test('a next owner whose run breaks off at what a restored owner before gave takes it from whoever handed the log over', async () => {
+  const f = new OwnedLog();
+  f.give(1, 3);
+  f.handOver(3, 2);
+  f.follow(3, 1);
+  const { epoch } = f.cell(1).rows.get(f.log) as LogRow;
+  // Cell 1 knows the list again, and no entry.
+  f.cell(1).generation = 2;
+  f.cell(1).entries.length = 0;
+  const ownership = ownershipOf(f.cell(2), [f.cell(1), f.cell(3)], new Map());
+  ownership.named(f.log, { src: 1, epoch });
+  for (let n = 0; n < 2; n++) await ownership.run();
+  assert.deepEqual([f.cell(2).rows.get(f.log)?.status, f.cell(2).rows.get(f.log)?.epoch], ['open', epoch]);
+});
+
 test('nor is one who says that another cell owns it', async () => {
   const { f, absent } = handedToNobody();
   f.cell(1).generation = 2;

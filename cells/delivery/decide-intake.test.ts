@@ -62,6 +62,20 @@ test('a refusal that cannot be kept for its cell is not decided: the number come
   assert.deepEqual(refusals(cell), ['bad_request']);
 });
 
+test('what a later one of its author has overtaken was refused by an owner before, and stays so', () => {
+  // In numbers of another life, as after a takeover: what was decided then is known by its entries alone.
+  const again = (n: number, id: bigint): IntakeOperation => intake(n, { clientEntryId: id, generation: 2 });
+  const taken = (before: bigint, ...then: readonly IntakeOperation[]): unknown[] => {
+    const cell = new StagedCell(1, [ana]);
+    cell.decide(intake(1, { clientEntryId: before }));
+    cell.decide(...then);
+    return [refusals(cell), bodies(cell).length];
+  };
+  assert.deepEqual(taken(300n, again(1, 200n), again(2, 300n)), [['not_allowed'], 1]);
+  assert.deepEqual(taken(100n, again(1, 200n), again(2, 100n)), [[], 2], 'another device wrote that earlier');
+  assert.deepEqual(taken(300n, again(1, 300n), again(2, 200n)), [[], 2], 'it is sent behind');
+});
+
 test('numbers below the lowest open one count as decided', () => {
   const cell = new StagedCell(1, [ana]);
   assert.deepEqual(typesOf(cell.decide(intake(5, { lowestOpen: 5 }), intake(6))), ['decided', 'decided']);

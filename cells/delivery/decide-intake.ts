@@ -8,12 +8,13 @@ import { givesSeqs } from './decide-owner.ts';
 import { type Entry, kinds } from './entry.ts';
 import { ownedUpTo, wasHandedOver } from './epochs.ts';
 import { isWithin, type LogState, ownerOf, type Stream, streamKey, streamOf, streamOfPair } from './log-state.ts';
-import type { IntakeOperation, Outcome, RefusedOperation } from './operations.ts';
+import type { IntakeOperation, Operation, Outcome, RefusedOperation } from './operations.ts';
 import type { LogRow } from './ports.ts';
 import { refusalId, refusedBody } from './self-entries.ts';
 import type { WorkingSet } from './working-set.ts';
 
-export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outcome {
+/** `overtaken`: see below. */
+export function decideIntake(operation: IntakeOperation, work: WorkingSet, overtaken: ReadonlySet<IntakeOperation>): Outcome {
   if (work.context.homeOf(operation.author) !== operation.src) return { type: 'rejected', why: 'foreign-author' };
   const log = 'log' in operation.target ? operation.target.log : work.pairLog(operation.target.pair);
   const state = log === undefined ? undefined : work.state(log);
@@ -28,7 +29,7 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   const decided = Math.max(work.decided(key), operation.lowestOpen - 1);
   if (operation.n <= decided) return answerAgain(operation, work, log);
   if (operation.n > decided + 1) return { type: 'early' };
-  const outcome = decideFresh(operation, work, log);
+  const outcome = decideFresh(operation, work, { log, isOvertaken: overtaken.has(operation) });
   if (outcome.type === 'fault') {
     // A fault that may pass decides nothing: the number stays open and comes again. So does one whose refusal cannot be kept.
     if (faults[outcome.code].retry !== 'never' || !work.context.hasOutboxRoom(operation.src)) return { type: 'early' };
@@ -38,6 +39,29 @@ export function decideIntake(operation: IntakeOperation, work: WorkingSet): Outc
   work.setDecided(key, operation.n);
   return { type: 'decided' };
 }
+
+/**
+ * Operations behind which the same cell sends what their authors wrote later, and that has its place in the log already: a stream is
+ * decided in its order, so the owner before a takeover has decided them, and refused them. To take them now would put them behind (R8).
+ */
+export function overtakenIn(operations: readonly Operation[], work: WorkingSet): ReadonlySet<IntakeOperation> {
+  const intake = operations.filter((each) => each.type === 'intake');
+  const overtaken = new Set<IntakeOperation>();
+  if (intake.length < 2) return overtaken;
+  const placed = intake.filter(({ target, author, clientEntryId }) => {
+    const log = 'log' in target ? target.log : work.pairLog(target.pair);
+    return log !== undefined && work.known({ log, author, clientEntryId }) !== undefined;
+  });
+  for (const later of placed) for (const each of intake) if (isBefore(each, later)) overtaken.add(each);
+  return overtaken;
+}
+
+const isBefore = (one: IntakeOperation, later: IntakeOperation): boolean =>
+  one.author === later.author &&
+  one.n < later.n &&
+  one.clientEntryId < later.clientEntryId &&
+  one.src === later.src &&
+  streamKey(one.stream) === streamKey(later.stream);
 
 /** Another cell decides, or this one and the sender know different epochs. */
 function whyNotNow(operation: IntakeOperation, work: WorkingSet, state: LogState): Outcome | undefined {
@@ -83,7 +107,11 @@ function streamFor(operation: IntakeOperation, work: WorkingSet, state: LogState
   return state && streamOf(state);
 }
 
-function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint | undefined): Outcome {
+function decideFresh(
+  operation: IntakeOperation,
+  work: WorkingSet,
+  { log, isOvertaken }: { readonly log: bigint | undefined; readonly isOvertaken: boolean },
+): Outcome {
   if (operation.poisoned) return { type: 'fault', code: 'bad_request', text: 'it cannot be handled' };
   if (operation.kind === kinds.created) return { type: 'fault', code: 'bad_request' };
   if (log === undefined) return createHere(operation, work);
@@ -93,6 +121,7 @@ function decideFresh(operation: IntakeOperation, work: WorkingSet, log: bigint |
   const known = work.known({ log, author: operation.author, clientEntryId: operation.clientEntryId });
   if (known) return { type: 'accepted', entry: known, fresh: false };
   if (!state.members.has(operation.author)) return { type: 'fault', code: 'not_a_member' };
+  if (isOvertaken) return { type: 'fault', code: 'not_allowed', text: 'refused before: what was sent after it has its place' };
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen' };
   return appendHere(operation, work, row, state);
 }

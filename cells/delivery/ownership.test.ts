@@ -229,3 +229,21 @@ test('a cell that had left a log is given the tail up to where it left', async (
   const answer = PullAnswer.decode(await serverOf(f.cell(1)).tail(2, { log: f.log, after: 0n }));
   assert.equal(Number(answer.result?.$case === 'page' && answer.result.value.entries.at(-1)?.seq), until);
 });
+
+test('of a run that broke off while nobody was in the log its tail goes as far as it stands, and no further', async () => {
+  const f = new OwnedLog();
+  for (let n = 0; n < 4; n++) f.say(1);
+  f.follow(1, 2);
+  const { entries, number } = f.cell(2);
+  const tailAfter2 = async (): Promise<number[]> => {
+    const { result } = PullAnswer.decode(await serverOf(f.cell(2)).tail(1, { log: f.log, after: 2n }));
+    return result?.$case === 'page' ? result.value.entries.map(({ seq }) => Number(seq)) : [];
+  };
+  assert.deepEqual([number, await tailAfter2()], [2, [3, 4, 5, 6]]);
+  const at = (seq: number): number => entries.findIndex((each) => each.log === f.log && each.seq === seq);
+  // Given up by an epoch that nobody here was told of.
+  entries[at(6)] = { ...(entries[at(6)] as Entry), epoch: 1n };
+  assert.deepEqual(await tailAfter2(), [3, 4, 5]);
+  entries.splice(at(4), 1);
+  assert.deepEqual(await tailAfter2(), [3]);
+});

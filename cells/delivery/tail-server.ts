@@ -1,6 +1,7 @@
 // Gives a log's owner, or who is to own it, the tail that this replica holds (R23, R25).
 import type { Entry as WireEntry } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { KeptAnswer, type KeptRequest, PullAnswer, type TailRequest } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
+import { epochAt } from '@weft/proto/positions.ts';
 import type { SharedHead } from './anti-entropy.ts';
 import { speakerOf } from './decide-epochs.ts';
 import type { Entry } from './entry.ts';
@@ -31,20 +32,21 @@ export class TailServer {
     const { store, takeover, limits, toWire, refused } = this.#options;
     const found = await store.readRow(log);
     if (!found) return PullAnswer.encode({ result: emptyPage }).finish();
-    const { row, state, start } = found;
+    const { row, state } = found;
     const isOwner = speakerOf(row.epoch, takeover(log)) === src;
     const owned = ownedUpTo(state.epochs, src);
     if ((!isOwner && owned === undefined) || state.kind === 'self') {
       refused(src, log);
       return PullAnswer.encode({ result: notAllowed }).finish();
     }
-    // A run that begins later continues nobody's.
     const from = Number(after) + 1;
     // Who was the owner once is given what it is to keep, and what it gave itself: it may have owned a log that nobody there was in.
     const until = state.cells.get(src)?.until;
     const to = isOwner || until === 0 ? row.head : Math.min(Math.max(until ?? 0, owned ?? 0), row.head);
-    const read = from > start && from <= to ? await store.readRange(log, from, to, limits.pullEntriesMax) : [];
-    const entries = withinBytes(read, limits.pullBytesMax).map(toWire);
+    const read = from <= to ? await store.readRange(log, from, to, limits.pullEntriesMax) : [];
+    // Of a run that broke off while nobody here was in the log, what still stands: where that ends, no later one goes on.
+    const broken = read.findIndex(({ seq, epoch }, at) => seq !== from + at || epoch !== epochAt(state.epochs, seq));
+    const entries = withinBytes(broken < 0 ? read : read.slice(0, broken), limits.pullBytesMax).map(toWire);
     const head = { log, epoch: row.epoch, seq: BigInt(row.head), ord: BigInt(row.ord), ts: BigInt(row.ts) };
     const value = { snapshot: undefined, entries, head, epochs: epochsToWire(state.epochs) };
     return PullAnswer.encode({ result: { $case: 'page', value } }).finish();

@@ -9,6 +9,7 @@ import { changedEpochs } from './epochs.ts';
 import { framesOf } from './frames-of.ts';
 import { type LogState, membershipChange, ownerOf, type Pair, pairKey, type Stream, streamKey } from './log-state.ts';
 import { movedNotice, staleNotice } from './notices.ts';
+import type { Snapshot } from './operations.ts';
 import {
   type AppendKey,
   type BehindRow,
@@ -27,12 +28,7 @@ import {
 export type { DecideContext } from './decide-context.ts';
 
 /** Where a replica begins: what the header of its first entry continues from. */
-interface RunStart {
-  readonly start: number;
-  readonly ts: number;
-  readonly ord: number;
-  readonly hash: Uint8Array;
-}
+type RunStart = Pick<Snapshot, 'start' | 'ts' | 'ord' | 'hash'>;
 
 export class WorkingSet {
   readonly facts: Facts;
@@ -340,11 +336,14 @@ export class WorkingSet {
       selfEntry(user, kinds.logJoined, from);
     }
     for (const user of left) {
-      if (before?.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
-      this.addUserLog({ user, log: after.log, from: before.members.get(user)?.from ?? 1, until: entry.seq });
-      selfEntry(user, kinds.logLeft, entry.seq);
+      const { home, from = 1 } = before?.members.get(user) ?? {};
+      if (home !== this.context.cell || !this.row(user)) continue;
+      // A membership that was given up whole ends where it began: below that an older one ended.
+      const until = Math.max(entry.seq, from);
+      this.addUserLog({ user, log: after.log, from, until });
+      selfEntry(user, kinds.logLeft, until);
     }
   }
 }
 
-const decidedKey = (key: DecidedKey): string => `${streamKey(key.stream)}:${key.cell}:${key.generation}`;
+const decidedKey = ({ stream, cell, generation }: DecidedKey): string => `${streamKey(stream)}:${cell}:${generation}`;

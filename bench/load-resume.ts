@@ -27,6 +27,7 @@ async function write(writer: LoadClient, peer: bigint, entryIds: EntryIds): Prom
   const value = {
     target: { $case: 'peer', value: peer },
     clientEntryId: whole(entryIds.take()),
+    followedBy: [] as bigint[],
     content: { $case: 'text', value: 'm'.repeat(benchLimits.bodyBytes) },
   } as const;
   const { log, epoch, seq } = await writer.ask({ $case: 'append', value }, 'accepted');

@@ -14,6 +14,8 @@ export const limits = {
   appendsPerSecond: 500,
   /** Appends of one socket without an answer; after that the node stops reading it. */
   appendsInFlightMax: 32,
+  /** Ids that an append may name of what was sent after it: as many as one socket has under way. */
+  followedByMax: 32,
   /** Entries of one history page. */
   pageEntriesMax: 200,
   /** Undecided appends of one user to logs owned elsewhere. */

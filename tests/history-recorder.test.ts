@@ -20,7 +20,10 @@ const entry = (seq: number, author: bigint, text: string): Entry => ({
 const push = (...entries: Entry[]): ServerFrame => ({ re: 0n, event: { $case: 'push', value: { entries } } });
 const append = (id: bigint, clientEntryId: bigint, text: string): ClientFrame => ({
   id,
-  request: { $case: 'append', value: { target: { $case: 'log', value: log }, clientEntryId, content: { $case: 'text', value: text } } },
+  request: {
+    $case: 'append',
+    value: { target: { $case: 'log', value: log }, clientEntryId, followedBy: [], content: { $case: 'text', value: text } },
+  },
 });
 const accepted = (re: bigint, seq: number): ServerFrame => ({
   re,

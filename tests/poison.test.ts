@@ -97,6 +97,7 @@ function appendTo(log: bigint) {
   return {
     target: { $case: 'log' as const, value: log },
     clientEntryId: bo.freshEntryId(),
+    followedBy: [],
     content: { $case: 'text' as const, value: 'hello' },
   };
 }

@@ -271,7 +271,7 @@ export class RawClient implements AsyncDisposable {
 
 export function appendRequest(target: AppendTarget, text: string, clientEntryId: bigint): ClientRequest {
   const to = 'log' in target ? { $case: 'log' as const, value: target.log } : { $case: 'peer' as const, value: target.peer };
-  return { $case: 'append', value: { target: to, clientEntryId, content: { $case: 'text', value: text } } };
+  return { $case: 'append', value: { target: to, clientEntryId, followedBy: [], content: { $case: 'text', value: text } } };
 }
 
 const textOf = (entry: Entry): string => (entry.body?.$case === 'text' ? entry.body.value : '');

@@ -104,7 +104,10 @@ test('an edit and a deletion empty what they name in both cells, and the chain o
   const [ana, bo] = [await fabric.client('ana', 'eu-1'), await fabric.client('bo', 'us-1')];
   const log = await ana.createGroup([bo.user]);
   const change = (client: RawClient, content: NonNullable<Append['content']>) =>
-    client.request({ $case: 'append', value: { target: { $case: 'log', value: log }, clientEntryId: client.freshEntryId(), content } });
+    client.request({
+      $case: 'append',
+      value: { target: { $case: 'log', value: log }, clientEntryId: client.freshEntryId(), followedBy: [], content },
+    });
   await ana.accepted({ log }, 'words that were wrong');
   await ana.accepted({ log }, 'words better not said');
   assert.equal((await change(ana, { $case: 'edited', value: { seq: 2n, text: 'the right words' } })).$case, 'accepted');

@@ -56,6 +56,8 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [12_201_538, 'a joining that is given up with all it gave is told anew', restores],
   [14_005_102, 'a next owner gets what a restored owner before it gave from whoever handed the log over', { ...restores, ...owners }],
   [14_005_192, 'what an owner before refused is not taken behind what was sent after it', { ...restores, owners: takeovers }],
+  [15_000_396, 'what was refused by an answer that never came is not taken behind what was sent after it'],
+  [7_300_501, 'nor where restores and handovers come in between', { ...restores, owners: handovers }],
   [14_002_740, 'a membership that is given up whole ends, and the next one begins anew', owners],
   [16_000_090, 'a restored owner is given what a run holds that broke off since', { ...restores, owners: handovers }],
   [14_000_396, 'a restored cell lacks nothing of a log that it took over before its owner heard', { ...restores, ...owners }],

@@ -105,6 +105,17 @@ describe('at the owner', () => {
     assert.equal(cell.logEntries(al).at(-1)?.kind, kinds.logLeft);
   });
 
+  test('what was refused by an answer that never came is not taken behind what was sent after it', () => {
+    const cell = new StagedCell(1, [ana, al]);
+    const { log } = accepted(cell.decide(groupOf(ana, [al]))[0]);
+    cell.decide(remove(log, ana, [al]), text({ log }, al, 5n), add(log, ana, [al]), text({ log }, al, 6n));
+    const again = { ...text({ log }, al, 5n), followedBy: [7n, 6n] };
+    assert.deepEqual(cell.decide(again)[0], { type: 'fault', code: 'not_allowed', text: 'refused before' });
+    const [other, fresh] = cell.decide({ ...text({ log }, ana, 5n), followedBy: [6n] }, { ...text({ log }, al, 8n), followedBy: [9n] });
+    accepted(other);
+    accepted(fresh);
+  });
+
   test('anybody may leave, only the creator removes others', () => {
     const cell = new StagedCell(1, [ana, al]);
     const { log } = accepted(cell.decide(groupOf(ana, [al, bo]))[0]);
@@ -205,6 +216,14 @@ describe('away from the owner', () => {
     assert.deepEqual(restored.decide(text({ log }, bo, 5n)).map(codeOf), ['busy']);
     restored.lacking.clear();
     assert.deepEqual(restored.decide(text({ log }, bo, 5n)).map(codeOf), ['pending']);
+  });
+
+  test('nor is it numbered behind it', () => {
+    const { cell, log } = replica();
+    cell.decide(text({ log }, bo, 6n));
+    const outcomes = cell.decide({ ...text({ log }, bo, 5n), followedBy: [6n] }, { ...text({ log }, bea, 5n), followedBy: [6n] });
+    assert.deepEqual(outcomes.map(codeOf), ['not_allowed', 'pending']);
+    assert.deepEqual(cell.decide({ ...text({ log }, bo, 6n), followedBy: [7n] }).map(codeOf), ['pending'], 'it waits itself');
   });
 
   test('what was refused stays refused when its author is a member again', () => {

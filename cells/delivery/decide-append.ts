@@ -45,7 +45,8 @@ function chooseWay(operation: AppendOperation, work: WorkingSet): Outcome {
   const isHere = row.status === 'open' && givesSeqs(row, work.context);
   // What waits is the owner's to decide, whatever has happened to its author since; what an owner refused stays refused.
   if (!isHere && work.isWaiting(operation.author, operation.clientEntryId, streamOf(state))) return { type: 'pending', log };
-  if (wasRefused(operation, work, state)) return { type: 'fault', code: 'not_allowed', text: 'refused before' };
+  if (wasRefused(operation, work, state) || isOvertaken(operation, work, state))
+    return { type: 'fault', code: 'not_allowed', text: 'refused before' };
   if (!state.members.has(operation.author)) return fromNobody(operation, work, row, state);
   if (row.status === 'frozen') return { type: 'fault', code: 'log_frozen', afterMs: 5_000 };
   // Opening what is open already, for another cell's people perhaps: never intake, which is this cell's own people's only.
@@ -69,6 +70,14 @@ function fromNobody(operation: AppendOperation, work: WorkingSet, row: LogRow, s
 function wasRefused({ author, clientEntryId }: AppendOperation, work: WorkingSet, state: LogState): boolean {
   if (!hadOtherOwner(state, work.context.cell)) return false;
   return work.known({ log: author, author, clientEntryId: refusalId({ log: state.log }, clientEntryId) }) !== undefined;
+}
+
+/** What was sent after it has its place, or waits for one: it was decided before that, and refused by an answer that never came (R8). */
+function isOvertaken({ author, followedBy = [] }: AppendOperation, work: WorkingSet, state: LogState): boolean {
+  return followedBy.some(
+    (clientEntryId) =>
+      work.known({ log: state.log, author, clientEntryId }) !== undefined || work.isWaiting(author, clientEntryId, streamOf(state)),
+  );
 }
 
 /** The log of the target: as named, or as the pair is known or was opened earlier in this transaction. */

@@ -83,6 +83,7 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
     const key = { log: target.log, author, clientEntryId };
     keys.logs.add(target.log);
     keys.known.push(key);
+    if (operation.type === 'append') collectFollowing(operation, target.log, keys);
     if (operation.type === 'append') keys.refusals.push(key);
     addTarget(keys, target.log, operation.kind, operation.body);
   }
@@ -95,6 +96,13 @@ function collectAppend(operation: AppendOperation | IntakeOperation, keys: Colle
   keys.intakes.push(
     'pair' in target ? { stream: streamOfPair(target.pair), log: 0n, author, clientEntryId } : { log: target.log, author, clientEntryId },
   );
+}
+
+function collectFollowing({ author, followedBy = [] }: AppendOperation, log: bigint, keys: Collected): void {
+  for (const clientEntryId of followedBy) {
+    keys.known.push({ log, author, clientEntryId });
+    keys.intakes.push({ log, author, clientEntryId });
+  }
 }
 
 function collectRefusal(

@@ -15,6 +15,8 @@ export interface AppendOperation {
   /** Appends of one connection of this node to one log keep their order (R8); a request, which has none, is decided by itself. */
   readonly connection?: number;
   readonly clientEntryId: bigint;
+  /** Of the same author and client: what was sent to the same target after it. Where one of these has its place, it was refused before. */
+  readonly followedBy?: readonly bigint[];
   readonly kind: number;
   readonly body: Uint8Array;
   /** Id for the log, should this append be what creates it; the lane sets it. */

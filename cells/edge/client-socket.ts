@@ -12,7 +12,8 @@ import { cellLimits } from '../limits.ts';
 import type { SharedPush } from '../push/shared-push.ts';
 import type { AppendFields } from '../wire/frames.ts';
 import { AppendOrder, type Ticket } from './append-order.ts';
-import { type Answer, type Codec, editedText, isGoodText, type ServerEvent } from './codec.ts';
+import { checkAppend } from './check-append.ts';
+import type { Answer, Codec, ServerEvent } from './codec.ts';
 import type { EdgeServices } from './edge-services.ts';
 import type { Connection, Greeted } from './greeted.ts';
 import { Outbound, type OutSocket, type WriteGatherer } from './outbound.ts';
@@ -279,7 +280,7 @@ export class ClientSocket implements Connection {
   }
 
   #submit(arrival: Arrival, greeted: Greeted): void {
-    const { log, peer, target, ticket, clientEntryId, kind, body } = arrival;
+    const { log, peer, target, ticket, clientEntryId, followedBy, kind, body } = arrival;
     const taken = this.#services.append({
       operation: {
         type: 'append',
@@ -287,6 +288,7 @@ export class ClientSocket implements Connection {
         author: greeted.user,
         connection: this.#order.connection,
         clientEntryId,
+        ...(followedBy.length > 0 && { followedBy }),
         kind,
         body,
       },
@@ -318,17 +320,6 @@ export class ClientSocket implements Connection {
   #closed(): void {
     if (this.greeted) this.#services.left(this.greeted, this);
   }
-}
-
-function checkAppend({ log, peer, clientEntryId, kind, body }: AppendFields): WeftError | undefined {
-  if ((log === 0n) === (peer === 0n)) return new WeftError('bad_request', 'exactly one of log and peer');
-  if (clientEntryId === 0n || clientEntryId >> 63n !== 0n) return new WeftError('bad_request', 'client_entry_id must be 1 to 2^63-1');
-  if (log >> 63n !== 0n || peer >> 63n !== 0n) return new WeftError('unknown_log');
-  if (kind === 0) return new WeftError('bad_request', 'text or data is missing');
-  if (body.length > limits.entryBytesMax) return new WeftError('entry_too_large', `${body.length} bytes, ${limits.entryBytesMax} allowed`);
-  if (kind === kinds.text && !isGoodText(body)) return new WeftError('bad_text');
-  if (kind === kinds.edited && editedText(body)?.includes('\0') !== false) return new WeftError('bad_text');
-  return undefined;
 }
 
 const advice = { never: 'RETRY_NEVER', later: 'RETRY_LATER', elsewhere: 'RETRY_ELSEWHERE' } as const;

@@ -58,13 +58,14 @@ export const jsonCodec: Codec = {
   decode(data) {
     const frame = parseJsonFrame(data);
     if (frame.request?.$case !== 'append') return { frame };
-    const { target, clientEntryId, content } = frame.request.value;
+    const { target, clientEntryId, followedBy, content } = frame.request.value;
     return {
       append: {
         id: Number(frame.id),
         log: target?.$case === 'log' ? target.value : 0n,
         peer: target?.$case === 'peer' ? target.value : 0n,
         clientEntryId,
+        followedBy,
         ...contentOf(content),
       },
     };

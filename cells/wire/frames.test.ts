@@ -91,6 +91,7 @@ const appends = fc
       id.map((value) => ({ $case: 'peer' as const, value })),
     ),
     clientEntryId: id,
+    followedBy: fc.array(id, { maxLength: 3 }),
     content: fc.oneof(
       fc.string({ unit: 'grapheme', maxLength: 200 }).map((value) => ({ $case: 'text' as const, value })),
       fc.uint8Array({ maxLength: 200 }).map((value) => ({ $case: 'data' as const, value: Buffer.from(value) })),
@@ -101,12 +102,13 @@ const appends = fc
 /** What the hand codec must say of a frame that the generated one wrote. */
 function fieldsOf(frame: ClientFrame): unknown {
   if (frame.request?.$case !== 'append') throw new Error('not an append');
-  const { target, clientEntryId, content } = frame.request.value;
+  const { target, clientEntryId, followedBy, content } = frame.request.value;
   return {
     id: Number(frame.id),
     log: target?.$case === 'log' ? target.value : 0n,
     peer: target?.$case === 'peer' ? target.value : 0n,
     clientEntryId,
+    followedBy,
     kind: content?.$case === 'text' ? kinds.text : kinds.data,
     body: Buffer.from((content?.value ?? '') as string),
   };
@@ -169,7 +171,7 @@ test('other requests are left to the generated codec, and broken bytes are no ap
 test('a request id above 2^53 is refused rather than rounded', () => {
   const frame = ClientFrame.encode({
     id: 2n ** 53n + 1n,
-    request: { $case: 'append', value: { target: undefined, clientEntryId: 1n, content: undefined } },
+    request: { $case: 'append', value: { target: undefined, clientEntryId: 1n, followedBy: [], content: undefined } },
   });
   assert.throws(() => decodeAppend(Buffer.from(frame.finish())), RangeError);
 });

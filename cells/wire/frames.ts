@@ -162,6 +162,8 @@ export interface AppendFields {
   readonly log: bigint;
   readonly peer: bigint;
   readonly clientEntryId: bigint;
+  /** What was sent after it, when it is sent again. */
+  readonly followedBy: readonly bigint[];
   readonly kind: number;
   readonly body: Buffer;
 }
@@ -175,7 +177,7 @@ const lastRequestField = 14;
  */
 export function decodeAppend(bytes: Buffer): AppendFields | undefined {
   const reader = new Reader(bytes);
-  const fields = { id: 0, log: 0n, peer: 0n, clientEntryId: 0n, kind: 0, body: noBody as Buffer };
+  const fields = { id: 0, log: 0n, peer: 0n, clientEntryId: 0n, followedBy: noIds, kind: 0, body: noBody as Buffer };
   let isAppend = false;
   while (reader.at < reader.end) {
     const tag = reader.varint();
@@ -201,6 +203,8 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
       fields.peer = reader.fixed64();
       fields.log = 0n;
     } else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
+    else if (tag === 0x22) fields.followedBy = [...fields.followedBy, ...packedIds(reader.slice())];
+    else if (tag === 0x21) fields.followedBy = [...fields.followedBy, reader.fixed64()];
     else if (tag === 0x4a || tag === 0x52 || tag === 0x5a || tag === 0x62) {
       fields.kind = tag >> 3;
       fields.body = reader.slice();
@@ -209,6 +213,14 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
 }
 
 const noBody = Buffer.alloc(0);
+const noIds: readonly bigint[] = [];
+
+function packedIds(inner: Buffer): bigint[] {
+  const reader = new Reader(inner);
+  const ids: bigint[] = [];
+  while (reader.at < reader.end) ids.push(reader.fixed64());
+  return ids;
+}
 
 /** A removal is seen before what follows it in any other log (R19). */
 export function selfLogsFirst(runs: readonly Run[]): Run[] {

@@ -2,7 +2,7 @@ import type { LogKind } from '@weft/proto/gen/weft/client/v1/client.ts';
 
 import { Conversation, type Ground } from './conversation.ts';
 import type { Entry } from './entry.ts';
-import { laneOfPeer } from './outbox.ts';
+import { laneOfPeer } from './lane.ts';
 
 interface About {
   readonly kind?: LogKind;

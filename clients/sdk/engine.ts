@@ -305,7 +305,7 @@ export class Engine {
   /** An entry that is not kept in the outbox. Throws the fault it was answered with. */
   async append(log: bigint, content: NonNullable<Append['content']>): Promise<void> {
     const id = this.outbox.newId();
-    const value: Append = { target: { $case: 'log', value: log }, clientEntryId: id, content };
+    const value: Append = { target: { $case: 'log', value: log }, clientEntryId: id, followedBy: [], content };
     const reply = await this.requests.ask({ $case: 'append', value }, ['accepted', 'pending'] as const);
     if (!('seq' in reply)) return;
     const { epoch, ts, ord } = reply;

@@ -7,40 +7,13 @@ import { makeClientEntryId } from '@weft/proto/ids.ts';
 
 import type { Entry } from './entry.ts';
 import { faultFromWire, toFault } from './faults.ts';
+import { followedBy, type Lane, laneOfLog, newLane, queuedOf, type Target, targetOf } from './lane.ts';
 import { clientLimits as limits } from './limits.ts';
 import type { Waiter } from './line.ts';
 import type { Ports } from './ports.ts';
 import { type AcceptedAt, type Content, Sent } from './sent.ts';
 import { checkContent, contentFrom, toStored } from './stored-content.ts';
 import type { Reply, Request } from './wire.ts';
-
-interface Target {
-  readonly $case: 'log' | 'peer';
-  readonly value: bigint;
-}
-
-interface Lane {
-  readonly key: string;
-  /** Undecided, in the order written. */
-  items: Sent[];
-  unanswered: number;
-  /** What its appends name; the same for all that are unanswered, for a cell keeps the order of each name by itself. */
-  target: Target | undefined;
-  faults: number;
-  /** Not before this (monotonic ms). */
-  heldUntilMs: number;
-  /**
-   * The first that was told to come again, and those that were not told so for its sake: the node decides nothing behind one of
-   * them before it does, even if it is decided by then.
-   */
-  owed: Set<Sent>;
-  /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
-  left: boolean;
-  /** So is what was undecided when the user came back: it may have been decided before that, where it cannot be seen either. */
-  unseenTo: bigint;
-  /** A `later` fault came: everything unanswered must be answered before the first goes again. */
-  faulted: boolean;
-}
 
 export interface OutboxEvents {
   /** False when there is no connection. */
@@ -171,18 +144,7 @@ export class Outbox {
   #lane(key: string): Lane {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
-    const lane: Lane = {
-      key,
-      items: [],
-      unanswered: 0,
-      target: undefined,
-      faults: 0,
-      heldUntilMs: 0,
-      owed: new Set(),
-      left: false,
-      unseenTo: 0n,
-      faulted: false,
-    };
+    const lane = newLane(key);
     this.#lanes.set(key, lane);
     return lane;
   }
@@ -228,7 +190,8 @@ export class Outbox {
     };
     const target = lane.unanswered > 0 && lane.target !== undefined ? lane.target : this.#targetOf(lane);
     lane.target = target;
-    if (!this.#events.send({ $case: 'append', value: { target, clientEntryId: sent.id, content: sent.content } }, waiter)) return false;
+    const value = { target, clientEntryId: sent.id, followedBy: followedBy(lane, sent), content: sent.content };
+    if (!this.#events.send({ $case: 'append', value }, waiter)) return false;
     lane.unanswered += 1;
     this.#unanswered += 1;
     sent.wasSent = true;
@@ -306,6 +269,7 @@ export class Outbox {
     if (lane.items.length === 0 && lane.unanswered === 0 && !lane.faulted) this.#lanes.delete(lane.key);
     this.#ports.outbox.remove(String(sent.id)).catch((error: unknown) => this.#events.trouble(error));
     become();
+    if (sent.state === 'accepted' && sent.id > lane.newestAccepted) lane.newestAccepted = sent.id;
   }
 
   /** One timer for all lanes: at the earliest pause that ends. */
@@ -321,20 +285,4 @@ export class Outbox {
       this.#pumpAll();
     });
   }
-}
-
-/** In the order written. */
-function queuedOf(items: readonly Sent[]): readonly Sent[] {
-  let first = items.length;
-  while (first > 0 && items[first - 1]?.state === 'queued') first -= 1;
-  // They are the end of the lane, for what is before them was sent before them; unless a node took a later one first.
-  return first > 0 && items[0]?.state === 'queued' ? items.filter(({ state }) => state === 'queued') : items.slice(first);
-}
-
-export const laneOfLog = (log: bigint): string => `log:${log}`;
-export const laneOfPeer = (peer: bigint): string => `peer:${peer}`;
-
-function targetOf(lane: string): Target {
-  const [kind, id] = lane.split(':');
-  return { $case: kind === 'peer' ? 'peer' : 'log', value: BigInt(id ?? '0') };
 }

@@ -460,6 +460,11 @@ export interface Append {
    * 2026-01-01, 22 random bits.
    */
   clientEntryId: bigint;
+  /**
+   * When it is sent again: what the client sent to the same target after it, and is not known to be refused; at most 32 of
+   * them. Where one of these has its place, this one was decided before it, and refused.
+   */
+  followedBy: bigint[];
   content:
     | { $case: "text"; value: string }
     | { $case: "data"; value: Uint8Array }
@@ -4126,7 +4131,7 @@ export const Redirect: MessageFns<Redirect> = {
 };
 
 function createBaseAppend(): Append {
-  return { target: undefined, clientEntryId: 0n, content: undefined };
+  return { target: undefined, clientEntryId: 0n, followedBy: [], content: undefined };
 }
 
 export const Append: MessageFns<Append> = {
@@ -4150,6 +4155,16 @@ export const Append: MessageFns<Append> = {
         throw new globalThis.Error("value provided for field message.clientEntryId of type fixed64 too large");
       }
       writer.uint32(25).fixed64(message.clientEntryId);
+    }
+    if (message.followedBy.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.followedBy) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field followedBy of type fixed64 is too large");
+        }
+        writer.fixed64(v);
+      }
+      writer.join();
     }
     switch (message.content?.$case) {
       case "text":
@@ -4204,6 +4219,24 @@ export const Append: MessageFns<Append> = {
 
             message.clientEntryId = reader.fixed64() as bigint;
             continue;
+          }
+          case 4: {
+            if (tag === 33) {
+              message.followedBy.push(reader.fixed64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.followedBy.push(reader.fixed64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
           }
           case 9: {
             if (tag !== 74) {
@@ -4261,6 +4294,11 @@ export const Append: MessageFns<Append> = {
         : isSet(object.client_entry_id)
         ? BigInt(object.client_entry_id)
         : 0n,
+      followedBy: globalThis.Array.isArray(object?.followedBy)
+        ? object.followedBy.map((e: any) => BigInt(e))
+        : globalThis.Array.isArray(object?.followed_by)
+        ? object.followed_by.map((e: any) => BigInt(e))
+        : [],
       content: isSet(object.text)
         ? { $case: "text", value: globalThis.String(object.text) }
         : isSet(object.data)
@@ -4282,6 +4320,9 @@ export const Append: MessageFns<Append> = {
     }
     if (message.clientEntryId !== 0n) {
       obj.clientEntryId = message.clientEntryId.toString();
+    }
+    if (message.followedBy?.length) {
+      obj.followedBy = message.followedBy.map((e) => e.toString());
     }
     if (message.content?.$case === "text") {
       obj.text = message.content.value;
@@ -4317,6 +4358,7 @@ export const Append: MessageFns<Append> = {
     message.clientEntryId = (object.clientEntryId !== undefined && object.clientEntryId !== null)
       ? BigInt(object.clientEntryId)
       : 0n;
+    message.followedBy = object.followedBy?.map((e) => BigInt(e)) || [];
     switch (object.content?.$case) {
       case "text": {
         if (object.content?.value !== undefined && object.content?.value !== null) {

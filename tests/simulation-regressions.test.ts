@@ -61,6 +61,7 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [14_002_740, 'a membership that is given up whole ends, and the next one begins anew', owners],
   [16_000_090, 'a restored owner is given what a run holds that broke off since', { ...restores, owners: handovers }],
   [14_000_396, 'a restored cell lacks nothing of a log that it took over before its owner heard', { ...restores, ...owners }],
+  [15_000_285, 'nor of one that another cell took over', { ...restores, ...owners }],
   [13_000_229, 'a new owner that has not heard of the log yet is asked again', owners],
   [804379, 'what is known of a new owner’s epoch stays known while the one before comes in', owners],
 ];

@@ -119,6 +119,19 @@ test('a restored cell lacks nothing of a log that it took over, though the owner
   assert.deepEqual([...back.keys()].sort(), [2, 3]);
 });
 
+test('nor of one that a third cell took over', async () => {
+  const f = new OwnedLog();
+  const { epoch, head } = f.cell(1).rows.get(f.log) as LogRow;
+  f.takeOver(2, 3);
+  f.follow(2, 3);
+  const restored = f.cell(3).backup([cy]);
+  restored.generation = 2;
+  const back = new Map<number, boolean>();
+  const compare = async (cell: number) => (cell === 1 ? [{ log: f.log, epoch, head, held: 0 }] : []);
+  await ownershipOf(restored, [f.cell(1), f.cell(2)], back, { compare }).run();
+  assert.deepEqual([...back.keys()].sort(), [1, 2]);
+});
+
 test('it does lack what it gave away, until the tail that says so is here', async () => {
   const { f, restored } = givenAway();
   const back = new Map<number, boolean>();

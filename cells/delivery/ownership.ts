@@ -173,18 +173,19 @@ export class Ownership {
   async #hasCaughtUpWith(cell: number): Promise<boolean> {
     const { compare } = this.#options;
     const behind = new Map((await compare(cell)).map((each) => [each.log, each]));
-    // Of one that this cell takes for its own, in an epoch that the other one has not heard of, it lacks nothing.
-    for (const [log, { epoch }] of behind) if (await this.#isOwnSince(epoch, log, cell)) behind.delete(log);
+    // Of one that is in an epoch here that the other one has not heard of, it lacks nothing.
+    for (const [log, { epoch }] of behind) if (await this.#isPast(epoch, log, cell)) behind.delete(log);
     const first = this.#lagging.get(cell) ?? new Map([...behind].map(([log, { head }]) => [log, head]));
     const left = new Map([...first].filter(([log, head]) => (behind.get(log)?.held ?? head) < head));
     this.#lagging.set(cell, left);
     return left.size === 0;
   }
 
-  /** Whether a newer epoch of the log is this cell's. One that it takes for its own, or is to take over, nobody is asked for: it comes as a tail. */
-  async #isOwnSince(epoch: bigint, log: bigint, from: number): Promise<boolean> {
+  /** Whether a newer epoch of the log is known here. One that is this cell's, or is to be, nobody is asked for: it comes as a tail. */
+  async #isPast(epoch: bigint, log: bigint, from: number): Promise<boolean> {
     const { store, takeover, cell } = this.#options;
     const found = await store.readRow(log);
+    if (found && found.row.epoch > epoch) return true;
     if (!found || speakerOf(found.row.epoch, takeover(log)) !== cell) return false;
     await this.#tails.pull(log, from);
     const row = (await store.readRow(log))?.row;

@@ -115,7 +115,8 @@ export class Doubts {
     const { from, to, earlier, isSecond, shown } = each.doubt;
     const signed = [earlier, each.suspect.signed].filter((head) => head !== undefined);
     const found = await inquire(this.#options, { log, from, to, chain, signed, confirmed, isPage: shown !== undefined });
-    if (found.isOpen === true && each.tries < limits.inquiryTriesMax) return this.#again(each, limits.openInquiryAgainMs);
+    const isOpen = found.isOpen === true || isAhead(found.page, view(log));
+    if (isOpen && each.tries < limits.inquiryTriesMax) return this.#again(each, limits.openInquiryAgainMs);
     if (found.report?.repaired === false) return tell(found.report);
     chain.replace(found.links);
     const corrected = chain.correct(found.home);
@@ -129,6 +130,10 @@ export class Doubts {
     tell(report);
   }
 }
+
+/** It is of an epoch that this client has not heard of: what that gave up is told first, else the page would hide it. */
+const isAhead = (page: readonly Entry[], view: LogView | undefined): boolean =>
+  view !== undefined && page.some(({ seq, epoch }) => seq <= view.head && epoch > view.epoch);
 
 /** It was shown otherwise once, and the home cell has it right: two versions came, or a page that is another one now. */
 const reportOf = ({ log, range }: { log: bigint; range: Pick<ProofReport, 'from' | 'to'> | undefined }): ProofReport | undefined =>

@@ -58,6 +58,13 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [14_005_192, 'what an owner before refused is not taken behind what was sent after it', { ...restores, owners: takeovers }],
   [15_000_396, 'what was refused by an answer that never came is not taken behind what was sent after it'],
   [7_300_501, 'nor where restores and handovers come in between', { ...restores, owners: handovers }],
+  [17_002_142, 'a page of an epoch that a device was not told of hides nothing of what that gives up', owners],
+  [17_003_138, 'who was told twice of a membership that was given up is told a third time when it comes back', restores],
+  [
+    18_005_169,
+    'what a restored owner’s people wrote, and only a cell had that a takeover did not reach, is lost',
+    { ...restores, ...owners },
+  ],
   [14_002_740, 'a membership that is given up whole ends, and the next one begins anew', owners],
   [16_000_090, 'a restored owner is given what a run holds that broke off since', { ...restores, owners: handovers }],
   [14_000_396, 'a restored cell lacks nothing of a log that it took over before its owner heard', { ...restores, ...owners }],

@@ -250,7 +250,7 @@ function asIntake(
 export function selfEntryWriter(work: WorkingSet, state: LogState, cause: Entry): (user: bigint, kind: number, from: number) => void {
   return (user, kind, from) => {
     const peer = state.kind === 'direct' ? (user === state.low ? state.high : state.low) : 0n;
-    writeSelfEntry(work, user, { kind, clientEntryId: causedBy(cause), body: selfBody(kind, state, peer, from) });
+    writeSelfEntry(work, user, { kind, clientEntryId: causedBy(cause, state.epoch), body: selfBody(kind, state, peer, from) });
   };
 }
 

@@ -56,5 +56,8 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 /** Id of an entry that the cell itself writes because of entry `seq` of `log`: the same cause gives the same id. */
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
 
-/** The same for an entry of a self log: a place of a log has another cause once a newer epoch gave it again. */
-export const causedBy = ({ log, seq, epoch }: Entry): bigint => mixId(log ^ mix64(epoch), seq);
+/**
+ * The same for an entry of a self log. `epoch`: in which the log was when it was told of here. What a newer epoch gave up, or a restore
+ * took, may come back in one that is newer still: then it is told of anew.
+ */
+export const causedBy = ({ log, seq }: Entry, epoch: bigint): bigint => mixId(log ^ mix64(epoch), seq);

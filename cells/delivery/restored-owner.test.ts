@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MembersAdded, MembersRemoved } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { Envelope, PullAnswer } from '@weft/proto/gen/weft/fabric/v1/fabric.ts';
-import { type EpochStart, epochParts } from '@weft/proto/positions.ts';
+import { countByDirectory, type EpochStart, epochParts, makeEpoch } from '@weft/proto/positions.ts';
 import { type Entry, kinds } from './entry.ts';
 import { groupPair, type LogState } from './log-state.ts';
 import { ana, bo, cy, OwnedLog } from './owned-log.ts';
@@ -270,4 +270,23 @@ test('a self log goes on in an epoch of its own once the store has another gener
       [3, kinds.logJoined, 2],
     ],
   );
+});
+
+test('a removal that a restore brings back is told anew, under an id of its own', () => {
+  const f = new OwnedLog();
+  const body = MembersRemoved.encode({ users: [cy] }).finish();
+  f.cell(1).decide({ ...text({ log: f.log }, ana, 7n), kind: kinds.membersRemoved, body });
+  f.follow(1, 3);
+  f.takeOver(2, 3);
+  f.pull(2, 3, 2);
+  const signed = { epoch: makeEpoch({ count: countByDirectory(countByDirectory(2)), cell: 1, generation: 1 }), owner: 1 };
+  for (const cell of [1, 3]) f.cell(cell).takeovers.set(f.log, signed);
+  f.cell(1).decide({ type: 'begin', log: f.log });
+  assert.equal(f.pull(1, 3, 2)?.type, 'applied');
+  const told = f.cell(3).logEntries(cy).slice(-3);
+  assert.deepEqual(
+    told.map(({ kind }) => kind),
+    [kinds.logLeft, kinds.logJoined, kinds.logLeft],
+  );
+  assert.equal(new Set(told.map(({ clientEntryId }) => clientEntryId)).size, 3);
 });

@@ -1,7 +1,7 @@
 // A cell that is restored from a backup: its people and nodes go on, its store is again what it was (R25). What that may
 // cost is noted at the moment it happens, entry by entry; nothing else may be missing in the end.
 import type { Entry } from '@weft/cells/delivery/entry.ts';
-import { type LogState, ownerOf, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
+import { type LogState, pairKey, streamOf } from '@weft/cells/delivery/log-state.ts';
 import { refusalId } from '@weft/cells/delivery/self-entries.ts';
 import { birthCell } from '@weft/proto/ids.ts';
 import { epochParts, isByDirectory } from '@weft/proto/positions.ts';
@@ -23,10 +23,10 @@ export class Restores {
   /** Author and id of appends that were refused after the backup, in which they wait: they are decided anew (R25). */
   readonly reopened = new Set<string>();
   /**
-   * Author and id of own people's entries in other cells' logs that a store lost. Their owner has them; but where the directory gives
+   * Author and id of own people's entries that a store lost. Other cells have them; but where the directory gives
    * the log to a cell that has not, nobody offers them again.
    */
-  readonly #unvouched = new Map<string, { readonly log: bigint; readonly epoch: bigint }>();
+  readonly #unvouched = new Map<string, Pick<Entry, 'log' | 'epoch' | 'seq'>>();
   /** Cells that were restored. */
   readonly cells = new Set<number>();
   /** Until when each of them has lacked something, by what was seen last. */
@@ -97,7 +97,6 @@ export class Restores {
 
   #noteUnvouched(cell: MemoryCell, backup: BaseBackup): void {
     for (const stored of cell.logs.values()) {
-      if (ownerOf(stored.state) === cell.number) continue;
       const from = sharedUpTo(backup.logs.get(stored.row.log), stored);
       for (const entry of stored.entries.values())
         if (entry.seq > from && birthCell(entry.author) === cell.number) this.#unvouched.set(keyOf(entry), entry);
@@ -106,9 +105,9 @@ export class Restores {
 
   /** Those of them that a takeover gave up. */
   takenOver(cells: readonly MemoryCell[]): string[] {
-    return [...this.#unvouched].flatMap(([key, { log, epoch }]) => {
+    return [...this.#unvouched].flatMap(([key, { log, epoch, seq }]) => {
       const epochs = cells.flatMap((cell) => cell.logs.get(log)?.state.epochs ?? []);
-      const isGivenUp = epochs.some((later) => isByDirectory(epochParts(epoch).count, epochParts(later.epoch).count));
+      const isGivenUp = epochs.some((later) => later.base < seq && isByDirectory(epochParts(epoch).count, epochParts(later.epoch).count));
       return isGivenUp ? [key] : [];
     });
   }

@@ -36,11 +36,14 @@ const ownersPerTerm = 65_536;
 export const countByOwner = (count: number): number => count + 1;
 export const countByDirectory = (count: number): number => (Math.floor(count / ownersPerTerm) + 1) * ownersPerTerm;
 
+/** Ownerships of one log that a lost life of a store may have seen: begun, handed over, and got back again. */
+const ownersPerLife = 256;
+
 /**
- * The count with which an owner goes on after `lives` restores of its store. In each life that was lost it may have begun an ownership
- * and handed the log over, of which nobody but its own people's devices heard: what goes on comes after both.
+ * The count with which an owner goes on after `lives` restores of its store. What was begun in a life that was lost, and handed to cells
+ * that were restored as well, nobody but people's devices heard of: what goes on comes after all of it.
  */
-export const countByRestored = (count: number, lives: number): number => count + 2 * Math.max(lives, 1);
+export const countByRestored = (count: number, lives: number): number => count + ownersPerLife * Math.max(lives, 1);
 
 /** Whether the directory named the later of two ownerships, or one between them. */
 export const isByDirectory = (earlier: number, later: number): boolean => later >= countByDirectory(earlier);

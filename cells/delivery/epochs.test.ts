@@ -29,6 +29,10 @@ test('what a restored owner begins comes after what it gave away in what was los
   for (const given of [first, second]) assert.ok(third > nextEpoch(given, 4_095, 1_000));
   assert.ok(second > nextEpoch(first, 4_095, 1_000));
   assert.ok(nextOwnEpoch(first, 1) > nextEpoch(first, 4_095, 1_000), 'a store that lost its end, and was not found out');
+  // Back and forth between two cells that are restored both.
+  let lost: bigint = first;
+  for (let n = 0; n < 254; n++) lost = nextEpoch(lost, 1 + (n % 2), 1);
+  assert.ok(second > lost);
 });
 
 test('an epoch that gave nothing is not taken for the newest where the one after it is known already', () => {

@@ -231,7 +231,7 @@ test('after a restore a log takes appends as intake only, until it begins an epo
   const [row] = [...f.cell(3).intake.values()];
   assert.equal(owner.decide(intakeOf(row as never, 3))[0]?.type, 'early');
   assert.equal(owner.decide({ type: 'begin', log: f.log })[0]?.type, 'applied');
-  assert.deepEqual(epochParts(owner.rows.get(f.log)?.epoch ?? 0n), { count: 3, cell: 1, generation: 2 });
+  assert.deepEqual(epochParts(owner.rows.get(f.log)?.epoch ?? 0n), { count: 257, cell: 1, generation: 2 });
   f.decideIntake(1);
   owner.decide({ type: 'settle', log: f.log });
   f.follow(1, 3);

@@ -160,6 +160,7 @@ export class Engine {
       events: {
         send: (request, waiter) => this.line.send(request, waiter),
         logOf: (lane) => this.table.logOfLane(lane),
+        isIn: (log) => this.#holdings.view(log)?.left === false,
         changed: (sent) => this.#sentChanged(sent),
         accepted: (sent, at, ord) => this.#accepted(sent, at, ord),
         trouble: (error) => this.listeners.tell('trouble', error),

@@ -24,6 +24,21 @@ test('says of what comes again what was sent after it, and of the rest nothing',
   ]);
 });
 
+test('what is pending is asked for once more where the user is not in the log: who started since then was told of no leaving', async () => {
+  const { clock, outbox, owner, connect, isIn } = open();
+  isIn.log = false;
+  connect();
+  const sent = write(outbox, 'a');
+  owner.decide('pending');
+  await clock.advance(1_000);
+  assert.equal(owner.waiting.length, 1);
+  isIn.log = true;
+  owner.decide('pending');
+  await clock.advance(10_000);
+  assert.equal(owner.waiting.length, 0, 'its entry will come');
+  assert.equal(sent.state, 'pending');
+});
+
 test('names no more of what was sent after it than a node takes', () => {
   const { outbox, owner, connect, cut } = open();
   connect();

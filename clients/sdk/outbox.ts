@@ -20,6 +20,8 @@ export interface OutboxEvents {
   send(request: Request, waiter: Waiter): boolean;
   /** The log of a lane addressed by peer, when known. */
   logOf(lane: string): bigint | undefined;
+  /** Whether the user is in this log, as far as is known. */
+  isIn(log: bigint): boolean;
   changed(sent: Sent): void;
   /** Decided by a reply: counts as the push of the entry. `ord` is the entry's. */
   accepted(sent: Sent, at: AcceptedAt, ord: number): void;
@@ -219,7 +221,7 @@ export class Outbox {
       case 'pending':
         lane.faults = 0;
         sent.become('pending');
-        if (lane.left || (lane.items[0]?.id ?? lane.unseenTo + 1n) <= lane.unseenTo) this.#askAgain(lane);
+        if (this.#isUnseen(lane)) this.#askAgain(lane);
         break;
       case 'refused':
         this.#refuse(sent, toFault({ code: reply.value.code, text: reply.value.text, retry: 'never', afterMs: 0 }));
@@ -245,6 +247,12 @@ export class Outbox {
     const jittered = (this.#ports.random.next() * Math.min(limits.backoffMsMax, pause)) / 2;
     const asked = Math.min(fault.afterMs, limits.askedPauseMsMax) || pause / 2;
     lane.heldUntilMs = this.#ports.clock.monotonic() + Math.min(limits.askedPauseMsMax, asked) + jittered;
+  }
+
+  /** What is decided may be decided where the user does not see it; a process that started since was told of no leaving. */
+  #isUnseen(lane: Lane): boolean {
+    if (lane.left || (lane.items[0]?.id ?? lane.unseenTo + 1n) <= lane.unseenTo) return true;
+    return lane.target?.$case === 'log' && !this.#events.isIn(lane.target.value);
   }
 
   /** Sends what is pending once more: the answer says what was decided. */

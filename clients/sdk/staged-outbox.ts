@@ -76,6 +76,7 @@ export function open(store: OutboxStore = memoryOutbox()) {
   const clock = new ManualClock();
   const owner = new Owner();
   const changes: Sent[] = [];
+  const isIn = { log: true };
   const ports: Ports = {
     socket: () => unexpected('a socket'),
     http: () => unexpected('a REST call'),
@@ -91,6 +92,7 @@ export function open(store: OutboxStore = memoryOutbox()) {
     events: {
       send: (request, waiter) => request.$case === 'append' && owner.send(request.value, waiter),
       logOf: () => undefined,
+      isIn: () => isIn.log,
       changed: (sent) => changes.push(sent),
       accepted: () => undefined,
       trouble: (error) => unexpected(String(error)),
@@ -105,7 +107,7 @@ export function open(store: OutboxStore = memoryOutbox()) {
     owner.waiting.length = 0;
     outbox.detached();
   };
-  return { clock, owner, outbox, connect, cut, changes };
+  return { clock, owner, outbox, connect, cut, changes, isIn };
 }
 
 export const write = (outbox: Outbox, text: string, lane = 'log:7'): Sent => outbox.add(lane, { $case: 'text', value: text });

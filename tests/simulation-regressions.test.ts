@@ -58,6 +58,7 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [14_005_192, 'what an owner before refused is not taken behind what was sent after it', { ...restores, owners: takeovers }],
   [15_000_396, 'what was refused by an answer that never came is not taken behind what was sent after it'],
   [7_300_501, 'nor where restores and handovers come in between', { ...restores, owners: handovers }],
+  [19_000_197, 'a tail leads through an older epoch to a newer one', { ...restores, owners: takeovers }],
   [20_002_157, 'a device that started since its user left a log asks for what is pending there'],
   [20_000_567, 'what two restored cells handed back and forth is older than what they begin', { ...restores, owners: handovers }],
   [17_002_142, 'a page of an epoch that a device was not told of hides nothing of what that gives up', owners],

@@ -123,8 +123,9 @@ function adoptTold(operation: ApplyOperation, row: LogRow, work: WorkingSet): Ou
   // It may follow one that began right there, and gave nothing that stands.
   const epochs = before.epochs.filter(({ epoch, base }, at) => at === 0 || base < cut || (base === cut && epoch === follows));
   const isAsTold = cut === partedAt({ epochs: before.epochs, head: row.head }, told) && leadsHere(row.epoch + 1n, operation, work);
-  // The epoch of a log never falls: what is given up is given up for a newer one, which begins right there.
-  const goesOn = first !== undefined && first.epoch > row.epoch && continues(first, { epochs, at: snapshot }) && begunBy(first, told);
+  // The epoch of a log never falls: what is given up is given up for a newer one, which begins right there or in this run.
+  const isNewer = operation.entries.some(({ epoch }) => epoch > row.epoch);
+  const goesOn = first !== undefined && isNewer && continues(first, { epochs, at: snapshot }) && begunBy(first, told);
   if (!isAsTold || !goesOn || !isLocked([before, snapshot.state], work) || work.hasWritten(log))
     return { type: 'applied', head: row.head, behind: true };
   giveUp({ before, snapshot, epochs, cut, begins: undefined }, row, work);

@@ -231,6 +231,34 @@ test('it gives nothing up for what does not begin right there: the epoch of a lo
   assert.ok((third.rows.get(f.log)?.epoch ?? 0n) > epoch);
 });
 
+test('a tail leads through an epoch that is older than the one it ends, to one that is newer', () => {
+  const f = new OwnedLog();
+  const sign = (to: number, term: number): void => {
+    const signed = { epoch: makeEpoch({ count: term * countByDirectory(1), cell: to, generation: 1 }), owner: to };
+    for (const cell of f.cells) cell.takeovers.set(f.log, signed);
+    f.cell(to).decide({ type: 'begin', log: f.log });
+  };
+  sign(2, 1);
+  sign(1, 2);
+  const restored = f.cell(1).backup([ana]);
+  const { epoch } = { ...(restored.rows.get(f.log) as LogRow) };
+  sign(2, 3);
+  f.pull(2, 1, 2);
+  sign(1, 4);
+  f.follow(1, 2);
+  restored.generation = 2;
+  Object.assign(restored.rows.get(f.log) as LogRow, { status: 'stopped' });
+  const [kept, told] = [f.cell(2).logEntries(f.log), f.cell(2).states.get(f.log)?.epochs ?? []];
+  const [state, last] = [foldState(kept.slice(0, 2)) ?? assert.fail(), kept[1] ?? assert.fail()];
+  const snapshot = { state, start: 2, ts: last.ts, ord: last.ord, hash: hashOf(chain, last) ?? assert.fail(), floor: 0 };
+  const tell = (entries: readonly Entry[]) =>
+    restored.decide({ type: 'apply', src: 2, log: f.log, entries, tail: true, told, cut: 2, snapshot });
+  tell(kept.slice(2, 3));
+  assert.equal(restored.rows.get(f.log)?.epoch, epoch, 'not for the older one alone');
+  tell(kept.slice(2));
+  assert.deepEqual(idsIn(restored, f.log), idsIn(f.cell(2), f.log));
+});
+
 test('a cell that had left a log is given the tail up to where it left', async () => {
   const f = new OwnedLog();
   f.give(1, 2);

@@ -62,6 +62,7 @@ const found: readonly (readonly [seed: number, what: string, more?: Omit<WorldOp
   [20_002_157, 'a device that started since its user left a log asks for what is pending there'],
   [20_000_567, 'what two restored cells handed back and forth is older than what they begin', { ...restores, owners: handovers }],
   [17_002_142, 'a page of an epoch that a device was not told of hides nothing of what that gives up', owners],
+  [22_000_993, 'so is who was told of it twice by takeovers', { owners: takeovers }],
   [17_003_138, 'who was told twice of a membership that was given up is told a third time when it comes back', restores],
   [
     18_005_169,

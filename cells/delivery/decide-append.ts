@@ -5,7 +5,7 @@ import { limits } from '@weft/proto/limits.ts';
 import { makeEpoch } from '@weft/proto/positions.ts';
 import { beginEpoch, givesSeqs } from './decide-owner.ts';
 import { canonicalEmptying, targetFor } from './emptying.ts';
-import { causedBy, causedEntryId, type Entry, isContent, isEmptying, isState, kinds } from './entry.ts';
+import { causedEntryId, type Entry, isContent, isEmptying, isState, kinds, selfEntryId } from './entry.ts';
 import { nextOwnEpoch } from './epochs.ts';
 import { isGroupPair, type LogState, ownerOf, pairKey, stateAfter, stateAfterCreation, streamOf, streamOfPair } from './log-state.ts';
 import type { AppendOperation, IntakeOperation, Outcome } from './operations.ts';
@@ -125,7 +125,7 @@ export function createHere(operation: AppendOperation | IntakeOperation, work: W
   work.create(row, state, 0);
   if (pair) work.addPair(pair, first.log);
   work.push(first);
-  work.recordMembership(undefined, state, first, selfEntryWriter(work, state, first));
+  work.recordMembership(undefined, state, first, selfEntryWriter(work, state));
   if (isCreation) return { type: 'accepted', entry: first, fresh: true };
   return appendHere(operation, work, row, state);
 }
@@ -162,7 +162,7 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
   if (target) work.empty(target);
   if (after) {
     work.changeState(after);
-    work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
+    work.recordMembership(state, after, entry, selfEntryWriter(work, after));
   }
   return { type: 'accepted', entry, fresh: true };
 }
@@ -247,14 +247,14 @@ function asIntake(
 }
 
 /** Writes the entry of a user's self log that a change of membership causes, in the same transaction (R19). */
-export function selfEntryWriter(work: WorkingSet, state: LogState, cause: Entry): (user: bigint, kind: number, from: number) => void {
+export function selfEntryWriter(work: WorkingSet, state: LogState): (user: bigint, kind: number, from: number) => void {
   return (user, kind, from) => {
     const peer = state.kind === 'direct' ? (user === state.low ? state.high : state.low) : 0n;
-    writeSelfEntry(work, user, { kind, clientEntryId: causedBy(cause, state.epoch), body: selfBody(kind, state, peer, from) });
+    writeSelfEntry(work, user, { kind, body: selfBody(kind, state, peer, from) });
   };
 }
 
-export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: number; clientEntryId: bigint; body: Uint8Array }): void {
+export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: number; clientEntryId?: bigint; body: Uint8Array }): void {
   const row = work.row(user);
   if (!row) return; // Nobody of that id lives here.
   const state = work.state(user);
@@ -266,7 +266,7 @@ export function writeSelfEntry(work: WorkingSet, user: bigint, what: { kind: num
     seq: row.head + 1,
     ts: Math.max(work.context.nowMs, row.ts),
     author: user,
-    clientEntryId: what.clientEntryId,
+    clientEntryId: what.clientEntryId ?? selfEntryId(user, { epoch: row.epoch, seq: row.head + 1 }),
     ord: row.ord,
     kind: what.kind,
     flags: 0,

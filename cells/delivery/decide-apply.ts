@@ -148,7 +148,7 @@ function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet)
   const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.reopen(after, snapshot);
   if (ownerOf(after) !== ownerOf(before)) work.readdress(streamOf(after), ownerOf(after), []);
-  work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
+  work.recordMembership(before, after, cause, selfEntryWriter(work, after));
 }
 
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
@@ -171,10 +171,10 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   const target = targetFor(work, entry);
   work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
   if (target) work.empty(target);
-  if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state, entry));
+  if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state));
   else if (after !== state) {
     work.changeState(after);
-    work.recordMembership(state, after, entry, selfEntryWriter(work, after, entry));
+    work.recordMembership(state, after, entry, selfEntryWriter(work, after));
     moveOwner(entry, state, work);
   }
   return undefined;

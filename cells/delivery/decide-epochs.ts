@@ -190,7 +190,7 @@ function giveUp({ before, snapshot, epochs, cut, begins }: GivenUp, row: LogRow,
   work.truncate(after, snapshot, { cut, begins });
   work.readdress(streamOf(after), ownerOf(after), offered);
   const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
-  work.recordMembership(before, after, cause, selfEntryWriter(work, after, cause));
+  work.recordMembership(before, after, cause, selfEntryWriter(work, after));
   beginAsBefore(before, after, work);
 }
 

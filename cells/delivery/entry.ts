@@ -57,7 +57,8 @@ export function sameHeader(a: Entry, b: Entry): boolean {
 export const causedEntryId = (log: bigint, seq: number): bigint => mixId(log, seq);
 
 /**
- * The same for an entry of a self log. `epoch`: in which the log was when it was told of here. What a newer epoch gave up, or a restore
- * took, may come back in one that is newer still: then it is told of anew.
+ * Id of an entry of a self log, by its own place: the same cause may come back, where what a newer epoch gave up, or a restore took, is
+ * found again; then it is told of anew.
  */
-export const causedBy = ({ log, seq }: Entry, epoch: bigint): bigint => mixId(log ^ mix64(epoch), seq);
+export const selfEntryId = (user: bigint, { epoch, seq }: { readonly epoch: bigint; readonly seq: number }): bigint =>
+  mixId(user ^ mix64(epoch), seq);

@@ -1,4 +1,4 @@
-// Entries that a cell writes into its people's self logs: bodies, and ids that the same cause makes again.
+// Entries that a cell writes into its people's self logs: bodies, and the ids of refusals, which the same append makes again.
 import { LogJoined, LogLeft, Refused } from '@weft/proto/gen/weft/client/v1/client.ts';
 import { epochParts } from '@weft/proto/positions.ts';
 import { kinds } from './entry.ts';

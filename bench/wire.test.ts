@@ -20,7 +20,7 @@ test('an append by hand is what the generated code reads', () => {
     assert.equal(id, BigInt(idFirst + 1_000_003));
     assert.deepEqual(request, {
       $case: 'append',
-      value: { target: { $case: 'log', value: big }, clientEntryId: big - 1n, content: { $case: 'text', value: text } },
+      value: { target: { $case: 'log', value: big }, clientEntryId: big - 1n, followedBy: [], content: { $case: 'text', value: text } },
     });
   }
 });

@@ -66,6 +66,13 @@ test('I2: what was refused and is shown all the same is a phantom', () => {
   assert.deepEqual(made.broken(), ['I2']);
 });
 
+test('I2: what was sent to a person is not refused as if one could leave a conversation of two', () => {
+  const made = draft();
+  made.add({ at: 100, device: 'bo', what: 'sent', peer: 7n, clientEntryId: 16n, body: 'hello' });
+  made.add({ at: 101, device: 'bo', what: 'refused', clientEntryId: 16n, code: 'not_allowed' });
+  assert.deepEqual(made.broken(), ['I2']);
+});
+
 test('I2: an entry in another log than it was sent to is a phantom', () => {
   const made = draft();
   made.events = made.events.map((event) => (event.what === 'sent' && event.clientEntryId === 13n ? { ...event, log: 901n } : event));

@@ -91,7 +91,7 @@ function ackedAreKept(index: HistoryIndex): Violation[] {
   return found;
 }
 
-/** I2: what is shown or stored was sent, once, as it was; what was refused is nowhere. */
+/** I2: what is shown or stored was sent, once, as it was; what was refused is nowhere, and was refused for a reason. */
 function nothingInvented(index: HistoryIndex): Violation[] {
   const found: Violation[] = [];
   const known = new Set([...index.devices.values()].map(({ user }) => user));
@@ -114,11 +114,18 @@ function nothingInvented(index: HistoryIndex): Violation[] {
     else if (refused !== undefined && !index.isOver(entry))
       found.push(violation('I2', `${where} has what was refused (${refused.code})`, [entry]));
   };
+  for (const { device, clientEntryId, code } of index.of('refused')) {
+    const sent = index.sends.get(idKey(index.user(device), clientEntryId));
+    if (sent?.peer !== undefined && ofMembership.has(code))
+      found.push(violation('I2', `refused for ${device} (${code}), id ${clientEntryId}, though nobody leaves a conversation of two`));
+  }
   for (const { device, entry } of index.of('shown')) judge(entry, device);
   for (const { device, entries } of index.of('fetched')) for (const entry of entries) judge(entry, device);
   for (const { cell, entries } of index.history.dumps) for (const entry of entries) judge(entry, cell);
   return found;
 }
+
+const ofMembership: ReadonlySet<string> = new Set(['not_allowed', 'not_a_member']);
 
 /** I3: each place and each client entry id once on every timeline and in every copy; one id was never accepted at two places. */
 function nothingTwice(index: HistoryIndex): Violation[] {

@@ -16,11 +16,11 @@ import { systemClock } from '@weft/runtime/clock.ts';
 import { Secret } from '@weft/runtime/config.ts';
 import { DirectoryClient } from '@weft/runtime/directory-client.ts';
 import { DirectoryReplica } from '@weft/runtime/directory-replica.ts';
-import { directorySigningKey, openChanges, rawPublicKey, signChanges } from '@weft/runtime/directory-signature.ts';
+import { directorySigningKey, rawPublicKey, signChanges } from '@weft/runtime/directory-signature.ts';
 import { silentLog } from '@weft/runtime/log.ts';
 import { systemRandom } from '@weft/runtime/random.ts';
 import { openPool } from '@weft/runtime/sql.ts';
-import { readLog as readDirectoryLog } from './directory-log.ts';
+import { opened, readLog as readDirectoryLog, type Told, toldOf } from './directory-log.ts';
 import { until } from './until.ts';
 
 const seed = randomBytes(32);
@@ -217,26 +217,19 @@ test('signed changes and a beat each second come over the bus, and a hole in the
   const listening = listener.subscribe(subjects.directoryAll, { callback: (_error, message) => void heard.push(message.data) });
   await until(
     'beats of all shards',
-    () => new Set(heard.flatMap((bytes) => opened(bytes)?.positions.map(({ shard }) => shard))).size === directoryShards,
+    () => new Set(heard.flatMap((bytes) => opened(bytes, signKey)?.positions.map(({ shard }) => shard))).size === directoryShards,
   );
   await using replica = await openReplica(folder());
   await until('the replica is complete', () => replica.fresh);
-  const changeOf = (bytes: Uint8Array, user: bigint) =>
-    opened(bytes)?.changes.find(({ what }) => what?.$case === 'user' && what.value.id === user);
-  const toldOf = async (id: bigint): Promise<{ message: Uint8Array; n: bigint }> => {
-    await until('the change is on the bus', () => heard.some((bytes) => changeOf(bytes, id) !== undefined));
-    const message = heard.find((bytes) => changeOf(bytes, id) !== undefined) ?? assert.fail();
-    return { message, n: changeOf(message, id)?.n ?? 0n };
-  };
   let user = newUser(1);
-  await as('eu-1').reserve(user);
-  let { message, n } = await toldOf(user.user);
-  // The first change of a shard has nothing before it that could be missing.
-  for (let tries = 0; n === 1n && tries < directoryShards; tries++) {
+  let told: Told | undefined;
+  // The first change of a shard has nothing before it that could be missing; a shard has one first change.
+  while (told === undefined || told.n === 1n) {
     user = newUser(1);
     await as('eu-1').reserve(user);
-    ({ message, n } = await toldOf(user.user));
+    told = await toldOf(user.user, heard, signKey);
   }
+  const { message } = told;
   assert.equal(replica.offer(message), 'applied');
   assert.equal(replica.userByHandle(user.handle)?.id, user.user);
 
@@ -252,8 +245,6 @@ test('signed changes and a beat each second come over the bus, and a hole in the
     listening.unsubscribe();
   }
 });
-
-const opened = (bytes: Uint8Array): ChangeList | undefined => openChanges(SignedChanges.decode(bytes), signKey);
 
 test('a forged change on the bus is counted, told and dropped', async () => {
   await using replica = await openReplica(folder());

@@ -43,7 +43,11 @@ const ownersPerLife = 256;
  * The count with which an owner goes on after `lives` restores of its store. What was begun in a life that was lost, and handed to cells
  * that were restored as well, nobody but people's devices heard of: what goes on comes after all of it.
  */
-export const countByRestored = (count: number, lives: number): number => count + ownersPerLife * Math.max(lives, 1);
+export function countByRestored(count: number, lives: number): number {
+  // At most half of what is left before the directory's next, which it must not be taken for.
+  const most = Math.floor((countByDirectory(count) - count) / 2);
+  return count + Math.max(2, Math.min(ownersPerLife * Math.max(lives, 1), most));
+}
 
 /** Whether the directory named the later of two ownerships, or one between them. */
 export const isByDirectory = (earlier: number, later: number): boolean => later >= countByDirectory(earlier);

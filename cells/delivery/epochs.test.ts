@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countByDirectory, makeEpoch } from '@weft/proto/positions.ts';
+import { countByDirectory, countByRestored, isByDirectory, makeEpoch } from '@weft/proto/positions.ts';
 import { following, isBySigned, nextEpoch, nextOwnEpoch, wasHandedOver, withEpoch } from './epochs.ts';
 
 const first = makeEpoch({ count: 1, cell: 1, generation: 1 });
@@ -33,6 +33,10 @@ test('what a restored owner begins comes after what it gave away in what was los
   let lost: bigint = first;
   for (let n = 0; n < 254; n++) lost = nextEpoch(lost, 1 + (n % 2), 1);
   assert.ok(second > lost);
+});
+
+test('however often it was restored, what it begins is not taken for the directory’s', () => {
+  for (const lives of [1, 255, 256, 100_000]) assert.equal(isByDirectory(1, countByRestored(1, lives)), false);
 });
 
 test('an epoch that gave nothing is not taken for the newest where the one after it is known already', () => {

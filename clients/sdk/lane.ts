@@ -24,9 +24,7 @@ export interface Lane {
    * them before it does, even if it is decided by then.
    */
   owed: Set<Sent>;
-  /** The user is no member any more: what is pending is decided where it cannot be seen, so it is asked for. */
-  left: boolean;
-  /** So is what was undecided when the user came back: it may have been decided before that, where it cannot be seen either. */
+  /** What was undecided when the user came back to the log: it may have been decided before that, where it cannot be seen. */
   unseenTo: bigint;
   /** A `later` fault came: everything unanswered must be answered before the first goes again. */
   faulted: boolean;
@@ -41,7 +39,6 @@ export const newLane = (key: string): Lane => ({
   faults: 0,
   heldUntilMs: 0,
   owed: new Set(),
-  left: false,
   unseenTo: 0n,
   faulted: false,
 });

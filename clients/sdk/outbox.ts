@@ -121,7 +121,6 @@ export class Outbox {
     if (lane === undefined) return;
     // Where a restored home tells of the membership only, the user may have been out of the log all the same.
     if (isMember) lane.unseenTo = lane.items.at(-1)?.id ?? 0n;
-    lane.left = !isMember;
     this.#askAgain(lane);
   }
 
@@ -249,9 +248,9 @@ export class Outbox {
     lane.heldUntilMs = this.#ports.clock.monotonic() + Math.min(limits.askedPauseMsMax, asked) + jittered;
   }
 
-  /** What is decided may be decided where the user does not see it; a process that started since was told of no leaving. */
+  /** It may be decided where the user does not see it: in a log they are not in, or were not in meanwhile. */
   #isUnseen(lane: Lane): boolean {
-    if (lane.left || (lane.items[0]?.id ?? lane.unseenTo + 1n) <= lane.unseenTo) return true;
+    if ((lane.items[0]?.id ?? lane.unseenTo + 1n) <= lane.unseenTo) return true;
     return lane.target?.$case === 'log' && !this.#events.isIn(lane.target.value);
   }
 

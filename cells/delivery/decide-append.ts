@@ -125,7 +125,7 @@ export function createHere(operation: AppendOperation | IntakeOperation, work: W
   work.create(row, state, 0);
   if (pair) work.addPair(pair, first.log);
   work.push(first);
-  work.recordMembership(undefined, state, first, selfEntryWriter(work, state));
+  work.recordMembership(undefined, state, first.seq, selfEntryWriter(work, state));
   if (isCreation) return { type: 'accepted', entry: first, fresh: true };
   return appendHere(operation, work, row, state);
 }
@@ -162,7 +162,7 @@ export function appendHere(operation: AppendOperation | IntakeOperation, work: W
   if (target) work.empty(target);
   if (after) {
     work.changeState(after);
-    work.recordMembership(state, after, entry, selfEntryWriter(work, after));
+    work.recordMembership(state, after, entry.seq, selfEntryWriter(work, after));
   }
   return { type: 'accepted', entry, fresh: true };
 }

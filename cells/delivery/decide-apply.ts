@@ -140,15 +140,14 @@ function reopenReplica(operation: ApplyOperation, row: LogRow, work: WorkingSet)
   const own = [...before.members].filter(([, member]) => member.home === work.context.cell);
   // Their self logs get an entry each: who joined since the pull was asked for is not locked, so it is pulled again.
   if (own.some(([user]) => !work.row(user))) return;
-  const { start, ts, ord } = snapshot;
+  const { start } = snapshot;
   const epochs = operation.epochs && heldEpochs(operation.epochs, { cell: work.context.cell, head: start });
   const after = epochs
     ? withEpochs(snapshot.state, { ...operation, epochs })
     : { ...snapshot.state, epochs: before.epochs, epoch: before.epoch };
-  const cause = { log, seq: start, epoch: row.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
   work.reopen(after, snapshot);
   if (ownerOf(after) !== ownerOf(before)) work.readdress(streamOf(after), ownerOf(after), []);
-  work.recordMembership(before, after, cause, selfEntryWriter(work, after));
+  work.recordMembership(before, after, start, selfEntryWriter(work, after));
 }
 
 /** Undefined when the entry was stored, was known, or lies beyond the run. */
@@ -171,10 +170,10 @@ function applyOne(entry: Entry, operation: ApplyOperation, row: LogRow, work: Wo
   const target = targetFor(work, entry);
   work.push(poisoned ? unreadable(entry, work.context.chain) : entry);
   if (target) work.empty(target);
-  if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry, selfEntryWriter(work, state));
+  if (entry.kind === kinds.created) work.recordMembership(undefined, state, entry.seq, selfEntryWriter(work, state));
   else if (after !== state) {
     work.changeState(after);
-    work.recordMembership(state, after, entry, selfEntryWriter(work, after));
+    work.recordMembership(state, after, entry.seq, selfEntryWriter(work, after));
     moveOwner(entry, state, work);
   }
   return undefined;
@@ -219,5 +218,3 @@ function closeIntake(entry: Entry, work: WorkingSet): void {
   const { author, clientEntryId } = entry;
   work.close({ stream: streamOf(work.state(entry.log) as LogState), author, clientEntryId, refused: false });
 }
-
-const noBody = new Uint8Array();

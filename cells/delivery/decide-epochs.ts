@@ -182,15 +182,14 @@ interface GivenUp {
 
 function giveUp({ before, snapshot, epochs, cut, begins }: GivenUp, row: LogRow, work: WorkingSet): void {
   const { log } = before;
-  const { start, ts, ord, state } = snapshot;
+  const { start, state } = snapshot;
   const newest = epochs.at(-1) as EpochStart;
   const after: LogState = { ...state, epochs, epoch: newest.epoch };
   const offered = work.facts.above(log).flatMap((entry) => offerOf(entry, after, work));
   row.status = 'open';
   work.truncate(after, snapshot, { cut, begins });
   work.readdress(streamOf(after), ownerOf(after), offered);
-  const cause = { log, seq: start, epoch: newest.epoch, ts, ord, author: 0n, clientEntryId: 0n, kind: 0, flags: 0, body: noBody };
-  work.recordMembership(before, after, cause, selfEntryWriter(work, after));
+  work.recordMembership(before, after, start, selfEntryWriter(work, after));
   beginAsBefore(before, after, work);
 }
 
@@ -233,5 +232,3 @@ export function moveOwner(entry: Entry, before: LogState, work: WorkingSet): voi
     if (Number(n) > work.decidedSoFar(key)) work.setDecided(key, Number(n));
   }
 }
-
-const noBody = new Uint8Array();

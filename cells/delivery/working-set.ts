@@ -321,17 +321,17 @@ export class WorkingSet {
     };
   }
 
-  /** Joins and departures of this cell's own people: rows of their logs and entries of their self logs. */
+  /** Joins and departures of this cell's own people at `seq`: rows of their logs and entries of their self logs. */
   recordMembership(
     before: LogState | undefined,
     after: LogState,
-    entry: Entry,
+    seq: number,
     selfEntry: (user: bigint, kind: number, from: number) => void,
   ): void {
     const { joined, left } = membershipChange(before, after);
     for (const user of joined) {
       if (after.members.get(user)?.home !== this.context.cell || !this.row(user)) continue;
-      const from = after.members.get(user)?.from ?? entry.seq;
+      const from = after.members.get(user)?.from ?? seq;
       this.addUserLog({ user, log: after.log, from, until: 0 });
       selfEntry(user, kinds.logJoined, from);
     }
@@ -339,7 +339,7 @@ export class WorkingSet {
       const { home, from = 1 } = before?.members.get(user) ?? {};
       if (home !== this.context.cell || !this.row(user)) continue;
       // A membership that was given up whole ends where it began: below that an older one ended.
-      const until = Math.max(entry.seq, from);
+      const until = Math.max(seq, from);
       this.addUserLog({ user, log: after.log, from, until });
       selfEntry(user, kinds.logLeft, until);
     }

@@ -177,7 +177,7 @@ const lastRequestField = 14;
  */
 export function decodeAppend(bytes: Buffer): AppendFields | undefined {
   const reader = new Reader(bytes);
-  const fields = { id: 0, log: 0n, peer: 0n, clientEntryId: 0n, followedBy: noIds, kind: 0, body: noBody as Buffer };
+  const fields = { id: 0, log: 0n, peer: 0n, clientEntryId: 0n, followedBy: [] as bigint[], kind: 0, body: noBody as Buffer };
   let isAppend = false;
   while (reader.at < reader.end) {
     const tag = reader.varint();
@@ -192,7 +192,10 @@ export function decodeAppend(bytes: Buffer): AppendFields | undefined {
 }
 
 /** Of two members of one oneof the last counts. */
-function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof AppendFields]: AppendFields[Field] }): void {
+function decodeAppendBody(
+  inner: Buffer,
+  fields: { -readonly [Field in keyof AppendFields]: AppendFields[Field] } & { readonly followedBy: bigint[] },
+): void {
   const reader = new Reader(inner);
   while (reader.at < reader.end) {
     const tag = reader.varint();
@@ -203,8 +206,8 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
       fields.peer = reader.fixed64();
       fields.log = 0n;
     } else if (tag === 0x19) fields.clientEntryId = reader.fixed64();
-    else if (tag === 0x22) fields.followedBy = [...fields.followedBy, ...packedIds(reader.slice())];
-    else if (tag === 0x21) fields.followedBy = [...fields.followedBy, reader.fixed64()];
+    else if (tag === 0x22) fields.followedBy.push(...packedIds(reader.slice()));
+    else if (tag === 0x21) fields.followedBy.push(reader.fixed64());
     else if (tag === 0x4a || tag === 0x52 || tag === 0x5a || tag === 0x62) {
       fields.kind = tag >> 3;
       fields.body = reader.slice();
@@ -213,7 +216,6 @@ function decodeAppendBody(inner: Buffer, fields: { -readonly [Field in keyof App
 }
 
 const noBody = Buffer.alloc(0);
-const noIds: readonly bigint[] = [];
 
 function packedIds(inner: Buffer): bigint[] {
   const reader = new Reader(inner);
